@@ -1,0 +1,118 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"daulat/core/canon"
+	"daulat/core/receipt"
+)
+
+// Tally is the running account of a session that provider and consumer each
+// keep: what was served, in the order of completion, and what it costs. Equal
+// histories give equal receipts.
+type Tally struct {
+	Range  receipt.Range `cbor:"range"`
+	Input  uint64        `cbor:"input"`
+	Output uint64        `cbor:"output"`
+	Amount uint64        `cbor:"amount"` // udlt
+}
+
+// Add counts one more served request at the session's price.
+func (t Tally) Add(leaf receipt.Leaf, p Price) (Tally, error) {
+	input, c1 := bits.Add64(t.Input, leaf.Input, 0)
+	output, c2 := bits.Add64(t.Output, leaf.Output, 0)
+	if c1|c2 != 0 {
+		return t, ErrOverflow
+	}
+	amount, err := p.Cost(input, output)
+	if err != nil {
+		return t, err
+	}
+	return Tally{Range: t.Range.Append(leaf.Hash()), Input: input, Output: output, Amount: amount}, nil
+}
+
+// Receipt is what the provider signs for this history.
+func (t Tally) Receipt(chain string, session uint64) receipt.Receipt {
+	return receipt.Receipt{Chain: chain, Session: session, Seq: t.Range.Count,
+		Input: t.Input, Output: t.Output, Amount: t.Amount, Root: t.Range.Root()}
+}
+
+// Voucher is what the consumer signs for this history.
+func (t Tally) Voucher(chain string, session uint64, final bool) receipt.Voucher {
+	return receipt.Voucher{Chain: chain, Session: session, Seq: t.Range.Count,
+		Amount: t.Amount, Root: t.Range.Root(), Final: final}
+}
+
+// Errors of Admit.
+var (
+	ErrExposure  = errors.New("request may cost more than one exposure step ahead of what is paid")
+	ErrEscrow    = errors.New("request may cost more than is left in escrow")
+	ErrNotOpen   = errors.New("session is not open")
+	ErrForeign   = errors.New("request does not belong to the session")
+	ErrDuplicate = errors.New("request was asked before")
+)
+
+// Served is what a provider remembers of a session between requests.
+type Served struct {
+	Tally   Tally  `cbor:"tally"`
+	Counter uint64 `cbor:"counter"` // the highest of the requests taken on
+	Seq     uint64 `cbor:"seq"`     // the highest of the asks taken on
+	Paid    uint64 `cbor:"paid"`    // of the newest voucher, udlt
+}
+
+// Admit decides whether a provider takes on a request: it is signed by the
+// session's consumer, is new, is for the session's model, and its highest
+// possible price stays within one exposure step of what is paid and within the
+// escrow. It returns the memory with the request noted.
+func (s Session) Admit(chain string, m Served, ask receipt.Ask, sig canon.Signature, r receipt.Request) (Served, error) {
+	if s.State != SessionOpen {
+		return m, fmt.Errorf("session %d: %w but %s", s.ID, ErrNotOpen, s.State)
+	}
+	if err := r.Validate(); err != nil {
+		return m, err
+	}
+	if ask.Chain != chain || ask.Session != s.ID || ask.Request != r.Hash() ||
+		r.Key != s.SessionKey || r.Model != s.Terms.Model {
+		return m, fmt.Errorf("session %d: %w", s.ID, ErrForeign)
+	}
+	if err := canon.Verify(s.SessionKey, receipt.DomainAsk, ask, sig); err != nil {
+		return m, err
+	}
+	if r.Counter <= m.Counter || ask.Seq <= m.Seq {
+		return m, fmt.Errorf("session %d: %w", s.ID, ErrDuplicate)
+	}
+	if err := s.affords(m, r); err != nil {
+		return m, fmt.Errorf("session %d: %w", s.ID, err)
+	}
+	m.Counter, m.Seq = r.Counter, ask.Seq
+	return m, nil
+}
+
+func (s Session) affords(m Served, r receipt.Request) error {
+	worst, err := s.Price.Cost(m.Tally.Input+uint64(len(r.Tokens)), m.Tally.Output+r.Params.MaxTokens)
+	if err != nil {
+		return err
+	}
+	if worst > s.Escrow.Locked {
+		return ErrEscrow
+	}
+	if worst-min(worst, m.Paid) > s.Terms.Step {
+		return ErrExposure
+	}
+	return nil
+}
+
+// Pay notes a voucher for the present history. It must cover what is owed.
+func (s Session) Pay(chain string, m Served, v receipt.Voucher, sig canon.Signature) (Served, error) {
+	want := m.Tally.Voucher(chain, s.ID, v.Final)
+	if v != want {
+		return m, fmt.Errorf("session %d: voucher is not for what was served", s.ID)
+	}
+	if err := canon.Verify(s.SessionKey, receipt.DomainVoucher, v, sig); err != nil {
+		return m, err
+	}
+	m.Paid = v.Amount
+	return m, nil
+}

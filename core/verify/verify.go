@@ -1,0 +1,190 @@
+// Package verify is what is believed of work done, and why.
+//
+// A [Bundle] is all that a stranger needs to check one answer: the record of
+// the session as the ledger's validators signed it, the provider's receipt, the
+// place of this answer under the receipt's root, and the transcript that the
+// commitments open to. [Bundle.Check] ties them together without running
+// anything; a [Runner], which lives beside each executor, then computes the
+// answer again and gives a [Verdict].
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+)
+
+// Outcome is what a check found.
+type Outcome string
+
+// The outcomes. Inconclusive is never counted as either of the others.
+const (
+	Agree        Outcome = "agree"
+	Disagree     Outcome = "disagree"
+	Inconclusive Outcome = "inconclusive"
+)
+
+// Verdict is an outcome and, for a disagreement, where it starts.
+type Verdict struct {
+	Outcome Outcome
+	At      int    // index of the first token that differs
+	Paid    uint32 // the token that the model gives there; End when it ends there
+	Got     uint32 // the token that was served; End when the answer ended there
+	Why     string // for inconclusive
+}
+
+// End stands in a verdict for the end of an answer.
+const End = ^uint32(0)
+
+// String is the verdict in one line, with token IDs.
+func (v Verdict) String() string {
+	switch v.Outcome {
+	case Disagree:
+		return fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, tokenText(v.Paid), tokenText(v.Got))
+	case Inconclusive:
+		return "inconclusive: " + v.Why
+	}
+	return string(v.Outcome)
+}
+
+func tokenText(t uint32) string {
+	if t == End {
+		return "the end"
+	}
+	return fmt.Sprint(t)
+}
+
+// Compare judges a served answer by the one that the model gives.
+func Compare(paid, got receipt.Answer) Verdict {
+	for i := range max(len(paid.Tokens), len(got.Tokens)) {
+		p, g := at(paid.Tokens, i), at(got.Tokens, i)
+		if p != g {
+			return Verdict{Outcome: Disagree, At: i, Paid: p, Got: g}
+		}
+	}
+	if paid.Finish != got.Finish {
+		return Verdict{Outcome: Disagree, At: len(paid.Tokens), Paid: End, Got: End,
+			Why: fmt.Sprintf("ended by %q, not by %q", paid.Finish, got.Finish)}
+	}
+	return Verdict{Outcome: Agree}
+}
+
+func at(tokens []uint32, i int) uint32 {
+	if i < len(tokens) {
+		return tokens[i]
+	}
+	return End
+}
+
+// Runner computes an answer again. Implementations stand beside the executors.
+type Runner interface {
+	// Replay judges the answer to request by running the model that the
+	// manifest names. An error means that the check could not be done.
+	Replay(ctx context.Context, model canon.CID, request receipt.Request, answer receipt.Answer) (Verdict, error)
+}
+
+// Bundle is one answer with all that proves it.
+type Bundle struct {
+	Version   uint64          `cbor:"v"`
+	Ledger    []byte          `cbor:"ledger"` // light-client proof of the session's record
+	Manifest  []byte          `cbor:"manifest"`
+	Ask       receipt.Ask     `cbor:"ask"`
+	Signature canon.Signature `cbor:"ask_sig"`
+	Request   receipt.Request `cbor:"request"`
+	Answer    receipt.Answer  `cbor:"answer"`
+	Index     uint64          `cbor:"index"` // of the leaf under the settled root, from 0
+	Path      []canon.Hash    `cbor:"path"`  // from the leaf to that root
+	Sources   []string        `cbor:"sources,omitempty"` // addresses that may serve the model; hints only
+}
+
+// DecodeBundle reads a bundle strictly.
+func DecodeBundle(data []byte) (Bundle, error) {
+	var b Bundle
+	if err := canon.Unmarshal(data, &b); err != nil {
+		return Bundle{}, fmt.Errorf("receipt bundle: %w", err)
+	}
+	if b.Version != canon.Version {
+		return Bundle{}, fmt.Errorf("receipt bundle: version %d is unknown", b.Version)
+	}
+	return b, nil
+}
+
+// Checked is what a bundle says once it is tied together.
+type Checked struct {
+	Session  job.Session
+	Model    canon.CID
+	Manifest artifact.Manifest
+	Paid     uint64 // udlt for this answer alone, at the session's price, rounded up
+}
+
+// ErrUnsettled says that the ledger holds no receipt for the session yet.
+var ErrUnsettled = errors.New("session is not settled yet")
+
+// Check ties the bundle to record, the session as the ledger holds it: the
+// consumer asked exactly this, the provider signed exactly this answer, both
+// for the model that the session pays for.
+func (b Bundle) Check(chain string, record []byte) (Checked, error) {
+	c, err := b.check(chain, record)
+	if err != nil {
+		return Checked{}, fmt.Errorf("receipt bundle: %w", err)
+	}
+	return c, nil
+}
+
+func (b Bundle) check(chain string, record []byte) (Checked, error) {
+	var s job.Session
+	if err := canon.Unmarshal(record, &s); err != nil {
+		return Checked{}, err
+	}
+	if s.Claim == nil || (s.State != job.SessionSettled && s.State != job.SessionReleased) {
+		return Checked{}, ErrUnsettled
+	}
+	if err := s.Claim.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
+		return Checked{}, err
+	}
+	if err := b.asked(chain, s); err != nil {
+		return Checked{}, err
+	}
+	if err := b.served(s.Claim.Receipt); err != nil {
+		return Checked{}, err
+	}
+	manifest, err := artifact.DecodeAs(s.Terms.Model, b.Manifest)
+	if err != nil {
+		return Checked{}, err
+	}
+	paid, err := s.Price.Cost(uint64(len(b.Request.Tokens)), uint64(len(b.Answer.Tokens)))
+	if err != nil {
+		return Checked{}, err
+	}
+	return Checked{Session: s, Model: s.Terms.Model, Manifest: manifest, Paid: paid}, nil
+}
+
+func (b Bundle) asked(chain string, s job.Session) error {
+	if err := b.Request.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case b.Ask.Chain != chain || b.Ask.Session != s.ID:
+		return errors.New("the ask is of another session")
+	case b.Ask.Request != b.Request.Hash():
+		return errors.New("the ask is for another request")
+	case b.Request.Key != s.SessionKey:
+		return errors.New("the request is of another asker")
+	case b.Request.Model != s.Terms.Model:
+		return errors.New("the request is for another model than the session pays for")
+	}
+	return canon.Verify(s.SessionKey, receipt.DomainAsk, b.Ask, b.Signature)
+}
+
+func (b Bundle) served(r receipt.Receipt) error {
+	leaf := receipt.NewLeaf(b.Ask, b.Request, b.Answer)
+	if err := receipt.VerifyPath(r.Root, r.Seq, b.Index, leaf.Hash(), b.Path); err != nil {
+		return fmt.Errorf("answer is not the one that was settled: %w", err)
+	}
+	return nil
+}

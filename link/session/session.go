@@ -1,0 +1,84 @@
+// Package session is what consumer and provider say to each other while a
+// session is open, as frames on one link stream per request. The signed things
+// in the frames are core/receipt's; this package only gives them an order:
+//
+//	consumer  Opening{Ask}      the signed request
+//	provider  Reply{Tokens} …   the answer as it grows
+//	provider  Reply{Done}       the receipt over all that was served so far
+//	consumer  Payment           the voucher for the same
+//	provider  Reply{Paid}       sent once the voucher is on disk
+//
+// A stream that opens with Finish carries a final voucher and ends the session:
+// the provider brings it to the ledger and answers Paid. Reply{Refused} may
+// stand in place of any reply and ends the stream.
+package session
+
+import (
+	"fmt"
+
+	"daulat/core/canon"
+	"daulat/core/receipt"
+)
+
+// Protocol is the link protocol's name and version.
+const Protocol = "/daulat/session/1"
+
+// Opening is the first frame of a stream; one field is set.
+type Opening struct {
+	Ask    *Ask     `cbor:"ask,omitempty"`
+	Finish *Payment `cbor:"finish,omitempty"`
+}
+
+// Ask is a signed request.
+type Ask struct {
+	Ask       receipt.Ask     `cbor:"ask"`
+	Signature canon.Signature `cbor:"sig"`
+	Request   receipt.Request `cbor:"request"`
+}
+
+// Payment is a signed voucher.
+type Payment struct {
+	Voucher   receipt.Voucher `cbor:"voucher"`
+	Signature canon.Signature `cbor:"sig"`
+}
+
+// Reply is a provider's frame; one field is set.
+type Reply struct {
+	Tokens  []uint32 `cbor:"tokens,omitempty"`
+	Done    *Done    `cbor:"done,omitempty"`
+	Paid    bool     `cbor:"paid,omitempty"`
+	Refused *Refusal `cbor:"refused,omitempty"`
+}
+
+// Done ends an answer.
+type Done struct {
+	Finish    receipt.Finish  `cbor:"finish"`
+	Receipt   receipt.Receipt `cbor:"receipt"`
+	Signature canon.Signature `cbor:"sig"`
+}
+
+// Code says what kind of refusal it is.
+type Code string
+
+// The kinds of refusal.
+const (
+	Busy     Code = "busy"     // try again later or elsewhere
+	Invalid  Code = "invalid"  // the request can't be served as it is
+	Unknown  Code = "unknown"  // the session is not known or not open
+	Internal Code = "internal" // the provider failed
+)
+
+// Refusal is the error a provider answers with.
+type Refusal struct {
+	Code   Code   `cbor:"code"`
+	Reason string `cbor:"reason"`
+}
+
+// Error makes a refusal an error.
+func (r *Refusal) Error() string { return fmt.Sprintf("provider refused (%s): %s", r.Code, r.Reason) }
+
+// Conn is the stream that both sides speak over; link.Stream is one.
+type Conn interface {
+	Send(v any) error
+	Receive(v any) error
+}
