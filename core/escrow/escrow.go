@@ -11,6 +11,9 @@ import (
 	"math/bits"
 )
 
+// Denom is the only coin: integers of 10⁻⁶ DLT.
+const Denom = "udlt"
+
 // Account is where the money of one session lies.
 type Account struct {
 	Deposited uint64 `cbor:"deposited"` // all that came in

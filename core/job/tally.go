@@ -51,15 +51,16 @@ var (
 	ErrEscrow    = errors.New("request may cost more than is left in escrow")
 	ErrNotOpen   = errors.New("session is not open")
 	ErrForeign   = errors.New("request does not belong to the session")
-	ErrDuplicate = errors.New("request was asked before")
+	ErrDuplicate = errors.New("ask is not newer than the last one")
+	ErrVoucher   = errors.New("voucher is not for what was served")
 )
 
 // Served is what a provider remembers of a session between requests.
 type Served struct {
-	Tally   Tally  `cbor:"tally"`
-	Counter uint64 `cbor:"counter"` // the highest of the requests taken on
-	Seq     uint64 `cbor:"seq"`     // the highest of the asks taken on
-	Paid    uint64 `cbor:"paid"`    // of the newest voucher, udlt
+	Tally Tally  `cbor:"tally"` // what the newest voucher covers
+	Seq   uint64 `cbor:"seq"`   // the highest of the asks taken on
+	Paid  uint64 `cbor:"paid"`  // of the newest voucher, udlt
+	Lost  uint64 `cbor:"lost"`  // worth of answers that were never paid for, udlt
 }
 
 // Admit decides whether a provider takes on a request: it is signed by the
@@ -80,13 +81,13 @@ func (s Session) Admit(chain string, m Served, ask receipt.Ask, sig canon.Signat
 	if err := canon.Verify(s.SessionKey, receipt.DomainAsk, ask, sig); err != nil {
 		return m, err
 	}
-	if r.Counter <= m.Counter || ask.Seq <= m.Seq {
+	if ask.Seq <= m.Seq {
 		return m, fmt.Errorf("session %d: %w", s.ID, ErrDuplicate)
 	}
 	if err := s.affords(m, r); err != nil {
 		return m, fmt.Errorf("session %d: %w", s.ID, err)
 	}
-	m.Counter, m.Seq = r.Counter, ask.Seq
+	m.Seq = ask.Seq
 	return m, nil
 }
 
@@ -98,17 +99,36 @@ func (s Session) affords(m Served, r receipt.Request) error {
 	if worst > s.Escrow.Locked {
 		return ErrEscrow
 	}
-	if worst-min(worst, m.Paid) > s.Terms.Step {
+	if exposed, carry := bits.Add64(worst-min(worst, m.Paid), m.Lost, 0); carry != 0 || exposed > s.Terms.Step {
 		return ErrExposure
 	}
 	return nil
+}
+
+// Serve returns the memory with one more answer, which is yet to be paid for.
+func (s Session) Serve(m Served, leaf receipt.Leaf) (Served, error) {
+	tally, err := m.Tally.Add(leaf, s.Price)
+	if err != nil {
+		return m, fmt.Errorf("session %d: %w", s.ID, err)
+	}
+	m.Tally = tally
+	return m, nil
+}
+
+// Drop returns the memory without an answer that the consumer will not pay for,
+// as it says that it never arrived. Its worth counts against the exposure step
+// from then on, so all that a consumer can take that way is one step.
+func (s Session) Drop(m, unpaid Served) Served {
+	m.Seq = unpaid.Seq
+	m.Lost += unpaid.Tally.Amount - m.Tally.Amount
+	return m
 }
 
 // Pay notes a voucher for the present history. It must cover what is owed.
 func (s Session) Pay(chain string, m Served, v receipt.Voucher, sig canon.Signature) (Served, error) {
 	want := m.Tally.Voucher(chain, s.ID, v.Final)
 	if v != want {
-		return m, fmt.Errorf("session %d: voucher is not for what was served", s.ID)
+		return m, fmt.Errorf("session %d: %w", s.ID, ErrVoucher)
 	}
 	if err := canon.Verify(s.SessionKey, receipt.DomainVoucher, v, sig); err != nil {
 		return m, err

@@ -18,6 +18,16 @@ import (
 	"daulat/core/job"
 )
 
+// DomainProvider is the domain of a provider's claim to its key.
+const DomainProvider = "daulat/provider"
+
+// Claim is what an identity key signs to become an account's: on another chain
+// or for another account it counts for nothing.
+type Claim struct {
+	Chain   string `cbor:"chain"`
+	Account string `cbor:"account"`
+}
+
 // Offer is a provider's standing readiness to serve one model.
 type Offer struct {
 	Provider  string // account

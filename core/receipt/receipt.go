@@ -153,6 +153,19 @@ func NewLeaf(ask Ask, request Request, answer Answer) Leaf {
 	}
 }
 
+// Transcript is one served request as both sides keep it through the challenge
+// window: all that the commitments in the receipt open to.
+type Transcript struct {
+	Ask       Ask             `cbor:"ask"`
+	Signature canon.Signature `cbor:"ask_sig"` // of the consumer's session key
+	Request   Request         `cbor:"request"`
+	Answer    Answer          `cbor:"answer"`
+	Index     uint64          `cbor:"index"` // of its leaf in the range, from 0
+}
+
+// Leaf is the transcript's place in the range.
+func (t Transcript) Leaf() Leaf { return NewLeaf(t.Ask, t.Request, t.Answer) }
+
 // Receipt is the provider's cumulative claim over a session.
 type Receipt struct {
 	Chain   string     `cbor:"chain"`
@@ -181,6 +194,12 @@ type Entry struct {
 	ReceiptSignature canon.Signature `cbor:"receipt_sig"`
 	Voucher          Voucher         `cbor:"voucher"`
 	VoucherSignature canon.Signature `cbor:"voucher_sig"`
+}
+
+// Settlement is what a party does with a pair on the ledger.
+type Settlement struct {
+	Entry Entry
+	Close bool // start to close the session
 }
 
 // Errors of Check.

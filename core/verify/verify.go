@@ -90,16 +90,12 @@ type Runner interface {
 
 // Bundle is one answer with all that proves it.
 type Bundle struct {
-	Version   uint64          `cbor:"v"`
-	Ledger    []byte          `cbor:"ledger"` // light-client proof of the session's record
-	Manifest  []byte          `cbor:"manifest"`
-	Ask       receipt.Ask     `cbor:"ask"`
-	Signature canon.Signature `cbor:"ask_sig"`
-	Request   receipt.Request `cbor:"request"`
-	Answer    receipt.Answer  `cbor:"answer"`
-	Index     uint64          `cbor:"index"` // of the leaf under the settled root, from 0
-	Path      []canon.Hash    `cbor:"path"`  // from the leaf to that root
-	Sources   []string        `cbor:"sources,omitempty"` // addresses that may serve the model; hints only
+	Version    uint64             `cbor:"v"`
+	Ledger     []byte             `cbor:"ledger"` // light-client proof of the session's record
+	Manifest   []byte             `cbor:"manifest"`
+	Transcript receipt.Transcript `cbor:"transcript"`
+	Path       []canon.Hash       `cbor:"path"`              // from the transcript's leaf to the settled root
+	Sources    []string           `cbor:"sources,omitempty"` // addresses that may serve the model; hints only
 }
 
 // DecodeBundle reads a bundle strictly.
@@ -147,7 +143,7 @@ func (b Bundle) check(chain string, record []byte) (Checked, error) {
 	if err := s.Claim.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
 		return Checked{}, err
 	}
-	if err := b.asked(chain, s); err != nil {
+	if err := asked(b.Transcript, chain, s); err != nil {
 		return Checked{}, err
 	}
 	if err := b.served(s.Claim.Receipt); err != nil {
@@ -157,33 +153,35 @@ func (b Bundle) check(chain string, record []byte) (Checked, error) {
 	if err != nil {
 		return Checked{}, err
 	}
-	paid, err := s.Price.Cost(uint64(len(b.Request.Tokens)), uint64(len(b.Answer.Tokens)))
+	paid, err := s.Price.Cost(uint64(len(b.Transcript.Request.Tokens)), uint64(len(b.Transcript.Answer.Tokens)))
 	if err != nil {
 		return Checked{}, err
 	}
 	return Checked{Session: s, Model: s.Terms.Model, Manifest: manifest, Paid: paid}, nil
 }
 
-func (b Bundle) asked(chain string, s job.Session) error {
-	if err := b.Request.Validate(); err != nil {
+// asked checks that the session's consumer asked just this, for the model that
+// the session pays for.
+func asked(t receipt.Transcript, chain string, s job.Session) error {
+	if err := t.Request.Validate(); err != nil {
 		return err
 	}
 	switch {
-	case b.Ask.Chain != chain || b.Ask.Session != s.ID:
+	case t.Ask.Chain != chain || t.Ask.Session != s.ID:
 		return errors.New("the ask is of another session")
-	case b.Ask.Request != b.Request.Hash():
+	case t.Ask.Request != t.Request.Hash():
 		return errors.New("the ask is for another request")
-	case b.Request.Key != s.SessionKey:
+	case t.Request.Key != s.SessionKey:
 		return errors.New("the request is of another asker")
-	case b.Request.Model != s.Terms.Model:
+	case t.Request.Model != s.Terms.Model:
 		return errors.New("the request is for another model than the session pays for")
 	}
-	return canon.Verify(s.SessionKey, receipt.DomainAsk, b.Ask, b.Signature)
+	return canon.Verify(s.SessionKey, receipt.DomainAsk, t.Ask, t.Signature)
 }
 
 func (b Bundle) served(r receipt.Receipt) error {
-	leaf := receipt.NewLeaf(b.Ask, b.Request, b.Answer)
-	if err := receipt.VerifyPath(r.Root, r.Seq, b.Index, leaf.Hash(), b.Path); err != nil {
+	t := b.Transcript
+	if err := receipt.VerifyPath(r.Root, r.Seq, t.Index, t.Leaf().Hash(), b.Path); err != nil {
 		return fmt.Errorf("answer is not the one that was settled: %w", err)
 	}
 	return nil

@@ -34,6 +34,9 @@ type Ask struct {
 	Ask       receipt.Ask     `cbor:"ask"`
 	Signature canon.Signature `cbor:"sig"`
 	Request   receipt.Request `cbor:"request"`
+	// Last is the newest voucher, sent again with each request: the provider
+	// may have missed it, or an answer may have been lost on the way.
+	Last *Payment `cbor:"last,omitempty"`
 }
 
 // Payment is a signed voucher.

@@ -1,0 +1,47 @@
+# Daulat builds with Go alone, without cgo. `make` says what there is to do.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.PHONY: help build run test unit lint fresh gen clean
+
+# Every build has the same tag, so that all share one cache. What `go env -w`
+# has set stays in force.
+export CGO_ENABLED := 0
+export GOFLAGS := $(filter-out -tags=%,$(shell go env GOFLAGS 2>/dev/null)) -tags=pebbledb
+
+help: ## what you are reading
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/daulat, the one program
+	go build -ldflags '-s -w' -o bin/daulat ./cmd/daulat
+
+run: ## a whole network on this machine, and a first verified answer (ONCE=1: then stop)
+	@.ci/need
+	@$(MAKE) build
+	./bin/daulat demo $(if $(ONCE),--once)
+
+test: lint fresh unit ## every check: lint, generated code, all tests of both modules
+
+unit: ## all tests; none may be skipped and none may go missing (test/COUNT)
+	@cd tools && go build -o ../bin/testjson ./testjson
+	@{ bad=0; go test -json -vet=off $(TESTFLAGS) ./... || bad=1; \
+	   cd tools && go test -json -vet=off $(TESTFLAGS) ./... || bad=1; \
+	   exit $$bad; } | bin/testjson -count test/COUNT
+
+lint: ## gofmt, go vet, and what consensus code must not contain
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	go vet ./...
+	cd tools && go vet ./...
+	cd tools && go run ./consensuslint -root ..
+
+fresh: ## that gen/ is what proto/ generates
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	(cd tools && go run ./protogen -root .. -out "$$out"); \
+	diff -r gen "$$out/gen" || { echo "gen/ is stale: run make gen"; exit 1; }
+
+gen: ## gen/ from proto/
+	cd tools && go run ./protogen -root ..
+
+clean: ## removes what was built
+	rm -rf bin dist

@@ -1,0 +1,191 @@
+// Package provider is the daemon that sells a machine's work: it registers on
+// the ledger, publishes offers, serves sessions over link, signs receipts,
+// keeps vouchers in a journal and brings them to the ledger.
+//
+// Guarantees: a voucher that was acknowledged is on disk; a session that the
+// ledger opened for this provider ends, whoever dies meanwhile; no consumer can
+// take more unpaid work than one exposure step.
+//
+// Start at [Open]; serve.go follows one request, settle.go one payment.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"daulat/compute/executor/inference"
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/core/receipt"
+	"daulat/link"
+	"daulat/link/session"
+)
+
+// Ledger is what a provider needs of the chain, in the name of its account.
+type Ledger interface {
+	ChainID() string
+	Account() string
+	// RegisterProvider binds the account to an identity key, which proves
+	// itself by signing match.Claim, and to addresses.
+	RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error
+	RegisterArtifact(ctx context.Context, manifest []byte) error
+	PutOffer(ctx context.Context, o match.Offer) error
+	Session(ctx context.Context, id uint64) (job.Session, error)
+	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
+	// Settle returns one error per settlement, nil where it was taken.
+	Settle(ctx context.Context, s []receipt.Settlement) ([]error, error)
+	// Now is the newest block's time in seconds.
+	Now(ctx context.Context) (uint64, error)
+}
+
+// Models gives the provider what it serves.
+type Models interface {
+	Model(ctx context.Context, id canon.CID) (inference.Model, error)
+}
+
+// Offer is one model that the provider sells.
+type Offer struct {
+	Model     canon.CID
+	Manifest  []byte
+	Executor  string
+	Assurance job.Assurance
+	Price     job.Price
+	Slots     uint64
+}
+
+// Config is what a provider works with.
+type Config struct {
+	Ledger   Ledger
+	Link     *link.Node
+	Key      canon.PrivateKey // the link's identity, which signs receipts
+	Journal  *session.Journal
+	Models   Models
+	Offers   []Offer
+	Parallel int // answers computed at the same time; 0 means 1
+	Log      *slog.Logger
+}
+
+// Provider serves sessions until it is closed.
+type Provider struct {
+	Config
+	working chan struct{} // one token per answer under way
+	mu      sync.Mutex
+	leases  map[uint64]*lease
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+}
+
+// Open registers the provider, publishes its offers and starts to serve.
+func Open(ctx context.Context, c Config) (*Provider, error) {
+	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
+		leases: map[uint64]*lease{}}
+	if err := p.register(ctx); err != nil {
+		return nil, fmt.Errorf("start provider: %w", err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.Link.Handle(session.Protocol, p.serve)
+	p.done.Add(1)
+	go p.settling(run)
+	return p, nil
+}
+
+// Close ends the settling loop. The link, which the caller owns, ends streams.
+func (p *Provider) Close() {
+	p.stop()
+	p.done.Wait()
+}
+
+func (p *Provider) register(ctx context.Context) error {
+	claim := match.Claim{Chain: p.Ledger.ChainID(), Account: p.Ledger.Account()}
+	proof := p.Key.Sign(match.DomainProvider, claim)
+	if err := p.Ledger.RegisterProvider(ctx, p.Key.Public(), p.Link.Addrs(), proof); err != nil {
+		return err
+	}
+	for _, o := range p.Offers {
+		if err := p.Ledger.RegisterArtifact(ctx, o.Manifest); err != nil {
+			return err
+		}
+		err := p.Ledger.PutOffer(ctx, match.Offer{Provider: p.Ledger.Account(), Key: p.Key.Public(), Model: o.Model,
+			Executor: o.Executor, Price: o.Price, Assurance: o.Assurance, Slots: o.Slots})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lease is one session's memory and the turn to use it.
+type lease struct {
+	turn   chan struct{} // holds one token while somebody works on the session
+	record session.Record
+}
+
+func (l *lease) lock(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *lease) unlock() { <-l.turn }
+
+// lease finds a session in memory, in the journal or on the ledger.
+func (p *Provider) lease(ctx context.Context, id uint64) (*lease, error) {
+	p.mu.Lock()
+	l := p.leases[id]
+	p.mu.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	record, err := p.Journal.Record(id)
+	if errors.Is(err, session.ErrNoRecord) {
+		record, err = p.fromLedger(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.leases[id]; known != nil {
+		return known, nil
+	}
+	l = &lease{turn: make(chan struct{}, 1), record: record}
+	p.leases[id] = l
+	return l, nil
+}
+
+func (p *Provider) fromLedger(ctx context.Context, id uint64) (session.Record, error) {
+	s, err := p.Ledger.Session(ctx, id)
+	if err != nil {
+		return session.Record{}, &session.Refusal{Code: session.Unknown, Reason: err.Error()}
+	}
+	if s.Provider != p.Ledger.Account() || s.ProviderKey != p.Key.Public() {
+		return session.Record{}, &session.Refusal{Code: session.Unknown, Reason: "session is another provider's"}
+	}
+	return session.Record{Session: s}, nil
+}
+
+// forget drops the memory of a session that is over.
+func (p *Provider) forget(id uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.leases, id)
+}
+
+// Serves reports whether the provider offers the model.
+func (p *Provider) Serves(model canon.CID) bool {
+	return slices.ContainsFunc(p.Offers, func(o Offer) bool { return o.Model == model })
+}
+
+// answerTimeout bounds one frame of an answer, so that a consumer that stops
+// reading or never pays holds a lease only that long.
+const answerTimeout = 30 * time.Second

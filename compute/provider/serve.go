@@ -1,0 +1,196 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"daulat/compute/executor/inference"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	"daulat/link"
+	"daulat/link/session"
+)
+
+// serve speaks the provider's side of link/session on one stream.
+func (p *Provider) serve(ctx context.Context, s *link.Stream) {
+	defer s.Close()
+	s.SetFrameTimeout(answerTimeout)
+	var o session.Opening
+	if err := s.Receive(&o); err != nil {
+		if err != io.EOF {
+			p.Log.Debug("session stream failed", "error", err)
+		}
+		return
+	}
+	var err error
+	switch {
+	case o.Ask != nil && o.Finish == nil:
+		err = p.withLease(ctx, o.Ask.Ask.Session, func(l *lease) error { return p.answer(ctx, s, l, *o.Ask) })
+	case o.Finish != nil && o.Ask == nil:
+		err = p.withLease(ctx, o.Finish.Voucher.Session, func(l *lease) error { return p.finish(ctx, s, l, *o.Finish) })
+	default:
+		err = &session.Refusal{Code: session.Invalid, Reason: "opening holds neither one ask nor one final voucher"}
+	}
+	if err != nil {
+		p.Log.Info("request refused", "error", err)
+		_ = s.Send(session.Reply{Refused: refusal(err)}) // the consumer may be gone
+	}
+}
+
+func (p *Provider) withLease(ctx context.Context, id uint64, do func(*lease) error) error {
+	l, err := p.lease(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	return do(l)
+}
+
+// refusal says to the consumer what went wrong, without what is none of its
+// business.
+func refusal(err error) *session.Refusal {
+	var r *session.Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	for _, invalid := range []error{job.ErrExposure, job.ErrEscrow, job.ErrNotOpen, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt} {
+		if errors.Is(err, invalid) {
+			return &session.Refusal{Code: session.Invalid, Reason: err.Error()}
+		}
+	}
+	return &session.Refusal{Code: session.Internal, Reason: "the provider failed to answer"}
+}
+
+// answer serves one request: admit, compute, sign, take the voucher. Its two
+// journal writes come before the frames that make them binding.
+func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a session.Ask) error {
+	if err := p.catchUp(l, a.Last); err != nil {
+		return err
+	}
+	admitted, err := p.admit(ctx, l, a)
+	if err != nil {
+		return err
+	}
+	answer, err := p.compute(ctx, s, a.Request)
+	if err != nil {
+		return err
+	}
+	t := receipt.Transcript{Ask: a.Ask, Signature: a.Signature, Request: a.Request, Answer: answer, Index: admitted.Tally.Range.Count}
+	served, err := l.record.Session.Serve(admitted, t.Leaf())
+	if err != nil {
+		return err
+	}
+	l.record.Unpaid = &served
+	if err := p.Journal.Append(l.record, t); err != nil {
+		return err
+	}
+	r := served.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
+	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: p.Key.Sign(receipt.DomainReceipt, r)}
+	if err := s.Send(session.Reply{Done: &done}); err != nil {
+		return err
+	}
+	var paid session.Payment
+	if err := s.Receive(&paid); err != nil {
+		return err
+	}
+	if err := p.take(l, paid); err != nil {
+		return err
+	}
+	return s.Send(session.Reply{Paid: true})
+}
+
+// admit decides by the ledger's session; where that is out of date, as after a
+// top-up, it is read again once.
+func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Served, error) {
+	chain := p.Ledger.ChainID()
+	m, err := l.record.Session.Admit(chain, l.record.Served, a.Ask, a.Signature, a.Request)
+	if !errors.Is(err, job.ErrEscrow) {
+		return m, err
+	}
+	fresh, err := p.Ledger.Session(ctx, l.record.Session.ID)
+	if err != nil {
+		return m, err
+	}
+	l.record.Session = fresh
+	return fresh.Admit(chain, l.record.Served, a.Ask, a.Signature, a.Request)
+}
+
+// compute runs the model and streams its tokens.
+func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Request) (receipt.Answer, error) {
+	model, err := p.Models.Model(ctx, r.Model)
+	if err != nil {
+		return receipt.Answer{}, err
+	}
+	select {
+	case p.working <- struct{}{}:
+		defer func() { <-p.working }()
+	case <-ctx.Done():
+		return receipt.Answer{}, ctx.Err()
+	}
+	return model.Generate(ctx, r, func(token uint32) error {
+		return s.Send(session.Reply{Tokens: []uint32{token}})
+	})
+}
+
+// take notes a voucher for the history up to the unpaid answer, or for the
+// history before it.
+func (p *Provider) take(l *lease, paid session.Payment) error {
+	history := l.record.Served
+	if l.record.Unpaid != nil {
+		history = *l.record.Unpaid
+	}
+	next, err := l.record.Session.Pay(p.Ledger.ChainID(), history, paid.Voucher, paid.Signature)
+	if err != nil {
+		return err
+	}
+	r := next.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
+	record := l.record
+	record.Served, record.Unpaid = next, nil
+	record.Newest = &receipt.Entry{Receipt: r, ReceiptSignature: p.Key.Sign(receipt.DomainReceipt, r),
+		Voucher: paid.Voucher, VoucherSignature: paid.Signature}
+	if err := p.Journal.Save(record); err != nil {
+		return err
+	}
+	l.record = record
+	return nil
+}
+
+// catchUp settles what became of the last answer, if its voucher never came: the
+// consumer either sends that voucher now, or says by an older one that the
+// answer was lost.
+func (p *Provider) catchUp(l *lease, last *session.Payment) error {
+	if l.record.Unpaid == nil {
+		return nil
+	}
+	if last != nil && last.Voucher.Seq == l.record.Unpaid.Tally.Range.Count {
+		return p.take(l, *last)
+	}
+	record := l.record
+	record.Served, record.Unpaid = record.Session.Drop(record.Served, *record.Unpaid), nil
+	if err := p.Journal.Save(record); err != nil {
+		return err
+	}
+	l.record = record
+	return nil
+}
+
+// finish takes the final voucher and brings the pair to the ledger at once.
+func (p *Provider) finish(ctx context.Context, s *link.Stream, l *lease, f session.Payment) error {
+	if !f.Voucher.Final {
+		return &session.Refusal{Code: session.Invalid, Reason: "voucher is not final"}
+	}
+	if err := p.catchUp(l, &f); err != nil {
+		return err
+	}
+	if err := p.take(l, f); err != nil {
+		return err
+	}
+	if err := p.settle(ctx, []session.Record{l.record}); err != nil {
+		return err
+	}
+	return s.Send(session.Reply{Paid: true})
+}

@@ -1,0 +1,226 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	sdkmath "cosmossdk.io/math"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/core/receipt"
+	marketpb "daulat/gen/market"
+	registrypb "daulat/gen/registry"
+)
+
+const (
+	bankQuery     = "/cosmos.bank.v1beta1.Query/"
+	marketQuery   = "/daulat.market.v1.Query/"
+	registryQuery = "/daulat.registry.v1.Query/"
+)
+
+// Balance returns what an account has, in udlt.
+func (c *Client) Balance(ctx context.Context, address string) (uint64, error) {
+	var r banktypes.QueryBalanceResponse
+	err := c.query(ctx, bankQuery+"Balance", &banktypes.QueryBalanceRequest{Address: address, Denom: Denom}, &r)
+	if err != nil {
+		return 0, fmt.Errorf("balance of %s: %w", address, err)
+	}
+	if r.Balance == nil || r.Balance.Amount.IsNil() || !r.Balance.Amount.IsUint64() {
+		return 0, fmt.Errorf("balance of %s: it does not fit 64 bits", address)
+	}
+	return r.Balance.Amount.Uint64(), nil
+}
+
+// Send moves amount udlt to another account.
+func (c *Client) Send(ctx context.Context, to string, amount uint64) error {
+	coins := sdk.Coins{sdk.NewCoin(Denom, sdkmath.NewIntFromUint64(amount))}
+	err := c.send(ctx, &banktypes.MsgSend{FromAddress: c.Account(), ToAddress: to, Amount: coins}, nil)
+	return wrap(err, "send %d udlt to %s", amount, to)
+}
+
+// RegisterProvider makes the account a provider, or changes its key and
+// addresses. proof is the key's signature over match.Claim in
+// match.DomainProvider.
+func (c *Client) RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error {
+	err := c.send(ctx, &registrypb.MsgRegisterProvider{Account: c.Account(), Key: key.String(), Addresses: addresses, Proof: proof[:]}, nil)
+	return wrap(err, "register provider")
+}
+
+// PutOffer adds or replaces the account's offer for a model. Provider, Key and
+// Busy of the offer are the ledger's to say and not sent.
+func (c *Client) PutOffer(ctx context.Context, o match.Offer) error {
+	err := c.send(ctx, &registrypb.MsgPutOffer{Provider: c.Account(), Model: o.Model.String(), Executor: o.Executor,
+		InputPrice: o.Price.Input, OutputPrice: o.Price.Output, Assurance: uint64(o.Assurance), Slots: o.Slots}, nil)
+	return wrap(err, "put offer")
+}
+
+// WithdrawOffer removes the account's offer for a model.
+func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {
+	err := c.send(ctx, &registrypb.MsgWithdrawOffer{Provider: c.Account(), Model: model.String()}, nil)
+	return wrap(err, "withdraw offer")
+}
+
+// RegisterArtifact puts a manifest on record.
+func (c *Client) RegisterArtifact(ctx context.Context, manifest []byte) error {
+	return wrap(c.send(ctx, &registrypb.MsgRegisterArtifact{Owner: c.Account(), Manifest: manifest}, nil), "register artifact")
+}
+
+// Provider returns what the ledger knows of a provider.
+func (c *Client) Provider(ctx context.Context, account string) (Provider, error) {
+	var r registrypb.QueryProviderResponse
+	if err := c.query(ctx, registryQuery+"Provider", &registrypb.QueryProvider{Account: account}, &r); err != nil {
+		return Provider{}, fmt.Errorf("provider %s: %w", account, err)
+	}
+	p, err := parseProvider(r.Provider)
+	return p, wrap(err, "provider %s", account)
+}
+
+// Offers lists the offers for a model, or all for the zero CID. Key and Busy
+// are not part of what is listed.
+func (c *Client) Offers(ctx context.Context, model canon.CID) ([]match.Offer, error) {
+	request := &registrypb.QueryOffers{}
+	if !model.IsZero() {
+		request.Model = model.String()
+	}
+	offers, err := list(func(page *sdkquery.PageRequest) ([]registrypb.Offer, *sdkquery.PageResponse, error) {
+		var r registrypb.QueryOffersResponse
+		request.Pagination = page
+		err := c.query(ctx, registryQuery+"Offers", request, &r)
+		return r.Offers, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list offers: %w", err)
+	}
+	return parseAll(offers, parseOffer)
+}
+
+// Artifact returns the manifest of that name, which it checks.
+func (c *Client) Artifact(ctx context.Context, id canon.CID) ([]byte, error) {
+	var r registrypb.QueryArtifactResponse
+	if err := c.query(ctx, registryQuery+"Artifact", &registrypb.QueryArtifact{Id: id.String()}, &r); err != nil {
+		return nil, fmt.Errorf("artifact %s: %w", id, err)
+	}
+	if r.Artifact == nil || artifact.ID(r.Artifact.Manifest) != id {
+		return nil, fmt.Errorf("artifact %s: the node returned another", id)
+	}
+	return r.Artifact.Manifest, nil
+}
+
+// Artifacts lists what is on record, without the manifests.
+func (c *Client) Artifacts(ctx context.Context) ([]Artifact, error) {
+	artifacts, err := list(func(page *sdkquery.PageRequest) ([]registrypb.Artifact, *sdkquery.PageResponse, error) {
+		var r registrypb.QueryArtifactsResponse
+		err := c.query(ctx, registryQuery+"Artifacts", &registrypb.QueryArtifacts{Pagination: page}, &r)
+		return r.Artifacts, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list artifacts: %w", err)
+	}
+	return parseAll(artifacts, parseArtifact)
+}
+
+// PlaceOrder locks escrow and returns the order, which waits for a match. A
+// session has the ID of its order.
+func (c *Client) PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (order uint64, err error) {
+	var r marketpb.MsgPlaceOrderResponse
+	err = c.send(ctx, &marketpb.MsgPlaceOrder{Consumer: c.Account(), SessionKey: key.String(), Terms: wireTerms(t)}, &r)
+	return r.Order, wrap(err, "place order")
+}
+
+// CancelOrder takes an open order back.
+func (c *Client) CancelOrder(ctx context.Context, id uint64) error {
+	return wrap(c.send(ctx, &marketpb.MsgCancelOrder{Consumer: c.Account(), Order: id}, nil), "cancel order %d", id)
+}
+
+// Order returns one order.
+func (c *Client) Order(ctx context.Context, id uint64) (job.Order, error) {
+	var r marketpb.QueryOrderResponse
+	if err := c.query(ctx, marketQuery+"Order", &marketpb.QueryOrder{Id: id}, &r); err != nil {
+		return job.Order{}, fmt.Errorf("order %d: %w", id, err)
+	}
+	o, err := parseOrder(r.Order)
+	return o, wrap(err, "order %d", id)
+}
+
+// Session returns one session, as the node tells it. [VerifySession] is for
+// those who trust no node.
+func (c *Client) Session(ctx context.Context, id uint64) (job.Session, error) {
+	var r marketpb.QuerySessionResponse
+	if err := c.query(ctx, marketQuery+"Session", &marketpb.QuerySession{Id: id}, &r); err != nil {
+		return job.Session{}, fmt.Errorf("session %d: %w", id, err)
+	}
+	if r.Session == nil {
+		return job.Session{}, fmt.Errorf("session %d: %w", id, ErrNotFound)
+	}
+	s, err := parseSession(*r.Session)
+	return s, wrap(err, "session %d", id)
+}
+
+// Sessions lists sessions in which party is consumer or provider, and which are
+// in state; an empty value stands for any.
+func (c *Client) Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error) {
+	sessions, err := list(func(page *sdkquery.PageRequest) ([]marketpb.Session, *sdkquery.PageResponse, error) {
+		var r marketpb.QuerySessionsResponse
+		err := c.query(ctx, marketQuery+"Sessions", &marketpb.QuerySessions{Party: party, State: string(state), Pagination: page}, &r)
+		return r.Sessions, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return parseAll(sessions, parseSession)
+}
+
+// TopUp locks more of the account's coins in its session.
+func (c *Client) TopUp(ctx context.Context, session, amount uint64) error {
+	err := c.send(ctx, &marketpb.MsgTopUp{Consumer: c.Account(), Session: session, Amount: amount}, nil)
+	return wrap(err, "top up session %d", session)
+}
+
+// CloseSession starts to close a session without a pair.
+func (c *Client) CloseSession(ctx context.Context, id uint64) error {
+	return wrap(c.send(ctx, &marketpb.MsgCloseSession{Sender: c.Account(), Session: id}, nil), "close session %d", id)
+}
+
+// Settlement is the newest pair of a session.
+type Settlement struct {
+	Entry receipt.Entry
+	Close bool // start to close the session
+}
+
+// Settle brings the newest pairs of many sessions in one transaction. It
+// returns one error per entry, nil for those that were taken, or an error that
+// concerns all of them.
+func (c *Client) Settle(ctx context.Context, all []Settlement) ([]error, error) {
+	m := &marketpb.MsgSettle{Sender: c.Account()}
+	for _, s := range all {
+		m.Entries = append(m.Entries, wireEntry(s))
+	}
+	var r marketpb.MsgSettleResponse
+	if err := c.send(ctx, m, &r); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	if len(r.Results) != len(all) {
+		return nil, fmt.Errorf("settle: %d results for %d entries", len(r.Results), len(all))
+	}
+	errs := make([]error, len(all))
+	for i, result := range r.Results {
+		if result.Error != "" {
+			errs[i] = errors.New(result.Error)
+		}
+	}
+	return errs, nil
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}

@@ -1,0 +1,148 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cometbft/cometbft/light"
+	rpcclient "github.com/cometbft/cometbft/rpc/client"
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	"daulat/core/canon"
+)
+
+// firstProof is the lowest height whose state the node proves.
+const firstProof = 2
+
+// ProveSession collects what [VerifySession] needs to see, from a header
+// trusted at height from, that the ledger stores a session: headers from there
+// to the newest, as few as the change of validators allows, and the path from
+// the session's record to the state's root. It waits for blocks if from is ahead of
+// the node.
+func (c *Client) ProveSession(ctx context.Context, id uint64, from int64) ([]byte, error) {
+	proof, err := c.proveSession(ctx, id, from)
+	if err != nil {
+		return nil, fmt.Errorf("prove session %d: %w", id, err)
+	}
+	return proof, nil
+}
+
+func (c *Client) proveSession(ctx context.Context, id uint64, from int64) ([]byte, error) {
+	if from < 1 {
+		return nil, fmt.Errorf("height %d has no header", from)
+	}
+	// The root of a state is in the header of the next block.
+	height, err := c.WaitBlock(ctx, max(from-1, firstProof))
+	if err != nil {
+		return nil, err
+	}
+	p := sessionProof{Version: canon.Version}
+	if p.Record, p.Proof, err = c.provenRecord(ctx, id, height-1); err != nil {
+		return nil, err
+	}
+	root, err := c.lightBlock(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	if p.Root, err = encodeBlock(root); err != nil {
+		return nil, err
+	}
+	if p.Path, err = c.path(ctx, root, height); err != nil {
+		return nil, err
+	}
+	return canon.Marshal(p)
+}
+
+// provenRecord returns a session's record in the state after a height, and its
+// proof.
+func (c *Client) provenRecord(ctx context.Context, id uint64, height int64) (record, proof []byte, err error) {
+	r, err := c.rpc.ABCIQueryWithOptions(ctx, "/store/"+marketStore+"/key", sessionKey(id),
+		rpcclient.ABCIQueryOptions{Height: height, Prove: true})
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("ask ledger for proof: %w", err)
+	case r.Response.Code != 0:
+		return nil, nil, refused(r.Response.Codespace, r.Response.Code, r.Response.Log)
+	case len(r.Response.Value) == 0:
+		return nil, nil, ErrNotFound
+	case r.Response.ProofOps == nil:
+		return nil, nil, errors.New("the node gave no proof")
+	}
+	proof, err = r.Response.ProofOps.Marshal()
+	return r.Response.Value, proof, err
+}
+
+// path finds light blocks from root, exclusive, to target, inclusive, each
+// verified by the one before. Where too many validators changed in between, it
+// goes halfway first.
+func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int64) ([][]byte, error) {
+	if target <= root.Height {
+		return nil, nil
+	}
+	last, err := c.lightBlock(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	var path [][]byte
+	verified, ahead := root, []*cmttypes.LightBlock{last}
+	for len(ahead) > 0 {
+		next := ahead[len(ahead)-1]
+		err := verifyBlock(verified, next, time.Now())
+		if halfway := (verified.Height + next.Height) / 2; errors.As(err, &light.ErrNewValSetCantBeTrusted{}) && halfway > verified.Height {
+			if next, err = c.lightBlock(ctx, halfway); err != nil {
+				return nil, err
+			}
+			ahead = append(ahead, next)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("header %d: %w", next.Height, err)
+		}
+		data, err := encodeBlock(next)
+		if err != nil {
+			return nil, err
+		}
+		path, verified, ahead = append(path, data), next, ahead[:len(ahead)-1]
+		if len(path) > maxPath {
+			return nil, fmt.Errorf("validators changed too often since height %d: use a newer trust line", root.Height)
+		}
+	}
+	return path, nil
+}
+
+// lightBlock asks for a signed header and all its validators.
+func (c *Client) lightBlock(ctx context.Context, height int64) (*cmttypes.LightBlock, error) {
+	commit, err := c.rpc.Commit(ctx, &height)
+	if err != nil {
+		return nil, fmt.Errorf("ask ledger for header %d: %w", height, err)
+	}
+	var all []*cmttypes.Validator
+	for page, size := 1, 100; ; page++ {
+		r, err := c.rpc.Validators(ctx, &height, &page, &size)
+		if err != nil {
+			return nil, fmt.Errorf("ask ledger for validators of height %d: %w", height, err)
+		}
+		all = append(all, r.Validators...)
+		if len(all) >= r.Total || len(r.Validators) == 0 {
+			break
+		}
+		if len(all) > maxSigners {
+			return nil, fmt.Errorf("height %d has more than %d validators", height, maxSigners)
+		}
+	}
+	validators, err := cmttypes.ValidatorSetFromExistingValidators(all)
+	if err != nil {
+		return nil, fmt.Errorf("validators of height %d: %w", height, err)
+	}
+	return &cmttypes.LightBlock{SignedHeader: &commit.SignedHeader, ValidatorSet: validators}, nil
+}
+
+func encodeBlock(b *cmttypes.LightBlock) ([]byte, error) {
+	p, err := b.ToProto()
+	if err != nil {
+		return nil, err
+	}
+	return p.Marshal()
+}

@@ -1,0 +1,100 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	rpcclient "github.com/cometbft/cometbft/rpc/client"
+	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
+	"github.com/cosmos/gogoproto/proto"
+)
+
+// ErrNotFound says that the ledger has nothing under that name.
+var ErrNotFound = errors.New("not on the ledger")
+
+// notFound is the SDK's code for a missing key.
+const notFound = 30
+
+// query calls a gRPC method of the node through ABCI.
+func (c *Client) query(ctx context.Context, method string, request, answer proto.Message) error {
+	data, err := proto.Marshal(request)
+	if err != nil {
+		return err
+	}
+	value, err := c.ask(ctx, method, data)
+	if err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(value, answer); err != nil {
+		return fmt.Errorf("read answer of %s: %w", method, err)
+	}
+	return nil
+}
+
+func (c *Client) ask(ctx context.Context, path string, data []byte) ([]byte, error) {
+	r, err := c.rpc.ABCIQueryWithOptions(ctx, path, data, rpcclient.DefaultABCIQueryOptions)
+	if err != nil {
+		return nil, fmt.Errorf("ask ledger: %w", err)
+	}
+	switch q := r.Response; {
+	case q.Code == 0:
+		return q.Value, nil
+	case q.Codespace == "sdk" && q.Code == notFound:
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, q.Log)
+	default:
+		return nil, refused(q.Codespace, q.Code, q.Log)
+	}
+}
+
+// Bounds of a list: entries per question, and in all.
+const (
+	pageSize  = 100
+	maxListed = 100_000
+)
+
+// list collects the pages of a question. fetch asks for one and returns its
+// entries and where the next starts.
+func list[T any](fetch func(*sdkquery.PageRequest) ([]T, *sdkquery.PageResponse, error)) ([]T, error) {
+	var all []T
+	page := &sdkquery.PageRequest{Limit: pageSize}
+	for {
+		part, next, err := fetch(page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+		if next == nil || len(next.NextKey) == 0 {
+			return all, nil
+		}
+		if len(all) > maxListed {
+			return nil, fmt.Errorf("the ledger lists more than %d entries", maxListed)
+		}
+		page.Key = next.NextKey
+	}
+}
+
+// Where the market keeps sessions: the store's name, and a key of one byte and
+// the ID in big-endian order.
+const (
+	marketStore   = "market"
+	sessionPrefix = 0x02
+)
+
+func sessionKey(id uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{sessionPrefix}, id)
+}
+
+// SessionRecord returns a session as the ledger stores it: the canonical bytes
+// of a job.Session.
+func (c *Client) SessionRecord(ctx context.Context, id uint64) ([]byte, error) {
+	record, err := c.ask(ctx, "/store/"+marketStore+"/key", sessionKey(id))
+	if err == nil && len(record) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record of session %d: %w", id, err)
+	}
+	return record, nil
+}

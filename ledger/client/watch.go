@@ -1,0 +1,164 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	cmttypes "github.com/cometbft/cometbft/types"
+)
+
+// watcher reads new blocks for the transactions that calls wait for: one reader
+// however many calls, none while there are none. It needs no index of the node.
+type watcher struct {
+	rpc     RPC
+	mu      sync.Mutex
+	waiting map[string]*waiter // by transaction hash
+	running bool
+	next    int64 // height of the first block not read yet
+}
+
+type waiter struct {
+	watcher *watcher
+	hash    string
+	timeout time.Time
+	result  chan outcome // gets one value
+}
+
+type outcome struct {
+	tx  *abci.ExecTxResult
+	err error
+}
+
+// Bounds of how long a watcher puts up with a node that fails.
+const (
+	maxFailures = 500
+	callPeriod  = 10 * time.Second
+)
+
+// await registers a transaction before it is sent. height is of a block that
+// cannot contain it yet.
+func (w *watcher) await(hash []byte, height int64, timeout time.Time) *waiter {
+	x := &waiter{watcher: w, hash: string(hash), timeout: timeout, result: make(chan outcome, 1)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting == nil {
+		w.waiting = map[string]*waiter{}
+	}
+	w.waiting[x.hash] = x
+	if !w.running {
+		w.running, w.next = true, height+1
+		go w.run()
+	}
+	return x
+}
+
+// drop ends the wait, whether or not there was a result.
+func (x *waiter) drop() {
+	x.watcher.mu.Lock()
+	defer x.watcher.mu.Unlock()
+	delete(x.watcher.waiting, x.hash)
+}
+
+// run reads blocks until nobody waits.
+func (w *watcher) run() {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for failures := 0; !w.idle(); <-tick.C {
+		err := w.advance()
+		if err == nil {
+			failures = 0
+		} else if failures++; failures > maxFailures {
+			w.fail(fmt.Errorf("wait for transaction: %w", err))
+		}
+	}
+}
+
+// idle ends the run in the same step in which it finds nobody.
+func (w *watcher) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = len(w.waiting) > 0
+	return !w.running
+}
+
+// advance reads the blocks whose state is committed.
+func (w *watcher) advance() error {
+	ctx, cancel := context.WithTimeout(context.Background(), callPeriod)
+	defer cancel()
+	height, err := committed(ctx, w.rpc)
+	if err != nil {
+		return err
+	}
+	for ; w.next <= height; w.next++ { // next belongs to the runner
+		if err := w.read(ctx, w.next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *watcher) read(ctx context.Context, height int64) error {
+	answer, err := w.rpc.Block(ctx, &height)
+	if err != nil {
+		return err
+	}
+	found := w.find(answer.Block.Txs)
+	if len(found) > 0 {
+		results, err := w.rpc.BlockResults(ctx, &height)
+		if err != nil {
+			return err
+		}
+		for i, x := range found {
+			if i >= len(results.TxsResults) {
+				return fmt.Errorf("block %d lacks the result of transaction %d", height, i)
+			}
+			x.finish(outcome{tx: results.TxsResults[i]})
+		}
+	}
+	w.expire(answer.Block.Time)
+	return nil
+}
+
+// find returns who waits for one of txs, by its place.
+func (w *watcher) find(txs cmttypes.Txs) map[int]*waiter {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found := map[int]*waiter{}
+	for i, tx := range txs {
+		if x := w.waiting[string(tx.Hash())]; x != nil {
+			found[i] = x
+		}
+	}
+	return found
+}
+
+// expire ends the waits that can have no good end: no block after now takes
+// them. Those that were just found have their result already.
+func (w *watcher) expire(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.waiting {
+		if x.timeout.Before(now) {
+			x.finish(outcome{err: ErrExpired})
+		}
+	}
+}
+
+func (w *watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.waiting {
+		x.finish(outcome{err: err})
+	}
+}
+
+// finish keeps the first result.
+func (x *waiter) finish(o outcome) {
+	select {
+	case x.result <- o:
+	default:
+	}
+}

@@ -1,0 +1,125 @@
+package market
+
+import (
+	"context"
+	"errors"
+
+	"cosmossdk.io/collections"
+	"github.com/cosmos/cosmos-sdk/types/query"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"daulat/core/job"
+	pb "daulat/gen/market"
+)
+
+// MaxPage is the most entries that one answer lists.
+const MaxPage = 100
+
+// queries answers questions.
+type queries struct{ *Store }
+
+var _ pb.QueryServer = queries{}
+
+// Params answers with the clocks of sessions that open from now on.
+func (q queries) Params(ctx context.Context, _ *pb.QueryParams) (*pb.QueryParamsResponse, error) {
+	w, err := q.windows.Get(ctx)
+	return &pb.QueryParamsResponse{Params: pb.Params{CloseWindow: w.Close, ChallengeWindow: w.Challenge}}, err
+}
+
+// Order answers with one order.
+func (q queries) Order(ctx context.Context, r *pb.QueryOrder) (*pb.QueryOrderResponse, error) {
+	o, err := q.order(ctx, r.Id)
+	if err != nil {
+		return nil, absent(err)
+	}
+	w := wireOrder(o)
+	return &pb.QueryOrderResponse{Order: &w}, nil
+}
+
+// Session answers with one session.
+func (q queries) Session(ctx context.Context, r *pb.QuerySession) (*pb.QuerySessionResponse, error) {
+	s, err := q.session(ctx, r.Id)
+	if err != nil {
+		return nil, absent(err)
+	}
+	w := wireSession(s)
+	return &pb.QuerySessionResponse{Session: &w}, nil
+}
+
+// Orders lists orders by ID, those of one consumer if party is given.
+func (q queries) Orders(ctx context.Context, r *pb.QueryOrders) (*pb.QueryOrdersResponse, error) {
+	page, err := bounded(r.Pagination)
+	if err != nil {
+		return nil, err
+	}
+	if r.Party == "" {
+		list, next, err := query.CollectionPaginate(ctx, q.orders, page,
+			func(_ uint64, o job.Order) (pb.Order, error) { return wireOrder(o), nil })
+		return &pb.QueryOrdersResponse{Orders: list, Pagination: next}, err
+	}
+	party, err := q.account(r.Party)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	list, next, err := query.CollectionPaginate(ctx, q.orderParties, page,
+		func(k partyKey, _ collections.NoValue) (pb.Order, error) {
+			o, err := q.order(ctx, k.K2())
+			return wireOrder(o), err
+		},
+		query.WithCollectionPaginationPairPrefix[string, uint64](party))
+	return &pb.QueryOrdersResponse{Orders: list, Pagination: next}, err
+}
+
+// Sessions lists sessions by ID: those in which party is consumer or provider,
+// and those in the given state, if either is given.
+func (q queries) Sessions(ctx context.Context, r *pb.QuerySessions) (*pb.QuerySessionsResponse, error) {
+	page, err := bounded(r.Pagination)
+	if err != nil {
+		return nil, err
+	}
+	wanted := func(s job.Session) bool { return r.State == "" || r.State == string(s.State) }
+	if r.Party == "" {
+		list, next, err := query.CollectionFilteredPaginate(ctx, q.sessions, page,
+			func(_ uint64, s job.Session) (bool, error) { return wanted(s), nil },
+			func(_ uint64, s job.Session) (pb.Session, error) { return wireSession(s), nil })
+		return &pb.QuerySessionsResponse{Sessions: list, Pagination: next}, err
+	}
+	party, err := q.account(r.Party)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	list, next, err := query.CollectionFilteredPaginate(ctx, q.sessionParties, page,
+		func(k partyKey, _ collections.NoValue) (bool, error) {
+			s, err := q.session(ctx, k.K2())
+			return wanted(s), err
+		},
+		func(k partyKey, _ collections.NoValue) (pb.Session, error) {
+			s, err := q.session(ctx, k.K2())
+			return wireSession(s), err
+		},
+		query.WithCollectionPaginationPairPrefix[string, uint64](party))
+	return &pb.QuerySessionsResponse{Sessions: list, Pagination: next}, err
+}
+
+// bounded caps a page. Offsets and totals are refused, as they walk everything.
+func bounded(r *query.PageRequest) (*query.PageRequest, error) {
+	if r == nil {
+		return &query.PageRequest{Limit: MaxPage}, nil
+	}
+	if r.Offset > 0 || r.CountTotal {
+		return nil, status.Error(codes.InvalidArgument, "pages go by key: neither offset nor total is served")
+	}
+	page := *r
+	if page.Limit == 0 || page.Limit > MaxPage {
+		page.Limit = MaxPage
+	}
+	return &page, nil
+}
+
+func absent(err error) error {
+	if errors.Is(err, errUnknown) {
+		return status.Error(codes.NotFound, err.Error())
+	}
+	return err
+}

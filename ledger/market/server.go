@@ -1,0 +1,236 @@
+package market
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cosmossdk.io/collections"
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+
+	"daulat/core/escrow"
+	"daulat/core/job"
+	pb "daulat/gen/market"
+)
+
+// MaxEntries is the most pairs that one Settle message brings.
+const MaxEntries = 1000
+
+// entryGas pays for the two signatures of a pair.
+const entryGas storetypes.Gas = 2 * authtypes.DefaultSigVerifyCostED25519
+
+// server answers messages. It may assume that the account that a message's
+// signer option names did sign it, and that an error undoes the message.
+type server struct{ *Store }
+
+var _ pb.MsgServer = server{}
+
+// PlaceOrder locks escrow and waits for a match.
+func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPlaceOrderResponse, error) {
+	consumer, err := s.account(m.Consumer)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	key, err := parseKey("session key", m.SessionKey)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	terms, err := parseTerms(m.Terms)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	id, err := s.next.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	order, err := job.Place(id, consumer, key, terms, clock(ctx))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if err := s.lock(ctx, consumer, terms.Escrow); err != nil {
+		return nil, err
+	}
+	if err := s.putOrder(ctx, job.Order{}, order); err != nil {
+		return nil, err
+	}
+	emit(ctx, "order_placed", "order", decimal(id), "consumer", consumer)
+	return &pb.MsgPlaceOrderResponse{Order: id}, s.next.Set(ctx, id+1)
+}
+
+// CancelOrder takes an open order back and refunds its escrow.
+func (s server) CancelOrder(ctx context.Context, m *pb.MsgCancelOrder) (*pb.MsgCancelOrderResponse, error) {
+	consumer, err := s.account(m.Consumer)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	before, err := s.order(ctx, m.Order)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	after, err := before.Cancel(consumer)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return &pb.MsgCancelOrderResponse{}, s.closeOrder(ctx, before, after)
+}
+
+// closeOrder saves an order that ended without a match and refunds its escrow.
+func (s *Store) closeOrder(ctx context.Context, before, after job.Order) error {
+	if err := s.putOrder(ctx, before, after); err != nil {
+		return err
+	}
+	emit(ctx, "order_closed", "order", decimal(after.ID), "state", string(after.State))
+	return s.pay(ctx, after.ID, escrow.Payment{To: after.Consumer, Amount: after.Terms.Escrow})
+}
+
+// TopUp locks more in an open session.
+func (s server) TopUp(ctx context.Context, m *pb.MsgTopUp) (*pb.MsgTopUpResponse, error) {
+	consumer, err := s.account(m.Consumer)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if m.Amount == 0 {
+		return nil, refuse(errors.New("top up: amount is zero"))
+	}
+	before, err := s.session(ctx, m.Session)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	after, err := before.TopUp(consumer, m.Amount)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if err := s.lock(ctx, consumer, m.Amount); err != nil {
+		return nil, err
+	}
+	emit(ctx, "session_topped_up", "session", decimal(after.ID), "amount", decimal(m.Amount))
+	return &pb.MsgTopUpResponse{}, s.putSession(ctx, before, after)
+}
+
+// Settle brings the newest pairs of many sessions. Each entry applies in full
+// or not at all, and its result says which.
+func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleResponse, error) {
+	sender, err := s.account(m.Sender)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if len(m.Entries) == 0 || len(m.Entries) > MaxEntries {
+		return nil, refuse(fmt.Errorf("settle: must bring 1 to %d entries", MaxEntries))
+	}
+	results := make([]pb.EntryResult, len(m.Entries))
+	for i, e := range m.Entries {
+		results[i] = s.settle(ctx, sender, e)
+	}
+	return &pb.MsgSettleResponse{Results: results}, nil
+}
+
+func (s server) settle(ctx context.Context, sender string, w pb.Entry) pb.EntryResult {
+	result := pb.EntryResult{Session: w.Session}
+	err := atomic(ctx, func(ctx sdk.Context) error {
+		ctx.GasMeter().ConsumeGas(entryGas, "signed pair")
+		before, err := s.session(ctx, w.Session)
+		if err != nil {
+			return err
+		}
+		result.State = string(before.State)
+		entry, err := parseEntry(w)
+		if err != nil {
+			return err
+		}
+		after, payments, err := before.Settle(sender, ctx.ChainID(), entry, w.Close, clock(ctx))
+		if err != nil {
+			return err
+		}
+		if err := s.advance(ctx, before, after, payments); err != nil {
+			return err
+		}
+		result.State = string(after.State)
+		return nil
+	})
+	if err != nil {
+		result.Error = entryError(err)
+	}
+	return result
+}
+
+// entryError is the text for an entry's result. What the bank said is left out,
+// since the text becomes part of the block's result.
+func entryError(err error) string {
+	if errors.Is(err, errPayment) {
+		return errPayment.Error()
+	}
+	return err.Error()
+}
+
+// CloseSession starts to close a session without a pair.
+func (s server) CloseSession(ctx context.Context, m *pb.MsgCloseSession) (*pb.MsgCloseSessionResponse, error) {
+	sender, err := s.account(m.Sender)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	before, err := s.session(ctx, m.Session)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	after, err := before.Close(sender, clock(ctx))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return &pb.MsgCloseSessionResponse{}, s.advance(ctx, before, after, nil)
+}
+
+// advance saves a session's next state, says so, and pays.
+func (s *Store) advance(ctx context.Context, before, after job.Session, payments []escrow.Payment) error {
+	if err := s.putSession(ctx, before, after); err != nil {
+		return err
+	}
+	if after.State != before.State {
+		emit(ctx, "session_changed", "session", decimal(after.ID), "state", string(after.State), "reason", string(after.Reason))
+	}
+	return s.pay(ctx, after.ID, payments...)
+}
+
+// order loads an order.
+func (s *Store) order(ctx context.Context, id uint64) (job.Order, error) {
+	o, err := s.orders.Get(ctx, id)
+	if errors.Is(err, collections.ErrNotFound) {
+		return o, fmt.Errorf("order %d: %w", id, errUnknown)
+	}
+	return o, err
+}
+
+// session loads a session.
+func (s *Store) session(ctx context.Context, id uint64) (job.Session, error) {
+	j, err := s.sessions.Get(ctx, id)
+	if errors.Is(err, collections.ErrNotFound) {
+		return j, fmt.Errorf("session %d: %w", id, errUnknown)
+	}
+	return j, err
+}
+
+var errUnknown = errors.New("it does not exist")
+
+// refuse gives an error the code that clients act on.
+func refuse(err error) error {
+	switch {
+	case errors.Is(err, errUnknown):
+		return sdkerrors.ErrNotFound.Wrap(err.Error())
+	case errors.Is(err, job.ErrStranger):
+		return sdkerrors.ErrUnauthorized.Wrap(err.Error())
+	}
+	return sdkerrors.ErrInvalidRequest.Wrap(err.Error())
+}
+
+// atomic runs do over a copy of the state, and keeps what it wrote only if it
+// succeeds.
+func atomic(ctx context.Context, do func(sdk.Context) error) error {
+	branch, write := sdk.UnwrapSDKContext(ctx).CacheContext()
+	if err := do(branch); err != nil {
+		return err
+	}
+	write()
+	return nil
+}

@@ -1,0 +1,193 @@
+package market
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"cosmossdk.io/collections"
+	"cosmossdk.io/core/address"
+	"cosmossdk.io/core/store"
+	"github.com/cosmos/cosmos-sdk/codec"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+)
+
+// Name is the module's name, store key and account.
+const Name = "market"
+
+// Coins moves money. A failed move must change nothing.
+type Coins interface {
+	SendCoinsFromAccountToModule(ctx context.Context, from sdk.AccAddress, module string, amt sdk.Coins) error
+	SendCoinsFromModuleToAccount(ctx context.Context, module string, to sdk.AccAddress, amt sdk.Coins) error
+	GetBalance(ctx context.Context, addr sdk.AccAddress, denom string) sdk.Coin
+}
+
+// Offers tells what providers offer, in an order that depends on state alone.
+type Offers interface {
+	Offers(ctx context.Context) ([]match.Offer, error)
+}
+
+// The kinds of things that have clocks.
+const (
+	clockOrder uint16 = iota
+	clockSession
+)
+
+type (
+	clockKey = collections.Triple[uint64, uint16, uint64] // block time in seconds, kind, ID
+	partyKey = collections.Pair[string, uint64]           // account, ID
+)
+
+// Store holds the market's state. Orders and sessions are stored as the
+// canonical bytes of their core types; all other collections can be rebuilt
+// from them.
+type Store struct {
+	addresses address.Codec
+	coins     Coins
+	offers    Offers
+
+	windows  collections.Item[job.Windows] // of sessions that open from now on
+	orders   collections.Map[uint64, job.Order]
+	sessions collections.Map[uint64, job.Session] // under the ID of their order
+	next     collections.Item[uint64]             // order ID
+
+	clocks         collections.KeySet[clockKey]
+	open           collections.KeySet[uint64] // orders
+	cursor         collections.Item[uint64]   // the open order that was cleared last
+	busy           collections.Map[string, uint64]
+	orderParties   collections.KeySet[partyKey]
+	sessionParties collections.KeySet[partyKey]
+}
+
+// NewStore lays the market's collections over a store.
+func NewStore(service store.KVStoreService, cdc codec.Codec, coins Coins, offers Offers) *Store {
+	b := collections.NewSchemaBuilder(service)
+	id := collections.Uint64Key
+	party := collections.PairKeyCodec(collections.StringKey, id)
+	s := &Store{
+		addresses: cdc.InterfaceRegistry().SigningContext().AddressCodec(),
+		coins:     coins,
+		offers:    offers,
+		windows:   collections.NewItem(b, collections.NewPrefix(0), "windows", canonical[job.Windows]{}),
+		orders:    collections.NewMap(b, collections.NewPrefix(1), "orders", id, canonical[job.Order]{}),
+		sessions:  collections.NewMap(b, collections.NewPrefix(2), "sessions", id, canonical[job.Session]{}),
+		clocks: collections.NewKeySet(b, collections.NewPrefix(3), "clocks",
+			collections.TripleKeyCodec(id, collections.Uint16Key, id)),
+		open:           collections.NewKeySet(b, collections.NewPrefix(4), "open_orders", id),
+		orderParties:   collections.NewKeySet(b, collections.NewPrefix(5), "order_parties", party),
+		sessionParties: collections.NewKeySet(b, collections.NewPrefix(6), "session_parties", party),
+		busy:           collections.NewMap(b, collections.NewPrefix(7), "busy", collections.StringKey, collections.Uint64Value),
+		next:           collections.NewItem(b, collections.NewPrefix(8), "next_order", collections.Uint64Value),
+		cursor:         collections.NewItem(b, collections.NewPrefix(9), "cursor", collections.Uint64Value),
+	}
+	if _, err := b.Build(); err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// putOrder saves an order and what is derived from it. before is what the
+// store holds, the zero order for a new one.
+func (s *Store) putOrder(ctx context.Context, before, after job.Order) error {
+	if before.ID == 0 {
+		if err := s.orderParties.Set(ctx, collections.Join(after.Consumer, after.ID)); err != nil {
+			return err
+		}
+	}
+	if before.State != after.State {
+		index := s.open.Remove
+		if after.State == job.OrderOpen {
+			index = s.open.Set
+		}
+		if err := index(ctx, after.ID); err != nil {
+			return err
+		}
+	}
+	if err := s.moveClock(ctx, clockOrder, after.ID, orderDue(before), orderDue(after)); err != nil {
+		return err
+	}
+	return s.orders.Set(ctx, after.ID, after)
+}
+
+// putSession saves a session and what is derived from it, like putOrder.
+func (s *Store) putSession(ctx context.Context, before, after job.Session) error {
+	if before.ID == 0 {
+		for _, account := range []string{after.Consumer, after.Provider} {
+			if err := s.sessionParties.Set(ctx, collections.Join(account, after.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.shiftBusy(ctx, after.Provider, before.State, after.State); err != nil {
+		return err
+	}
+	if err := s.moveClock(ctx, clockSession, after.ID, before.Clock, after.Clock); err != nil {
+		return err
+	}
+	return s.sessions.Set(ctx, after.ID, after)
+}
+
+// orderDue is the block time at which an order's state ends, 0 for never.
+func orderDue(o job.Order) uint64 {
+	if o.State != job.OrderOpen {
+		return 0
+	}
+	return o.Expires
+}
+
+func (s *Store) moveClock(ctx context.Context, kind uint16, id, from, to uint64) error {
+	if from == to {
+		return nil
+	}
+	if from != 0 {
+		if err := s.clocks.Remove(ctx, collections.Join3(from, kind, id)); err != nil {
+			return err
+		}
+	}
+	if to == 0 {
+		return nil
+	}
+	return s.clocks.Set(ctx, collections.Join3(to, kind, id))
+}
+
+// shiftBusy counts the sessions that hold a slot of a provider: those that are
+// open, as one that closes takes no more requests.
+func (s *Store) shiftBusy(ctx context.Context, provider string, before, after job.SessionState) error {
+	if (before == job.SessionOpen) == (after == job.SessionOpen) {
+		return nil
+	}
+	n, err := s.busyOf(ctx, provider)
+	if err != nil {
+		return err
+	}
+	if after == job.SessionOpen {
+		return s.busy.Set(ctx, provider, n+1)
+	}
+	if n <= 1 {
+		return s.busy.Remove(ctx, provider)
+	}
+	return s.busy.Set(ctx, provider, n-1)
+}
+
+func (s *Store) busyOf(ctx context.Context, provider string) (uint64, error) {
+	return orZero(s.busy.Get(ctx, provider))
+}
+
+// canonical stores a core type as its canonical bytes.
+type canonical[T any] struct{}
+
+func (canonical[T]) Encode(v T) ([]byte, error) { return canon.Marshal(v) }
+
+func (canonical[T]) Decode(data []byte) (v T, err error) { return v, canon.Unmarshal(data, &v) }
+
+func (canonical[T]) EncodeJSON(v T) ([]byte, error) { return json.Marshal(v) }
+
+func (canonical[T]) DecodeJSON(data []byte) (v T, err error) { return v, json.Unmarshal(data, &v) }
+
+func (canonical[T]) Stringify(v T) string { return fmt.Sprintf("%+v", v) }
+
+func (canonical[T]) ValueType() string { return fmt.Sprintf("canonical/%T", *new(T)) }

@@ -1,0 +1,187 @@
+package market
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	"daulat/core/canon"
+	"daulat/core/escrow"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	pb "daulat/gen/market"
+)
+
+// maxSigned bounds a receipt's or voucher's encoding, in bytes; both are near
+// 200 bytes.
+const maxSigned = 1024
+
+// account returns the one text form of an account: bech32 also has one in
+// upper case.
+func (s *Store) account(text string) (string, error) {
+	raw, err := s.addresses.StringToBytes(text)
+	if err != nil {
+		return "", fmt.Errorf("account: %w", err)
+	}
+	return s.addresses.BytesToString(raw)
+}
+
+func parseKey(what, text string) (key canon.PublicKey, err error) {
+	if err = key.UnmarshalText([]byte(text)); err != nil {
+		return key, fmt.Errorf("%s: %w", what, err)
+	}
+	if key.IsZero() {
+		return key, fmt.Errorf("%s is zero", what)
+	}
+	return key, nil
+}
+
+func parseTerms(t pb.Terms) (job.Terms, error) {
+	model, err := canon.ParseCID(t.Model)
+	if err != nil {
+		return job.Terms{}, fmt.Errorf("terms: model: %w", err)
+	}
+	// The canonical encoding has no other strings: what can't be read back must
+	// never be stored.
+	if !utf8.ValidString(t.Executor) {
+		return job.Terms{}, errors.New("terms: executor is not UTF-8")
+	}
+	terms := job.Terms{Version: canon.Version, Kind: t.Kind, Executor: t.Executor, Model: model,
+		Assurance: job.Assurance(t.Assurance), Privacy: job.Privacy(t.Privacy),
+		Ceiling: job.Price{Input: t.InputCeiling, Output: t.OutputCeiling},
+		Escrow:  t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration}
+	return terms, terms.Validate()
+}
+
+func wireTerms(t job.Terms) pb.Terms {
+	return pb.Terms{Kind: t.Kind, Executor: t.Executor, Model: t.Model.String(), Assurance: uint64(t.Assurance),
+		Privacy: string(t.Privacy), InputCeiling: t.Ceiling.Input, OutputCeiling: t.Ceiling.Output,
+		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration}
+}
+
+func wireOrder(o job.Order) pb.Order {
+	return pb.Order{Id: o.ID, Consumer: o.Consumer, SessionKey: o.SessionKey.String(), Terms: wireTerms(o.Terms),
+		State: string(o.State), Placed: o.Placed, Expires: o.Expires, Explanation: o.Explanation}
+}
+
+func parseOrder(o pb.Order) (job.Order, error) {
+	key, err := parseKey("session key", o.SessionKey)
+	if err != nil {
+		return job.Order{}, err
+	}
+	terms, err := parseTerms(o.Terms)
+	if err != nil {
+		return job.Order{}, err
+	}
+	return job.Order{Version: canon.Version, ID: o.Id, Consumer: o.Consumer, SessionKey: key, Terms: terms,
+		State: job.OrderState(o.State), Placed: o.Placed, Expires: o.Expires, Explanation: o.Explanation}, nil
+}
+
+func wireSession(s job.Session) pb.Session {
+	w := pb.Session{Id: s.ID, Consumer: s.Consumer, Provider: s.Provider, SessionKey: s.SessionKey.String(),
+		ProviderKey: s.ProviderKey.String(), Terms: wireTerms(s.Terms), InputPrice: s.Price.Input,
+		OutputPrice: s.Price.Output, CloseWindow: s.Windows.Close, ChallengeWindow: s.Windows.Challenge,
+		State: string(s.State), Reason: string(s.Reason), Opened: s.Opened, Clock: s.Clock,
+		Escrow: pb.Escrow{Deposited: s.Escrow.Deposited, Locked: s.Escrow.Locked, Withheld: s.Escrow.Withheld,
+			Paid: s.Escrow.Paid, Refunded: s.Escrow.Refunded}}
+	if s.Claim != nil {
+		w.Claim = wireClaim(*s.Claim)
+	}
+	return w
+}
+
+func parseSession(w pb.Session) (job.Session, error) {
+	key, err := parseKey("session key", w.SessionKey)
+	if err != nil {
+		return job.Session{}, err
+	}
+	provider, err := parseKey("provider key", w.ProviderKey)
+	if err != nil {
+		return job.Session{}, err
+	}
+	terms, err := parseTerms(w.Terms)
+	if err != nil {
+		return job.Session{}, err
+	}
+	claim, err := parseClaim(w.Id, w.Claim)
+	if err != nil {
+		return job.Session{}, err
+	}
+	return job.Session{Version: canon.Version, ID: w.Id, Consumer: w.Consumer, Provider: w.Provider, SessionKey: key,
+		ProviderKey: provider, Terms: terms, Price: job.Price{Input: w.InputPrice, Output: w.OutputPrice},
+		Windows: job.Windows{Close: w.CloseWindow, Challenge: w.ChallengeWindow}, State: job.SessionState(w.State),
+		Reason: job.Reason(w.Reason), Opened: w.Opened, Clock: w.Clock,
+		Escrow: escrow.Account{Deposited: w.Escrow.Deposited, Locked: w.Escrow.Locked, Withheld: w.Escrow.Withheld,
+			Paid: w.Escrow.Paid, Refunded: w.Escrow.Refunded},
+		Claim: claim}, nil
+}
+
+func wireClaim(e receipt.Entry) *pb.Claim {
+	r, v := e.Receipt, e.Voucher
+	return &pb.Claim{Chain: r.Chain, Seq: r.Seq, Input: r.Input, Output: r.Output, ReceiptAmount: r.Amount,
+		VoucherAmount: v.Amount, Root: r.Root.String(), Final: v.Final,
+		ReceiptSignature: hex.EncodeToString(e.ReceiptSignature[:]),
+		VoucherSignature: hex.EncodeToString(e.VoucherSignature[:])}
+}
+
+// parseClaim restores the pair that a claim states: receipt and voucher agree
+// on chain, session, sequence and root.
+func parseClaim(session uint64, c *pb.Claim) (*receipt.Entry, error) {
+	if c == nil {
+		return nil, nil
+	}
+	var root canon.Hash
+	if err := root.UnmarshalText([]byte(c.Root)); err != nil {
+		return nil, fmt.Errorf("claim: root: %w", err)
+	}
+	e := receipt.Entry{
+		Receipt: receipt.Receipt{Chain: c.Chain, Session: session, Seq: c.Seq, Input: c.Input, Output: c.Output,
+			Amount: c.ReceiptAmount, Root: root},
+		Voucher: receipt.Voucher{Chain: c.Chain, Session: session, Seq: c.Seq, Amount: c.VoucherAmount, Root: root,
+			Final: c.Final}}
+	if err := e.ReceiptSignature.UnmarshalText([]byte(c.ReceiptSignature)); err != nil {
+		return nil, fmt.Errorf("claim: receipt: %w", err)
+	}
+	if err := e.VoucherSignature.UnmarshalText([]byte(c.VoucherSignature)); err != nil {
+		return nil, fmt.Errorf("claim: voucher: %w", err)
+	}
+	return &e, nil
+}
+
+// parseEntry reads a signed pair strictly. Its errors don't repeat those of the
+// decoder, since they become part of the block's result.
+func parseEntry(w pb.Entry) (e receipt.Entry, err error) {
+	if len(w.ReceiptSignature) != len(e.ReceiptSignature) || len(w.VoucherSignature) != len(e.VoucherSignature) {
+		return e, fmt.Errorf("a signature has %d bytes", len(e.ReceiptSignature))
+	}
+	if len(w.Receipt) > maxSigned || canon.Unmarshal(w.Receipt, &e.Receipt) != nil {
+		return e, errors.New("receipt is not in its canonical form")
+	}
+	if len(w.Voucher) > maxSigned || canon.Unmarshal(w.Voucher, &e.Voucher) != nil {
+		return e, errors.New("voucher is not in its canonical form")
+	}
+	e.ReceiptSignature = canon.Signature(w.ReceiptSignature)
+	e.VoucherSignature = canon.Signature(w.VoucherSignature)
+	return e, nil
+}
+
+// clock is block time in seconds.
+func clock(ctx context.Context) uint64 {
+	return uint64(max(0, sdk.UnwrapSDKContext(ctx).BlockTime().Unix()))
+}
+
+// emit writes an event of pairs of name and value.
+func emit(ctx context.Context, kind string, pairs ...string) {
+	var attributes []sdk.Attribute
+	for i := 0; i < len(pairs); i += 2 {
+		attributes = append(attributes, sdk.NewAttribute(pairs[i], pairs[i+1]))
+	}
+	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(sdk.NewEvent(kind, attributes...))
+}
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -1,0 +1,11 @@
+// Package registry is the ledger's record of who serves what: providers with
+// the identity keys that sign their receipts, their offers, and the manifests
+// of artifacts.
+//
+// Guarantees: an identity key belongs to at most one account, and only after
+// the key itself signed for that account and chain; an artifact's ID is the
+// hash of the very bytes on record, and its parents are on record before it;
+// nothing here grows without a bound per account or a price in gas.
+//
+// Start at [Store.Offers], which is what the market reads, and at server.go.
+package registry

@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cosmossdk.io/collections"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+
+	"daulat/core/canon"
+	"daulat/core/match"
+	pb "daulat/gen/registry"
+)
+
+// server answers messages. It may assume that the account that a message's
+// signer option names did sign it.
+type server struct{ *Store }
+
+var _ pb.MsgServer = server{}
+
+func refuse(err error) error { return sdkerrors.ErrInvalidRequest.Wrap(err.Error()) }
+
+// RegisterProvider makes the sender a provider, or changes key and addresses.
+// Sessions that are open keep the key with which they opened.
+func (s server) RegisterProvider(ctx context.Context, m *pb.MsgRegisterProvider) (*pb.MsgRegisterProviderResponse, error) {
+	p, err := s.normal(pb.Provider{Account: m.Account, Key: m.Key, Addresses: m.Addresses})
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if err := prove(ctx, p, m.Proof); err != nil {
+		return nil, refuse(err)
+	}
+	if holder, err := s.providers.Indexes.Key.MatchExact(ctx, p.Key); err == nil && holder != p.Account {
+		return nil, refuse(errors.New("identity key belongs to another account"))
+	} else if err != nil && !errors.Is(err, collections.ErrNotFound) {
+		return nil, err
+	}
+	old, err := s.providers.Get(ctx, p.Account)
+	switch {
+	case errors.Is(err, collections.ErrNotFound):
+		p.Registered = clock(ctx)
+	case err != nil:
+		return nil, err
+	default:
+		p.Bond, p.Registered = old.Bond, old.Registered
+	}
+	emit(ctx, "provider_registered", "provider", p.Account, "key", p.Key)
+	return &pb.MsgRegisterProviderResponse{}, s.providers.Set(ctx, p.Account, p)
+}
+
+// prove checks that the identity key signed for this account on this chain.
+func prove(ctx context.Context, p pb.Provider, proof []byte) error {
+	sig, err := parseSignature(proof)
+	if err != nil {
+		return err
+	}
+	key, err := parseKey(p.Key)
+	if err != nil {
+		return err
+	}
+	c := sdk.UnwrapSDKContext(ctx)
+	c.GasMeter().ConsumeGas(authtypes.DefaultSigVerifyCostED25519, "identity key")
+	return canon.Verify(key, match.DomainProvider, match.Claim{Chain: c.ChainID(), Account: p.Account}, sig)
+}
+
+// PutOffer adds or replaces the sender's offer for a model.
+func (s server) PutOffer(ctx context.Context, m *pb.MsgPutOffer) (*pb.MsgPutOfferResponse, error) {
+	o, err := s.normalOffer(pb.Offer{Provider: m.Provider, Model: m.Model, Executor: m.Executor, InputPrice: m.InputPrice,
+		OutputPrice: m.OutputPrice, Assurance: m.Assurance, Slots: m.Slots})
+	if err != nil {
+		return nil, refuse(err)
+	}
+	known, err := s.providers.Has(ctx, o.Provider)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, sdkerrors.ErrNotFound.Wrapf("%s is not a provider", o.Provider)
+	}
+	key := collections.Join(o.Provider, o.Model)
+	if err := s.admitOffer(ctx, key); err != nil {
+		return nil, err
+	}
+	emit(ctx, "offer_put", "provider", o.Provider, "model", o.Model)
+	return &pb.MsgPutOfferResponse{}, s.offers.Set(ctx, key, o)
+}
+
+// admitOffer refuses one offer too many.
+func (s server) admitOffer(ctx context.Context, key offerKey) error {
+	known, err := s.offers.Has(ctx, key)
+	if err != nil || known {
+		return err
+	}
+	n, err := s.offerCount(ctx, key.K1())
+	if err != nil {
+		return err
+	}
+	if n >= MaxOffers {
+		return refuse(fmt.Errorf("a provider has at most %d offers", MaxOffers))
+	}
+	return nil
+}
+
+// WithdrawOffer removes the sender's offer for a model.
+func (s server) WithdrawOffer(ctx context.Context, m *pb.MsgWithdrawOffer) (*pb.MsgWithdrawOfferResponse, error) {
+	account, err := s.account(m.Provider)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	model, err := parseModel(m.Model)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	key := collections.Join(account, model)
+	known, err := s.offers.Has(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, sdkerrors.ErrNotFound.Wrapf("%s offers no %s", account, model)
+	}
+	emit(ctx, "offer_withdrawn", "provider", account, "model", model)
+	return &pb.MsgWithdrawOfferResponse{}, s.offers.Remove(ctx, key)
+}
+
+// RegisterArtifact puts a manifest on record. One that is there already stays
+// as it is, whoever sends it again.
+func (s server) RegisterArtifact(ctx context.Context, m *pb.MsgRegisterArtifact) (*pb.MsgRegisterArtifactResponse, error) {
+	owner, err := s.account(m.Owner)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	a, err := parseArtifact(owner, m.Manifest, clock(ctx))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	known, err := s.artifacts.Has(ctx, a.Id)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		return &pb.MsgRegisterArtifactResponse{Id: a.Id}, nil
+	}
+	for _, p := range a.Parents {
+		if known, err = s.artifacts.Has(ctx, p); err != nil {
+			return nil, err
+		}
+		if !known {
+			return nil, sdkerrors.ErrNotFound.Wrapf("parent %s is not on record", p)
+		}
+	}
+	emit(ctx, "artifact_registered", "artifact", a.Id, "owner", owner)
+	return &pb.MsgRegisterArtifactResponse{Id: a.Id}, s.artifacts.Set(ctx, a.Id, a)
+}
+
+// clock is block time in seconds.
+func clock(ctx context.Context) uint64 {
+	return uint64(max(0, sdk.UnwrapSDKContext(ctx).BlockTime().Unix()))
+}
+
+// emit writes an event of pairs of name and value.
+func emit(ctx context.Context, kind string, pairs ...string) {
+	var attributes []sdk.Attribute
+	for i := 0; i < len(pairs); i += 2 {
+		attributes = append(attributes, sdk.NewAttribute(pairs[i], pairs[i+1]))
+	}
+	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(sdk.NewEvent(kind, attributes...))
+}

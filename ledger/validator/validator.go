@@ -1,0 +1,246 @@
+// Package validator runs a ledger node inside the calling process: CometBFT,
+// the application and their databases, with one call to start and one to stop.
+//
+// Guarantees: a home is initialised once and never overwritten; a node that was
+// stopped, or killed, resumes from its home where the last block left it; all
+// listeners are on loopback unless told otherwise; warnings and errors always
+// reach data/node.log, so a halt is never silent.
+//
+// Start at [Init], then [Start]. A home holds config (genesis and keys) and
+// data (databases and log).
+package validator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	cmtconfig "github.com/cometbft/cometbft/config"
+	cmtjson "github.com/cometbft/cometbft/libs/json"
+	"github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/privval"
+	"github.com/cometbft/cometbft/proxy"
+	rpcclient "github.com/cometbft/cometbft/rpc/client"
+	"github.com/cometbft/cometbft/rpc/client/local"
+	cmttypes "github.com/cometbft/cometbft/types"
+	dbm "github.com/cosmos/cosmos-db"
+	"github.com/cosmos/cosmos-sdk/baseapp"
+	"github.com/cosmos/cosmos-sdk/server"
+	cmtlog "github.com/cosmos/cosmos-sdk/server/log"
+	pruningtypes "github.com/cosmos/cosmos-sdk/store/v2/pruning/types"
+
+	"daulat/ledger/app"
+	"daulat/ledger/client"
+)
+
+// BlockTime is the pause between two blocks unless a Config says otherwise.
+const BlockTime = 500 * time.Millisecond
+
+// Config says how a node runs. Only Home is required.
+type Config struct {
+	Home          string
+	ChainID       string        // if set, it must be the genesis's
+	TimeoutCommit time.Duration // pause between blocks; default BlockTime
+	RPC           string        // address to listen on; default a free port of 127.0.0.1, kept from start to start
+	P2P           string        // address to listen on; default a free port of 127.0.0.1
+	Logger        *slog.Logger  // gets what the log file gets; may be nil
+}
+
+// Limits of what a node keeps and accepts.
+const (
+	keepStates    = 10_000     // versions of the state that queries can name
+	pruneInterval = 100        // blocks
+	queryGas      = 50_000_000 // of one query by a stranger
+	maxTx         = 1 << 20    // bytes
+	maxRPCBody    = 8 << 20    // bytes: transactions travel as base64
+	gossipSleep   = 20 * time.Millisecond
+	firstBlock    = 5 * time.Millisecond // between two looks for it
+)
+
+// Validator is a running node.
+type Validator struct {
+	node    *node.Node
+	app     *app.App
+	rpc     *local.Local
+	address string
+	genesis string
+	stop    sync.Once
+	stopped error
+	release closers // what the node does not close itself
+}
+
+// Start runs the node whose home was initialised, and returns when it answers
+// queries: its first block is there. ctx bounds the start alone.
+func Start(ctx context.Context, c Config) (*Validator, error) {
+	if c.TimeoutCommit == 0 {
+		c.TimeoutCommit = BlockTime
+	}
+	v := &Validator{}
+	if err := v.start(ctx, c); err != nil {
+		return nil, errors.Join(fmt.Errorf("start ledger node: %w", err), v.Stop())
+	}
+	return v, nil
+}
+
+func (v *Validator) start(ctx context.Context, c Config) error {
+	doc, err := cmttypes.GenesisDocFromFile(genesisFile(c.Home))
+	if err != nil {
+		return err
+	}
+	if c.ChainID != "" && c.ChainID != doc.ChainID {
+		return fmt.Errorf("the home belongs to ledger %q, not %q", doc.ChainID, c.ChainID)
+	}
+	if v.genesis, err = client.GenesisHash(doc); err != nil {
+		return err
+	}
+	if v.address, err = rpcAddress(c); err != nil {
+		return err
+	}
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.release)
+	if err != nil {
+		return err
+	}
+	db, err := dbm.NewDB("application", dbm.PebbleDBBackend, filepath.Join(c.Home, "data"))
+	if err != nil {
+		return err
+	}
+	v.release.add(once(db.Close))
+	retain := uint64(client.TrustingPeriod / c.TimeoutCommit)
+	v.app, err = app.New(logger, db, c.Home, baseapp.SetChainID(doc.ChainID),
+		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(keepStates, pruneInterval)),
+		baseapp.SetIAVLSyncPruning(true), // nothing prunes behind a closed database
+		baseapp.SetMinRetainBlocks(retain),
+		baseapp.SetQueryGasLimit(queryGas))
+	if err != nil {
+		return err
+	}
+	if err := v.startNode(ctx, cometConfig(c, v.address), doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
+		return err
+	}
+	return v.awaitBlock(ctx)
+}
+
+func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *cmttypes.GenesisDoc, logger cmtlog.CometLoggerWrapper) error {
+	key, err := p2p.LoadNodeKey(cfg.NodeKeyFile())
+	if err != nil {
+		return err
+	}
+	signer, err := loadSigner(cfg)
+	if err != nil {
+		return err
+	}
+	v.node, err = node.NewNodeWithContext(ctx, cfg, signer, key,
+		proxy.NewLocalClientCreator(server.NewCometABCIWrapper(v.app)),
+		func() (*cmttypes.GenesisDoc, error) { return doc, nil }, v.release.database,
+		node.DefaultMetricsProvider(cfg.Instrumentation), logger)
+	if err != nil {
+		return err
+	}
+	v.rpc = local.New(v.node)
+	return v.node.Start()
+}
+
+// loadSigner reads the validator's key and what it signed last. A missing
+// state is an error: a validator that forgets what it signed may sign twice.
+// The library ends the process over a bad file, so both are read before.
+func loadSigner(cfg *cmtconfig.Config) (*privval.FilePV, error) {
+	for path, into := range map[string]any{
+		cfg.PrivValidatorKeyFile():   &privval.FilePVKey{},
+		cfg.PrivValidatorStateFile(): &privval.FilePVLastSignState{},
+	} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := cmtjson.Unmarshal(data, into); err != nil {
+			return nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
+		}
+	}
+	return privval.LoadFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
+}
+
+// awaitBlock returns when the state of a block is committed: before, queries
+// fail.
+func (v *Validator) awaitBlock(ctx context.Context) error {
+	tick := time.NewTicker(firstBlock)
+	defer tick.Stop()
+	for {
+		info, err := v.rpc.ABCIInfo(ctx)
+		if err != nil {
+			return err
+		}
+		if info.Response.LastBlockHeight > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the first block: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// Stop ends the node and closes its databases; the home can then be opened
+// again. A second call does nothing.
+func (v *Validator) Stop() error {
+	v.stop.Do(func() {
+		if v.node != nil && v.node.IsRunning() {
+			v.stopped = v.node.Stop()
+			v.node.Wait()
+		}
+		if v.app != nil {
+			v.stopped = errors.Join(v.stopped, v.app.Close())
+		}
+		v.stopped = errors.Join(v.stopped, v.release.close())
+	})
+	return v.stopped
+}
+
+// RPC is the node without a socket in between.
+func (v *Validator) RPC() rpcclient.Client { return v.rpc }
+
+// RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
+func (v *Validator) RPCAddress() string { return v.address }
+
+// ChainID names the ledger.
+func (v *Validator) ChainID() string { return v.node.GenesisDoc().ChainID }
+
+// GenesisHash tells this ledger from every other, even of the same name:
+// SHA-256 in hexadecimal, as in a client.Trust.
+func (v *Validator) GenesisHash() string { return v.genesis }
+
+func cometConfig(c Config, rpc string) *cmtconfig.Config {
+	cfg := cmtconfig.DefaultConfig()
+	cfg.SetRoot(c.Home)
+	cfg.DBBackend = string(dbm.PebbleDBBackend)
+	cfg.Consensus.TimeoutCommit = c.TimeoutCommit
+	cfg.Consensus.PeerGossipSleepDuration = gossipSleep
+	cfg.RPC.ListenAddress = rpc
+	cfg.RPC.MaxBodyBytes = maxRPCBody
+	cfg.Mempool.MaxTxBytes = maxTx
+	cfg.TxIndex.Indexer = "null" // clients read the blocks themselves
+	cfg.P2P.ListenAddress = "tcp://127.0.0.1:0"
+	if c.P2P != "" {
+		cfg.P2P.ListenAddress = c.P2P
+	}
+	cfg.P2P.AddrBookStrict = false // private addresses are fine
+	return cfg
+}
+
+func genesisFile(home string) string { return filepath.Join(home, "config", "genesis.json") }
+
+// makeHome makes the folders of a home, closed to others: keys lie there.
+func makeHome(home string) error {
+	for _, folder := range []string{"config", "data"} {
+		if err := os.MkdirAll(filepath.Join(home, folder), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}

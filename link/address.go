@@ -1,0 +1,104 @@
+package link
+
+import (
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"daulat/core/canon"
+)
+
+const (
+	maxAddrs    = 16  // of one peer
+	maxAddrSize = 512 // characters
+)
+
+// PeerID is the libp2p text form of a key.
+func PeerID(key canon.PublicKey) string {
+	id, err := peerOf(key)
+	if err != nil {
+		panic(err) // 32 bytes always make an ID
+	}
+	return id.String()
+}
+
+// ParsePeerID reads the text form that PeerID writes.
+func ParsePeerID(text string) (canon.PublicKey, error) {
+	if len(text) > maxAddrSize {
+		return canon.PublicKey{}, fmt.Errorf("peer ID has %d characters", len(text))
+	}
+	id, err := peer.Decode(text)
+	if err != nil {
+		return canon.PublicKey{}, fmt.Errorf("peer ID %q: %w", text, err)
+	}
+	return keyOf(id)
+}
+
+func peerOf(key canon.PublicKey) (peer.ID, error) {
+	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
+	if err != nil {
+		return "", err
+	}
+	return peer.IDFromPublicKey(public)
+}
+
+// keyOf reads the key out of an ID; only Ed25519 keys are short enough to be in
+// one and of the right type.
+func keyOf(id peer.ID) (key canon.PublicKey, err error) {
+	public, err := id.ExtractPublicKey()
+	if err != nil {
+		return key, fmt.Errorf("peer ID %s holds no key: %w", id, err)
+	}
+	raw, err := public.Raw()
+	if err != nil || public.Type() != crypto.Ed25519 || len(raw) != len(key) {
+		return key, fmt.Errorf("peer ID %s is not of an Ed25519 key", id)
+	}
+	return canon.PublicKey(raw), nil
+}
+
+// parseAddrs splits addresses into the one key that they name and where to dial.
+// If want is not zero it is that key, and addresses need not name it.
+func parseAddrs(addrs []string, want canon.PublicKey) (canon.PublicKey, []multiaddr.Multiaddr, error) {
+	if len(addrs) == 0 || len(addrs) > maxAddrs {
+		return want, nil, fmt.Errorf("a peer has 1 to %d addresses, not %d", maxAddrs, len(addrs))
+	}
+	targets := make([]multiaddr.Multiaddr, len(addrs))
+	for i, text := range addrs {
+		key, target, err := parseAddr(text)
+		if err != nil {
+			return want, nil, err
+		}
+		switch {
+		case key.IsZero() && want.IsZero():
+			return want, nil, fmt.Errorf("address %q does not say whose it is", text)
+		case want.IsZero():
+			want = key
+		case !key.IsZero() && key != want:
+			return want, nil, fmt.Errorf("address %q is of another peer than %s", text, PeerID(want))
+		}
+		targets[i] = target
+	}
+	return want, targets, nil
+}
+
+// parseAddr splits off the trailing /p2p part; the key is zero without one.
+func parseAddr(text string) (key canon.PublicKey, target multiaddr.Multiaddr, err error) {
+	if len(text) > maxAddrSize {
+		return key, nil, fmt.Errorf("address has %d characters", len(text))
+	}
+	whole, err := multiaddr.NewMultiaddr(text)
+	if err != nil {
+		return key, nil, fmt.Errorf("address %q: %w", text, err)
+	}
+	target, id := peer.SplitAddr(whole)
+	if len(target) == 0 {
+		return key, nil, fmt.Errorf("address %q says who but not where", text)
+	}
+	if id == "" {
+		return key, target, nil
+	}
+	key, err = keyOf(id)
+	return key, target, err
+}

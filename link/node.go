@@ -1,0 +1,327 @@
+// Package link carries frames and byte streams between peers.
+//
+// A peer is its Ed25519 identity key: an address names the key, and a machine
+// that cannot prove it is refused. Streams are multiplexed over TCP, Noise and
+// yamux, and opened for a named protocol as in libp2p (multistream-select), so
+// any libp2p implementation can talk to a node.
+//
+// Guarantees: what a peer sends is bounded before memory is spent on it, in
+// frames by length and time, in streams by number for each peer and in total, in
+// connections by number, for each address too; a peer that is slow, silent or
+// malformed costs its own stream and nothing else; Close leaves no goroutine and
+// no descriptor.
+//
+// Start at [Open], [Node.Handle] and [Node.Dial]; spec/link.md is normative.
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multistream"
+
+	"daulat/core/canon"
+)
+
+// Config says who a node is and what it allows. A zero limit means its default.
+type Config struct {
+	Key    canon.PrivateKey // the identity
+	Listen []string         // multiaddrs; by default one free TCP port on loopback
+
+	MaxPeers          int           // connections at once; 256
+	MaxPerAddress     int           // connections from one IPv4 address or IPv6 /56, loopback excepted; 32
+	MaxStreams        int           // streams at once, over all peers; 4096
+	MaxStreamsPerPeer int           // streams at once with one peer; 64
+	HandshakeTimeout  time.Duration // to connect, prove the key and agree on a protocol; 10 s
+	IdleTimeout       time.Duration // after which a connection without streams is closed; 1 min
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Listen) == 0 {
+		c.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
+	}
+	for field, value := range map[*int]int{
+		&c.MaxPeers: 256, &c.MaxPerAddress: 32, &c.MaxStreams: 4096, &c.MaxStreamsPerPeer: 64,
+	} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = 10 * time.Second
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = time.Minute
+	}
+	return c
+}
+
+// Handler serves one incoming stream, on a goroutine of its own. The stream is
+// closed when it returns; ctx ends when the node closes.
+type Handler func(ctx context.Context, s *Stream)
+
+// Node is a peer on the network. Its methods may be called concurrently.
+type Node struct {
+	config   Config
+	key      canon.PublicKey
+	swarm    *swarm.Swarm
+	release  func() error
+	muxer    *multistream.MultistreamMuxer[string]
+	ctx      context.Context
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // handlers and the reaper
+	mu       sync.Mutex     // guards what follows
+	handlers map[string]Handler
+	closed   bool
+}
+
+// ErrClosed says that the node is closed.
+var ErrClosed = errors.New("node is closed")
+
+// Open starts a node that listens on c.Listen.
+func Open(c Config) (*Node, error) {
+	c = c.withDefaults()
+	s, release, err := newSwarm(c)
+	if err != nil {
+		return nil, fmt.Errorf("open link: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n := &Node{
+		config: c, key: c.Key.Public(), swarm: s, release: release, ctx: ctx, cancel: cancel,
+		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]Handler{},
+	}
+	s.SetStreamHandler(n.accept)
+	if err := n.listen(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open link: %w", err), n.Close())
+	}
+	n.running.Go(n.reap)
+	return n, nil
+}
+
+func (n *Node) listen() error {
+	addrs := make([]multiaddr.Multiaddr, len(n.config.Listen))
+	for i, text := range n.config.Listen {
+		a, err := multiaddr.NewMultiaddr(text)
+		if err != nil {
+			return fmt.Errorf("listen address %q: %w", text, err)
+		}
+		addrs[i] = a
+	}
+	for _, a := range addrs { // one by one: the swarm is content if one of many works
+		if err := n.swarm.Listen(a); err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// Addrs returns the full addresses at which the node can be dialed, each with
+// its /p2p identity.
+func (n *Node) Addrs() []string {
+	addrs, err := n.swarm.InterfaceListenAddresses()
+	if err != nil { // the interfaces cannot be listed: what was configured still holds
+		addrs = n.swarm.ListenAddresses()
+	}
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String() + "/p2p/" + PeerID(n.key)
+	}
+	return texts
+}
+
+// Key returns the node's identity.
+func (n *Node) Key() canon.PublicKey { return n.key }
+
+// Handle serves incoming streams of a protocol, such as /daulat/transfer/1, with
+// h. Each protocol has one handler.
+func (n *Node) Handle(protocol string, h Handler) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.handlers[protocol] != nil {
+		panic("link: protocol " + protocol + " has two handlers")
+	}
+	n.handlers[protocol] = h
+	n.muxer.AddHandler(protocol, nil)
+}
+
+// Dial opens a stream to the peer that every one of addrs names in its /p2p part.
+// ctx bounds the opening alone.
+func (n *Node) Dial(ctx context.Context, addrs []string, protocol string) (*Stream, error) {
+	key, targets, err := parseAddrs(addrs, canon.PublicKey{})
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	return n.dial(ctx, key, targets, protocol)
+}
+
+// DialKey opens a stream to the peer with the given key at addrs; those that have
+// a /p2p part must name that key.
+func (n *Node) DialKey(ctx context.Context, key canon.PublicKey, addrs []string, protocol string) (*Stream, error) {
+	_, targets, err := parseAddrs(addrs, key)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	return n.dial(ctx, key, targets, protocol)
+}
+
+func (n *Node) dial(ctx context.Context, key canon.PublicKey, targets []multiaddr.Multiaddr, protocol string) (*Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.config.HandshakeTimeout)
+	defer cancel()
+	s, err := n.open(ctx, key, targets, protocol)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, err)
+	}
+	return newStream(s, key), nil
+}
+
+// open retries once: the peer may have closed an idle connection, and that shows
+// only when it is used.
+func (n *Node) open(ctx context.Context, key canon.PublicKey, targets []multiaddr.Multiaddr, protocol string) (network.Stream, error) {
+	for retried := false; ; retried = true {
+		s, err := n.connect(ctx, key, targets)
+		if err != nil {
+			return nil, err
+		}
+		if err = n.negotiate(ctx, s, protocol); err == nil {
+			return s, nil
+		}
+		s.Reset()
+		if retried || !s.Conn().IsClosed() || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+func (n *Node) connect(ctx context.Context, key canon.PublicKey, targets []multiaddr.Multiaddr) (network.Stream, error) {
+	if n.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	id, err := peerOf(key)
+	if err != nil {
+		return nil, err
+	}
+	// What the caller says now replaces what was tried and failed before.
+	n.swarm.Backoff().Clear(id)
+	if n.swarm.Connectedness(id) != network.Connected {
+		n.swarm.Peerstore().ClearAddrs(id)
+	}
+	n.swarm.Peerstore().AddAddrs(id, targets, peerstore.TempAddrTTL)
+	return n.swarm.NewStream(ctx, id)
+}
+
+// negotiate asks for the protocol within ctx.
+func (n *Node) negotiate(ctx context.Context, s network.Stream, protocol string) error {
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	deadline := time.Now().Add(n.config.HandshakeTimeout)
+	if err := s.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if err := multistream.SelectProtoOrFail(protocol, s); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return settle(s, protocol)
+}
+
+// settle ends a handshake: the stream no longer counts as one under way.
+func settle(s network.Stream, name string) error {
+	if err := s.SetProtocol(protocol.ID(name)); err != nil {
+		return err
+	}
+	return s.SetDeadline(time.Time{})
+}
+
+// accept runs on a goroutine of its own for each incoming stream.
+func (n *Node) accept(s network.Stream) {
+	if !n.enter() {
+		s.Reset()
+		return
+	}
+	defer n.running.Done()
+	key, err := keyOf(s.Conn().RemotePeer())
+	if err != nil || s.SetDeadline(time.Now().Add(n.config.HandshakeTimeout)) != nil {
+		s.Reset()
+		return
+	}
+	name, _, err := n.muxer.Negotiate(s)
+	if err != nil || settle(s, name) != nil {
+		s.Reset()
+		return
+	}
+	n.mu.Lock()
+	h := n.handlers[name]
+	n.mu.Unlock()
+	defer s.Close()
+	h(n.ctx, newStream(s, key))
+}
+
+// enter counts a running handler, unless the node is closed.
+func (n *Node) enter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return false
+	}
+	n.running.Add(1)
+	return true
+}
+
+// reap closes connections that had no stream at two looks in a row.
+func (n *Node) reap() {
+	tick := time.NewTicker(n.config.IdleTimeout / 2)
+	defer tick.Stop()
+	idle := map[network.Conn]bool{}
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := map[network.Conn]bool{}
+		for _, c := range n.swarm.Conns() {
+			if len(c.GetStreams()) > 0 {
+				continue
+			}
+			if idle[c] {
+				c.Close()
+			}
+			now[c] = true
+		}
+		idle = now
+	}
+}
+
+// Close ends all streams and connections and waits for the handlers, whose
+// streams fail and whose context ends.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	n.mu.Unlock()
+	n.cancel()
+	err := n.swarm.Close()
+	n.running.Wait()
+	return errors.Join(err, n.release())
+}
+
+// Peers returns the keys of the connected peers.
+func (n *Node) Peers() []canon.PublicKey {
+	var keys []canon.PublicKey
+	for _, id := range n.swarm.Peers() {
+		if key, err := keyOf(id); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+)
+
+// Record is what one side remembers of a session.
+type Record struct {
+	Session job.Session    `cbor:"session"`          // as the ledger last showed it
+	Served  job.Served     `cbor:"served"`           // what is paid for
+	Unpaid  *job.Served    `cbor:"unpaid,omitempty"` // and one answer more, if its voucher is still to come
+	Newest  *receipt.Entry `cbor:"newest,omitempty"` // the newest pair, which the ledger may not know yet
+}
+
+// Journal is a side's memory of its sessions on disk. A write is on disk when
+// the call returns, so whoever is killed at any moment finds every voucher it
+// acknowledged and every transcript it signed for.
+type Journal struct{ db *bbolt.DB }
+
+var (
+	sessionsBucket    = []byte("sessions")    // session → Record
+	transcriptsBucket = []byte("transcripts") // session ‖ index → Transcript
+	countersBucket    = []byte("counters")    // name → last number given out
+	requestCounter    = []byte("request")
+)
+
+// ErrNoRecord says that the journal does not know a session or transcript.
+var ErrNoRecord = errors.New("not in the journal")
+
+// OpenJournal opens or creates the journal at path. Two processes can't hold
+// one journal.
+func OpenJournal(path string) (*Journal, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, countersBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	return &Journal{db}, nil
+}
+
+// Close releases the file.
+func (j *Journal) Close() error { return j.db.Close() }
+
+// Save writes a record.
+func (j *Journal) Save(r Record) error {
+	return j.update(func(tx *bbolt.Tx) error { return put(tx, sessionsBucket, key(r.Session.ID), r) })
+}
+
+// Append writes a record together with the transcript that it now covers.
+func (j *Journal) Append(r Record, t receipt.Transcript) error {
+	return j.update(func(tx *bbolt.Tx) error {
+		if err := put(tx, transcriptsBucket, key(r.Session.ID, t.Index), t); err != nil {
+			return err
+		}
+		return put(tx, sessionsBucket, key(r.Session.ID), r)
+	})
+}
+
+// Record returns what is remembered of a session.
+func (j *Journal) Record(session uint64) (r Record, err error) {
+	return r, j.view(sessionsBucket, key(session), &r)
+}
+
+// Records returns the records that keep picks, in the order of their sessions.
+func (j *Journal) Records(keep func(Record) bool) (all []Record, err error) {
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(sessionsBucket).ForEach(func(_, data []byte) error {
+			var r Record
+			if err := canon.Unmarshal(data, &r); err != nil {
+				return err
+			}
+			if keep(r) {
+				all = append(all, r)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return all, nil
+}
+
+// Transcripts returns all that was served in a session, in the order of the
+// receipt's range.
+func (j *Journal) Transcripts(session uint64) (all []receipt.Transcript, err error) {
+	prefix := key(session)
+	err = j.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(transcriptsBucket).Cursor()
+		for k, data := c.Seek(prefix); len(k) == 16 && string(k[:8]) == string(prefix); k, data = c.Next() {
+			var t receipt.Transcript
+			if err := canon.Unmarshal(data, &t); err != nil {
+				return err
+			}
+			all = append(all, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return all, nil
+}
+
+// NextCounter returns a request counter that was never given out before.
+func (j *Journal) NextCounter() (n uint64, err error) {
+	err = j.update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(countersBucket)
+		if old := b.Get(requestCounter); old != nil {
+			n = binary.BigEndian.Uint64(old)
+		}
+		n++
+		return b.Put(requestCounter, key(n))
+	})
+	return n, err
+}
+
+func (j *Journal) update(do func(*bbolt.Tx) error) error {
+	if err := j.db.Update(do); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+func (j *Journal) view(bucket, key []byte, v any) error {
+	return j.db.View(func(tx *bbolt.Tx) error {
+		data := tx.Bucket(bucket).Get(key)
+		if data == nil {
+			return ErrNoRecord
+		}
+		return canon.Unmarshal(data, v)
+	})
+}
+
+func put(tx *bbolt.Tx, bucket, key []byte, v any) error {
+	data, err := canon.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucket).Put(key, data)
+}
+
+func key(parts ...uint64) []byte {
+	var k []byte
+	for _, p := range parts {
+		k = binary.BigEndian.AppendUint64(k, p)
+	}
+	return k
+}

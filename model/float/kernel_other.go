@@ -1,0 +1,5 @@
+//go:build !amd64 || purego
+
+package float
+
+func native() []kernel { return nil }

@@ -1,0 +1,114 @@
+package gguf
+
+import (
+	"fmt"
+	"math"
+)
+
+// Type is how a tensor's elements are stored, as numbered in the file.
+type Type uint32
+
+const (
+	F32  Type = 0
+	F16  Type = 1
+	Q4_0 Type = 2 // blocks of 32: a F16 scale d, 32 × 4 bit q; value (q−8)·d
+	Q4_1 Type = 3 // blocks of 32: a F16 scale d, a F16 minimum m, 32 × 4 bit q; value q·d + m
+	Q8_0 Type = 8 // blocks of 32: a F16 scale d, 32 × int8 q; value q·d
+	BF16 Type = 30
+)
+
+// layout says how a run of elements lies in bytes and how to read and make it. Rows consist of whole
+// runs. A further type is one more layout.
+type layout struct {
+	name     string
+	elements int
+	bytes    int
+	decode   func(dst []float32, src []byte)           // whole row
+	encode   func(dst []byte, src []float32) (ok bool) // whole row of finite numbers; false if one does not fit
+}
+
+var layouts = map[Type]*layout{
+	F32:  {"F32", 1, 4, decodeF32, encodeF32},
+	F16:  {"F16", 1, 2, decodeF16, encodeF16},
+	BF16: {"BF16", 1, 2, decodeBF16, encodeBF16},
+	Q8_0: {"Q8_0", 32, 34, decodeQ8_0, encodeQ8_0},
+	Q4_0: {"Q4_0", 32, 18, decodeQ4_0, encodeQ4_0},
+	Q4_1: {"Q4_1", 32, 20, decodeQ4_1, encodeQ4_1},
+}
+
+func (t Type) layout() *layout { return layouts[t] }
+
+// String is the type's usual name.
+func (t Type) String() string {
+	if l := t.layout(); l != nil {
+		return l.name
+	}
+	if name, ok := foreign[t]; ok {
+		return name
+	}
+	return fmt.Sprintf("number %d", uint32(t))
+}
+
+// foreign names types that are met in the wild and not read, so that the error says which it is.
+var foreign = map[Type]string{6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K"}
+
+func decodeF32(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(le.Uint32(src[4*i:]))
+	}
+}
+
+func decodeF16(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = fromF16(le.Uint16(src[2*i:]))
+	}
+}
+
+func decodeBF16(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(le.Uint16(src[2*i:])) << 16)
+	}
+}
+
+func decodeQ8_0(dst []float32, src []byte) {
+	for ; len(dst) >= 32; dst, src = dst[32:], src[34:] {
+		d := fromF16(le.Uint16(src))
+		for i, q := range src[2:34] {
+			dst[i] = float32(float32(int8(q)) * d)
+		}
+	}
+}
+
+func decodeQ4_0(dst []float32, src []byte) {
+	for ; len(dst) >= 32; dst, src = dst[32:], src[18:] {
+		d := fromF16(le.Uint16(src))
+		for i, q := range src[2:18] {
+			dst[i] = float32(float32(int(q&15)-8) * d)
+			dst[i+16] = float32(float32(int(q>>4)-8) * d)
+		}
+	}
+}
+
+func decodeQ4_1(dst []float32, src []byte) {
+	for ; len(dst) >= 32; dst, src = dst[32:], src[20:] {
+		d, m := fromF16(le.Uint16(src)), fromF16(le.Uint16(src[2:]))
+		for i, q := range src[4:20] {
+			dst[i] = float32(float32(q&15)*d) + m
+			dst[i+16] = float32(float32(q>>4)*d) + m
+		}
+	}
+}
+
+// fromF16 widens an IEEE 754 binary16 number; every one is a float32.
+func fromF16(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	exponent, fraction := uint32(h>>10&31), uint32(h&0x3ff)
+	switch exponent {
+	case 0: // zero and subnormals: fraction · 2^-24, exact
+		magnitude := float32(float32(fraction) * (1.0 / (1 << 24)))
+		return math.Float32frombits(sign | math.Float32bits(magnitude))
+	case 31: // infinity and NaN
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+}

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// homeFormat is the layout of a home folder that this program writes.
+const homeFormat = "1"
+
+// Home is the one folder in which a daulat keeps its state.
+type Home struct{ dir string }
+
+// OpenHome opens or creates a home. It refuses a folder that a newer program
+// wrote, or that is no home and not empty.
+func OpenHome(dir string) (Home, error) {
+	h := Home{dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return h, fmt.Errorf("open home: %w", err)
+	}
+	format, err := os.ReadFile(h.path("format"))
+	switch {
+	case err == nil && strings.TrimSpace(string(format)) == homeFormat:
+		return h, nil
+	case err == nil:
+		return h, fmt.Errorf("open home %s: it has format %q and this program knows %s: use a newer program", dir, strings.TrimSpace(string(format)), homeFormat)
+	case !errors.Is(err, fs.ErrNotExist):
+		return h, fmt.Errorf("open home: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return h, fmt.Errorf("open home: %w", err)
+	}
+	if len(entries) > 0 {
+		return h, fmt.Errorf("open home %s: the folder is not empty and is no daulat home", dir)
+	}
+	return h, writeFile(h.path("format"), []byte(homeFormat+"\n"))
+}
+
+func (h Home) path(parts ...string) string {
+	return filepath.Join(append([]string{h.dir}, parts...)...)
+}
+
+// Lock makes this process the only one that works in the home, until release.
+func (h Home) Lock() (release func(), err error) {
+	f, err := os.OpenFile(h.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock home: %w", err)
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock home: another daulat runs in %s", h.dir)
+	}
+	return func() { f.Close() }, nil
+}
+
+// passphrase of the keyring: random, readable by this user alone.
+func (h Home) passphrase() (string, error) {
+	text, err := os.ReadFile(h.path("passphrase"))
+	if err == nil {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read passphrase: %w", err)
+	}
+	fresh, err := randomHex(32)
+	if err != nil {
+		return "", err
+	}
+	return fresh, writeFile(h.path("passphrase"), []byte(fresh+"\n"))
+}
+
+func randomHex(n int) (string, error) {
+	raw := make([]byte, n)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("draw random bytes: %w", err)
+	}
+	return hex.EncodeToString(raw), nil
+}
+
+// writeFile replaces a file of the home whole or not at all.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer os.Remove(f.Name()) // fails once renamed
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// loadJSON reads a file of the home; a missing file leaves v as it is.
+func loadJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+func saveJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return writeFile(path, append(data, '\n'))
+}

@@ -1,0 +1,206 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/verify"
+	"daulat/ledger/client"
+	"daulat/link/session"
+	"daulat/platform/consumer"
+	"daulat/ui/control"
+	"daulat/ui/web"
+)
+
+// operations are what a running network does for its command line.
+type operations struct {
+	*up
+	trust client.Trust
+}
+
+var _ control.Operations = operations{}
+
+// Status implements control.Operations.
+func (o operations) Status(ctx context.Context) (control.Status, error) {
+	height, _, err := o.wallet.Status(ctx)
+	if err != nil {
+		return control.Status{}, err
+	}
+	balance, err := o.wallet.Balance(ctx, o.wallet.Account())
+	if err != nil {
+		return control.Status{}, err
+	}
+	earned, err := o.earnings(ctx)
+	if err != nil {
+		return control.Status{}, err
+	}
+	return control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API,
+		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs()}, nil
+}
+
+func (o operations) earnings(ctx context.Context) (control.Earnings, error) {
+	e := control.Earnings{Address: o.seller.Account()}
+	sessions, err := o.seller.Sessions(ctx, e.Address, "")
+	if err != nil {
+		return e, err
+	}
+	for _, s := range sessions {
+		e.Sessions++
+		e.Withheld += s.Escrow.Withheld
+		e.Released += s.Escrow.Paid
+		if s.Claim != nil {
+			e.Requests += s.Claim.Receipt.Seq
+		}
+	}
+	return e, nil
+}
+
+// Jobs implements control.Operations.
+func (o operations) Jobs(ctx context.Context) ([]control.Job, error) {
+	sessions, err := o.wallet.Sessions(ctx, o.wallet.Account(), "")
+	if err != nil {
+		return nil, err
+	}
+	jobs := []control.Job{}
+	for _, s := range sessions {
+		jobs = append(jobs, jobOf(s))
+	}
+	return jobs, nil
+}
+
+// Job implements control.Operations.
+func (o operations) Job(ctx context.Context, id uint64) (control.Job, error) {
+	s, err := o.wallet.Session(ctx, id)
+	if errors.Is(err, client.ErrNotFound) {
+		return o.unmatched(ctx, id)
+	}
+	if err != nil {
+		return control.Job{}, err
+	}
+	j := jobOf(s)
+	j.Session = &s
+	known, err := o.asks.Transcripts(id)
+	if err != nil {
+		return control.Job{}, err
+	}
+	for _, t := range known {
+		j.Receipts = append(j.Receipts, consumer.ReceiptID(id, t.Ask.Seq))
+	}
+	return j, nil
+}
+
+func (o operations) unmatched(ctx context.Context, id uint64) (control.Job, error) {
+	order, err := o.wallet.Order(ctx, id)
+	if err != nil {
+		return control.Job{}, fmt.Errorf("job %d: %w", id, err)
+	}
+	return control.Job{ID: id, State: string(order.State), Reason: order.Explanation, Model: order.Terms.Model.String(),
+		Consumer: order.Consumer, Escrow: order.Terms.Escrow}, nil
+}
+
+func jobOf(s job.Session) control.Job {
+	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: s.Terms.Model.String(),
+		Consumer: s.Consumer, Provider: s.Provider, Escrow: s.Escrow.Deposited}
+	if s.Claim != nil {
+		j.Requests, j.Amount = s.Claim.Receipt.Seq, s.Claim.Due()
+	}
+	return j
+}
+
+// Providers implements control.Operations.
+func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
+	offers, err := o.wallet.Offers(ctx, canon.CID{})
+	if err != nil {
+		return nil, err
+	}
+	all := []control.Provider{}
+	for _, f := range offers {
+		all = append(all, control.Provider{Account: f.Provider, Model: f.Model.String(), Executor: f.Executor,
+			Price: f.Price, Assurance: f.Assurance.String(), Slots: f.Slots})
+	}
+	return all, nil
+}
+
+// Send implements control.Operations.
+func (o operations) Send(ctx context.Context, to string, amount uint64) error {
+	return o.wallet.Send(ctx, to, amount)
+}
+
+// Export implements control.Operations.
+func (o operations) Export(ctx context.Context, receipt string) (control.Exported, error) {
+	b, err := o.bundle(ctx, receipt)
+	if err != nil {
+		return control.Exported{}, err
+	}
+	data, err := canon.Marshal(b)
+	return control.Exported{Bundle: data, Trust: o.trust.String()}, err
+}
+
+func (o operations) bundle(ctx context.Context, receipt string) (verify.Bundle, error) {
+	id, seq, err := consumer.ParseReceiptID(receipt)
+	if err != nil {
+		return verify.Bundle{}, err
+	}
+	return o.consumer.Export(ctx, evidence{o}, id, seq)
+}
+
+// evidence is what the ledger and the shelf add to a bundle.
+type evidence struct{ operations }
+
+var _ consumer.Evidence = evidence{}
+
+// ProveSession implements consumer.Evidence.
+func (e evidence) ProveSession(ctx context.Context, id uint64) ([]byte, error) {
+	return e.wallet.ProveSession(ctx, id, e.trust.Height)
+}
+
+// Manifest implements consumer.Evidence.
+func (e evidence) Manifest(ctx context.Context, id canon.CID) ([]byte, error) {
+	return e.shelf.ManifestBytes(ctx, id)
+}
+
+// page is what the page shows of the same operations.
+type page struct{ operations }
+
+var _ web.API = page{}
+
+// Status implements web.API.
+func (p page) Status(ctx context.Context) (web.Status, error) {
+	s, err := p.operations.Status(ctx)
+	if err != nil {
+		return web.Status{}, err
+	}
+	e := s.Provider
+	return web.Status{
+		Provider: &web.Provider{Account: e.Address, Earned: e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
+		Network:  web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
+		Wallet:   web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
+	}, nil
+}
+
+// Verify implements web.API: the same check as `daulat verify`, on this home's
+// own shelf.
+func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
+	b, err := p.bundle(ctx, receipt)
+	if errors.Is(err, session.ErrNoRecord) {
+		return web.Check{}, web.ErrUnknownReceipt
+	}
+	if err != nil {
+		return web.Check{}, err
+	}
+	r, err := check(ctx, b, p.trust, p.shelf, p.library, func(string) {})
+	if err != nil {
+		return web.Check{}, err
+	}
+	c := web.Check{Verdict: r.Verdict, Summary: r.Line, Receipt: r.Receipt, Model: r.Model, ModelID: r.ModelID, Label: label(r.Model)}
+	for _, s := range r.Steps {
+		c.Steps = append(c.Steps, web.Step(s))
+	}
+	return c, nil
+}
+
+// Liar implements web.API.
+func (p page) Liar(context.Context) (web.Check, error) { return web.Check{}, web.ErrUnavailable }

@@ -1,0 +1,138 @@
+// Package node is where everything meets: it builds the parts of a daulat from
+// one configuration, starts them in order, ends them in the opposite order, and
+// translates between what they speak. It decides nothing.
+//
+// Start at [Runtime.Up].
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"daulat/data/blob"
+	"daulat/ui/control"
+)
+
+// Runtime is what the command line runs on.
+type Runtime struct{}
+
+// readyFile is where a running daulat says how to reach it.
+const readyFile = "up.json"
+
+// ErrNotRunning says that no daulat runs in a home.
+var ErrNotRunning = errors.New("no daulat runs in this home")
+
+// Attach finds the daulat that runs in the home.
+func (Runtime) Attach(home string) (control.Attached, error) {
+	var a control.Attached
+	data, err := os.ReadFile(Home{home}.path(readyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, ErrNotRunning
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &a.Ready)
+	}
+	if err != nil {
+		return a, fmt.Errorf("read %s: %w", readyFile, err)
+	}
+	base := strings.TrimSuffix(a.API, "/v1")
+	if !alive(base) {
+		return a, ErrNotRunning
+	}
+	a.Operations = control.Client{Base: base, Token: a.Token}
+	return a, nil
+}
+
+func alive(base string) bool {
+	c := http.Client{Timeout: 3 * time.Second}
+	resp, err := c.Get(base + "/healthz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// PullModel puts the default model on the home's shelf.
+func (Runtime) PullModel(ctx context.Context, home string, p control.Progress) (control.Model, error) {
+	s, err := shelfOf(home)
+	if err != nil {
+		return control.Model{}, err
+	}
+	file, err := fetchDefault(ctx, p)
+	if err != nil {
+		return control.Model{}, err
+	}
+	e, err := s.Import(ctx, file, DefaultModel, DefaultModelLicence)
+	return control.Model{Name: e.Name, ID: e.ID.String()}, err
+}
+
+// ImportModel puts a GGUF file on the home's shelf.
+func (Runtime) ImportModel(ctx context.Context, home, path, name, licence string, p control.Progress) (control.Model, error) {
+	s, err := shelfOf(home)
+	if err != nil {
+		return control.Model{}, err
+	}
+	p("reading " + path)
+	e, err := s.Import(ctx, path, name, licence)
+	return control.Model{Name: e.Name, ID: e.ID.String()}, err
+}
+
+// Models lists the home's shelf.
+func (Runtime) Models(home string) ([]control.Model, error) {
+	s, err := shelfOf(home)
+	if err != nil {
+		return nil, err
+	}
+	models := []control.Model{}
+	for _, e := range s.List() {
+		models = append(models, control.Model{Name: e.Name, ID: e.ID.String()})
+	}
+	return models, nil
+}
+
+func shelfOf(home string) (*Shelf, error) {
+	h, err := OpenHome(home)
+	if err != nil {
+		return nil, err
+	}
+	store, err := blob.Open(h.path("blobs"))
+	if err != nil {
+		return nil, err
+	}
+	return OpenShelf(h, store, nil)
+}
+
+// openLog writes what the parts have to say to a file of the home.
+func openLog(h Home) (*slog.Logger, func() error, error) {
+	f, err := os.OpenFile(h.path("daulat.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open log: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(f, nil)), f.Close, nil
+}
+
+// listen takes the address, or a free port of the same host if it is taken.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	host, _, split := net.SplitHostPort(address)
+	if split != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if l, again := net.Listen("tcp", net.JoinHostPort(host, "0")); again == nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("listen: %w", err)
+}

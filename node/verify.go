@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"daulat/compute/executor/inference"
+	"daulat/core/canon"
+	"daulat/core/verify"
+	"daulat/data/blob"
+	"daulat/data/transfer"
+	"daulat/ledger/client"
+	"daulat/link"
+	"daulat/platform/consumer"
+	"daulat/ui/control"
+)
+
+// Verify checks a receipt from a home that need not have met anyone before.
+func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error) {
+	home, err := OpenHome(o.Home)
+	if err != nil {
+		return control.Report{}, err
+	}
+	store, err := blob.Open(home.path("blobs"))
+	if err != nil {
+		return control.Report{}, err
+	}
+	trust, err := client.ParseTrust(o.Trust)
+	if err != nil {
+		return control.Report{}, err
+	}
+	bundle, err := verify.DecodeBundle(o.Bundle)
+	if err != nil {
+		return control.Report{}, err
+	}
+	from, err := openFetcher(store, bundle.Sources, p)
+	if err != nil {
+		return control.Report{}, err
+	}
+	defer from.Close()
+	shelf, err := OpenShelf(home, store, from.fetch)
+	if err != nil {
+		return control.Report{}, err
+	}
+	if o.Model != "" {
+		p("reading " + o.Model)
+		if _, _, err := store.PutFile(ctx, o.Model); err != nil {
+			return control.Report{}, err
+		}
+	}
+	library := inference.NewLibrary(inference.Native{}, shelf)
+	defer library.Close()
+	return check(ctx, bundle, trust, shelf, library, p)
+}
+
+// check is the one path by which every receipt is checked, by a stranger, by
+// the page and by the consumer's own audits.
+func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shelf, run verify.Runner, p control.Progress) (control.Report, error) {
+	p("checking the ledger's proof")
+	proved, err := client.VerifySession(trust, b.Ledger, time.Now())
+	if err != nil {
+		return control.Report{}, err
+	}
+	c, err := b.Check(trust.ChainID, proved.Record)
+	if err != nil {
+		return control.Report{}, err
+	}
+	if err := genuine(c.Manifest.Name, c.Model); err != nil {
+		return control.Report{}, err
+	}
+	t := b.Transcript
+	r := control.Report{Receipt: consumer.ReceiptID(t.Ask.Session, t.Ask.Seq), Chain: trust.ChainID, Height: proved.Height,
+		Model: c.Manifest.Name, ModelID: c.Model.String(), Provider: c.Session.Provider, Price: c.Paid,
+		Input: len(t.Request.Tokens), Output: len(t.Answer.Tokens)}
+	r.Steps = []control.Step{
+		{Name: "ledger", Detail: fmt.Sprintf("validators of %s signed the settled session at height %d", trust.ChainID, proved.Height), OK: true},
+		{Name: "asker", Detail: "the session's consumer signed this question, with a seed chosen by the asker", OK: true},
+		{Name: "provider", Detail: "the provider signed this answer, and the settled root holds it", OK: true},
+		{Name: "model", Detail: fmt.Sprintf("%s, manifest %s", r.Model, r.ModelID), OK: true},
+	}
+	if _, err := shelf.store.PutBytes(canon.DagCBOR, b.Manifest); err != nil {
+		return control.Report{}, err
+	}
+	p(fmt.Sprintf("running %s again over %d tokens", r.Model, r.Input+r.Output))
+	v, err := run.Replay(ctx, c.Model, t.Request, t.Answer)
+	if err != nil {
+		return control.Report{}, err
+	}
+	return judged(ctx, r, v, shelf, c.Model), nil
+}
+
+// judged adds a verdict to a report, with the words of the model's tokens.
+func judged(ctx context.Context, r control.Report, v verify.Verdict, shelf *Shelf, model canon.CID) control.Report {
+	r.Verdict, r.Line = string(v.Outcome), v.String()
+	switch v.Outcome {
+	case verify.Agree:
+		r.Line = fmt.Sprintf("agree: %s gave this answer, all %d tokens", r.Model, r.Output)
+	case verify.Disagree:
+		if words, err := shelf.Text(ctx, model); err == nil && v.Why == "" {
+			r.Line = fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, word(words, v.Paid), word(words, v.Got))
+		}
+	}
+	r.Steps = append(r.Steps, control.Step{Name: "replay", Detail: r.Line, OK: v.Outcome == verify.Agree})
+	return r
+}
+
+func word(w interface {
+	Token(uint32) (string, bool)
+}, token uint32) string {
+	if token == verify.End {
+		return "the end"
+	}
+	s, ok := w.Token(token)
+	if !ok {
+		return fmt.Sprintf("token %d, which the model does not have", token)
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// fetcher gets artifacts by their IDs from the peers that a bundle hints at.
+type fetcher struct {
+	peer    *link.Node
+	store   *blob.Store
+	sources [][]string
+	say     control.Progress
+}
+
+func openFetcher(store *blob.Store, sources []string, say control.Progress) (*fetcher, error) {
+	key, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := link.Open(link.Config{Key: key})
+	if err != nil {
+		return nil, err
+	}
+	return &fetcher{peer: peer, store: store, sources: [][]string{sources}, say: say}, nil
+}
+
+func (f *fetcher) fetch(ctx context.Context, id canon.CID) error {
+	f.say("fetching " + id.String() + " from its provider")
+	return transfer.Fetch(ctx, f.peer, f.store, id, f.sources, nil)
+}
+
+// Close closes the peer.
+func (f *fetcher) Close() error { return f.peer.Close() }
+
+// nameOf is the name under which a model file goes on the shelf.
+func nameOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".gguf") }

@@ -1,0 +1,82 @@
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+)
+
+// Evidence is what the ledger and the registry add to a bundle.
+type Evidence interface {
+	// ProveSession is a light-client proof of the session's record.
+	ProveSession(ctx context.Context, id uint64) ([]byte, error)
+	// Manifest returns the canonical bytes of a manifest.
+	Manifest(ctx context.Context, id canon.CID) ([]byte, error)
+}
+
+// Export gathers all that a stranger needs to check one answer. A session that
+// is still open is settled first, since only a settled receipt binds.
+func (c *Client) Export(ctx context.Context, e Evidence, session, seq uint64) (verify.Bundle, error) {
+	all, at, err := c.transcript(session, seq)
+	if err != nil {
+		return verify.Bundle{}, err
+	}
+	if err := c.Settle(ctx, session); err != nil {
+		return verify.Bundle{}, err
+	}
+	r, err := c.Journal.Record(session)
+	if err != nil {
+		return verify.Bundle{}, err
+	}
+	path, err := settledPath(r.Session, all, at)
+	if err != nil {
+		return verify.Bundle{}, err
+	}
+	b := verify.Bundle{Version: canon.Version, Transcript: all[at], Path: path}
+	if b.Ledger, err = e.ProveSession(ctx, session); err != nil {
+		return verify.Bundle{}, err
+	}
+	if b.Manifest, err = e.Manifest(ctx, r.Session.Terms.Model); err != nil {
+		return verify.Bundle{}, err
+	}
+	b.Sources, err = c.Ledger.Addresses(ctx, r.Session.Provider)
+	return b, err
+}
+
+// transcript finds a receipt's transcript among those that the session's newest
+// voucher covers.
+func (c *Client) transcript(session, seq uint64) (all []receipt.Transcript, at int, err error) {
+	if all, err = c.Journal.Transcripts(session); err != nil {
+		return nil, 0, err
+	}
+	for i, t := range all {
+		if t.Ask.Seq == seq {
+			return all, i, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("receipt %s is not known here", ReceiptID(session, seq))
+}
+
+// settledPath links a transcript to the root that the ledger holds.
+func settledPath(s job.Session, all []receipt.Transcript, at int) ([]canon.Hash, error) {
+	if s.Claim == nil || s.Claim.Receipt.Seq > uint64(len(all)) || uint64(at) >= s.Claim.Receipt.Seq {
+		return nil, fmt.Errorf("session %d was settled without this answer", s.ID)
+	}
+	leaves := make([]canon.Hash, s.Claim.Receipt.Seq)
+	for i := range leaves {
+		leaves[i] = all[i].Leaf().Hash()
+	}
+	return receipt.Prove(leaves, uint64(at))
+}
+
+func newSalt() (s canon.Hash, err error) {
+	if _, err := rand.Read(s[:]); err != nil {
+		return s, fmt.Errorf("draw a salt: %w", err)
+	}
+	return s, nil
+}

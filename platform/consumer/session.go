@@ -1,0 +1,292 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	"daulat/link"
+	wire "daulat/link/session"
+)
+
+// Session is one open lease. Its methods are called one at a time.
+type Session struct {
+	client  *Client
+	record  wire.Record
+	addrs   []string
+	expires time.Time // local clock; the ledger's deadline less a margin
+}
+
+// ID is the session's number on the ledger.
+func (s *Session) ID() uint64 { return s.record.Session.ID }
+
+// frameTimeout bounds the wait for one frame; the first one comes after the
+// whole prompt is computed.
+const frameTimeout = 2 * time.Minute
+
+// carries reports whether p's highest price fits what is left.
+func (s *Session) carries(p Prompt) bool {
+	if time.Now().After(s.expires) {
+		return false
+	}
+	m := s.record.Served
+	worst, err := s.worst(p)
+	return err == nil && worst <= s.record.Session.Escrow.Locked && worst-min(worst, m.Paid) <= s.record.Session.Terms.Step
+}
+
+// worst is what the session will have cost in all if p's answer is as long as
+// it may be.
+func (s *Session) worst(p Prompt) (uint64, error) {
+	t := s.record.Served.Tally
+	return s.record.Session.Price.Cost(t.Input+uint64(len(p.Tokens)), t.Output+p.Params.MaxTokens)
+}
+
+// Ask puts one prompt to the session's provider.
+func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
+	ask, err := s.sign(p)
+	if err != nil {
+		return Result{}, err
+	}
+	worst, err := s.worst(p)
+	if err != nil {
+		return Result{}, err
+	}
+	err = begin(Admission{Receipt: ReceiptID(s.ID(), ask.Ask.Seq), Provider: s.record.Session.Provider,
+		Ceiling: worst - s.record.Served.Tally.Amount})
+	if err != nil {
+		return Result{}, err
+	}
+	stream, err := s.dial(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer stream.Close()
+	defer context.AfterFunc(ctx, stream.Reset)()
+	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
+		return Result{}, err
+	}
+	answer, done, err := receive(stream, ask.Request.Params.MaxTokens, token)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.pay(stream, ask, answer, done)
+}
+
+// sign makes the request and notes that its number is used.
+func (s *Session) sign(p Prompt) (wire.Ask, error) {
+	counter, err := s.client.Journal.NextCounter()
+	if err != nil {
+		return wire.Ask{}, err
+	}
+	salt, err := newSalt()
+	if err != nil {
+		return wire.Ask{}, err
+	}
+	r := receipt.Request{Version: canon.Version, Key: s.client.Key.Public(), Counter: counter,
+		Model: s.record.Session.Terms.Model, Tokens: p.Tokens, Params: p.Params, Seed: p.Seed}
+	if err := r.Validate(); err != nil {
+		return wire.Ask{}, err
+	}
+	record := s.record
+	record.Served.Seq++
+	if err := s.client.Journal.Save(record); err != nil {
+		return wire.Ask{}, err
+	}
+	s.record = record
+	ask := receipt.Ask{Chain: s.client.Ledger.ChainID(), Session: s.ID(), Seq: record.Served.Seq, Request: r.Hash(), Salt: salt}
+	return wire.Ask{Ask: ask, Signature: s.client.Key.Sign(receipt.DomainAsk, ask), Request: r, Last: s.last()}, nil
+}
+
+// last is the newest voucher, for a provider that may have missed it.
+func (s *Session) last() *wire.Payment {
+	if s.record.Newest == nil {
+		return nil
+	}
+	return &wire.Payment{Voucher: s.record.Newest.Voucher, Signature: s.record.Newest.VoucherSignature}
+}
+
+func (s *Session) dial(ctx context.Context) (*link.Stream, error) {
+	stream, err := s.client.Link.DialKey(ctx, s.record.Session.ProviderKey, s.addrs, wire.Protocol)
+	if err != nil {
+		return nil, fmt.Errorf("reach provider %s: %w", s.record.Session.Provider, err)
+	}
+	stream.SetFrameTimeout(frameTimeout)
+	return stream, nil
+}
+
+// receive reads an answer up to its receipt. A provider that sends more than
+// was asked for is cut off.
+func receive(c wire.Conn, most uint64, token func(uint32) error) (receipt.Answer, wire.Done, error) {
+	a := receipt.Answer{Tokens: []uint32{}}
+	for {
+		var r wire.Reply
+		if err := c.Receive(&r); err != nil {
+			return a, wire.Done{}, fmt.Errorf("provider broke off after %d tokens: %w", len(a.Tokens), err)
+		}
+		switch {
+		case r.Refused != nil:
+			return a, wire.Done{}, r.Refused
+		case r.Done != nil:
+			a.Finish = r.Done.Finish
+			return a, *r.Done, nil
+		case len(r.Tokens) == 0:
+			return a, wire.Done{}, errors.New("provider sent an empty reply")
+		}
+		for _, t := range r.Tokens {
+			if uint64(len(a.Tokens)) == most {
+				return a, wire.Done{}, fmt.Errorf("provider sent more than the %d tokens asked for", most)
+			}
+			a.Tokens = append(a.Tokens, t)
+			if err := token(t); err != nil {
+				return a, wire.Done{}, err
+			}
+		}
+	}
+}
+
+// pay checks the receipt against the consumer's own count, and answers with the
+// voucher once that is on disk.
+func (s *Session) pay(c wire.Conn, ask wire.Ask, answer receipt.Answer, done wire.Done) (Result, error) {
+	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
+	entry, next, err := s.accept(t, done, false)
+	if err != nil {
+		return Result{}, err
+	}
+	price := next.Tally.Amount - s.record.Served.Tally.Amount
+	record := s.record
+	record.Served, record.Newest = next, &entry
+	if err := s.client.Journal.Append(record, t); err != nil {
+		return Result{}, err
+	}
+	s.record = record
+	result := Result{Session: s.ID(), Seq: ask.Ask.Seq, Provider: s.record.Session.Provider, Answer: answer,
+		Input: uint64(len(ask.Request.Tokens)), Price: price}
+	// The answer is here and the voucher is kept: if the provider does not hear
+	// of it now, it does with the next request or with the final voucher.
+	if err := s.hand(c, entry); err != nil {
+		s.client.Log.Warn("voucher not acknowledged", "session", s.ID(), "error", err)
+	}
+	return result, nil
+}
+
+// accept makes the pair for the history with t, if the provider's receipt says
+// the same.
+func (s *Session) accept(t receipt.Transcript, done wire.Done, final bool) (receipt.Entry, job.Served, error) {
+	next, err := s.record.Session.Serve(s.record.Served, t.Leaf())
+	if err != nil {
+		return receipt.Entry{}, next, err
+	}
+	chain := s.client.Ledger.ChainID()
+	if want := next.Tally.Receipt(chain, s.ID()); done.Receipt != want {
+		return receipt.Entry{}, next, fmt.Errorf("receipt differs from what was served: %d udlt for %d requests, not %d for %d",
+			done.Receipt.Amount, done.Receipt.Seq, want.Amount, want.Seq)
+	}
+	v := next.Tally.Voucher(chain, s.ID(), final)
+	e := receipt.Entry{Receipt: done.Receipt, ReceiptSignature: done.Signature,
+		Voucher: v, VoucherSignature: s.client.Key.Sign(receipt.DomainVoucher, v)}
+	if err := e.Check(chain, s.ID(), s.record.Session.ProviderKey, s.client.Key.Public()); err != nil {
+		return receipt.Entry{}, next, err
+	}
+	next.Paid = v.Amount
+	return e, next, nil
+}
+
+func (s *Session) hand(c wire.Conn, e receipt.Entry) error {
+	if err := c.Send(wire.Payment{Voucher: e.Voucher, Signature: e.VoucherSignature}); err != nil {
+		return err
+	}
+	return acknowledged(c)
+}
+
+func acknowledged(c wire.Conn) error {
+	var r wire.Reply
+	if err := c.Receive(&r); err != nil {
+		return err
+	}
+	if r.Refused != nil {
+		return r.Refused
+	}
+	if !r.Paid {
+		return errors.New("provider did not acknowledge")
+	}
+	return nil
+}
+
+// Close ends the session: the provider is given the final voucher, with which
+// it settles at once; if it does not answer, the consumer closes alone. Close
+// returns when the ledger shows the session settled.
+func (s *Session) Close(ctx context.Context) error {
+	if err := s.shut(ctx); err != nil {
+		return err
+	}
+	return s.settled(ctx)
+}
+
+func (s *Session) shut(ctx context.Context) error {
+	err := s.finish(ctx)
+	if err == nil {
+		return nil
+	}
+	s.client.Log.Warn("provider did not close; closing alone", "session", s.ID(), "error", err)
+	if err := s.closeAlone(ctx); err != nil {
+		return fmt.Errorf("close session %d: %w", s.ID(), err)
+	}
+	return nil
+}
+
+func (s *Session) finish(ctx context.Context) error {
+	stream, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	defer context.AfterFunc(ctx, stream.Reset)()
+	v := s.record.Served.Tally.Voucher(s.client.Ledger.ChainID(), s.ID(), true)
+	payment := wire.Payment{Voucher: v, Signature: s.client.Key.Sign(receipt.DomainVoucher, v)}
+	if err := stream.Send(wire.Opening{Finish: &payment}); err != nil {
+		return err
+	}
+	return acknowledged(stream)
+}
+
+// closeAlone brings the newest pair, if there is one, and starts the close
+// window.
+func (s *Session) closeAlone(ctx context.Context) error {
+	fresh, err := s.client.Ledger.Session(ctx, s.ID())
+	if err != nil || fresh.State != job.SessionOpen {
+		return err
+	}
+	if s.record.Newest == nil {
+		return s.client.Ledger.CloseSession(ctx, s.ID())
+	}
+	results, err := s.client.Ledger.Settle(ctx, []receipt.Settlement{{Entry: *s.record.Newest, Close: true}})
+	if err != nil {
+		return err
+	}
+	return results[0]
+}
+
+// settled waits until the ledger shows the session settled, and notes it.
+func (s *Session) settled(ctx context.Context) error {
+	tick := time.NewTicker(matchPoll)
+	defer tick.Stop()
+	for {
+		fresh, err := s.client.Ledger.Session(ctx, s.ID())
+		if err != nil {
+			return err
+		}
+		if fresh.State == job.SessionSettled || fresh.State == job.SessionReleased {
+			s.record.Session = fresh
+			return s.client.Journal.Save(s.record)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"daulat/platform/gateway/openai"
+)
+
+// Prompt and Message are what a client asked, checked and with defaults filled
+// in; their fields state the units.
+type (
+	Prompt  = openai.Prompt
+	Message = openai.Message
+	Model   = openai.Model // Name is what clients ask for, ID the manifest
+)
+
+// Backend answers prompts. Its methods are called concurrently.
+type Backend interface {
+	// Models lists what can be asked for.
+	Models(ctx context.Context) ([]Model, error)
+
+	// Answer serves p until the answer is complete and paid, or ctx ends.
+	//
+	// It calls begin exactly once, when the receipt ID is assigned and before
+	// anything is spent, then piece for each stretch of text in order; both in
+	// sequence and never after it returned. Pieces may split a character.
+	// If either returns an error, Answer stops, spends nothing more and returns it.
+	//
+	// Result.Price counts even beside an error: it is what was paid or is owed.
+	// An error after begin with an empty Result.Receipt leaves the price unknown,
+	// so that the whole ceiling counts as spent.
+	Answer(ctx context.Context, p Prompt, begin func(Admission) error, piece func(text string) error) (Result, error)
+}
+
+// Admission says who will answer, and the most that it can cost.
+type Admission struct {
+	Receipt  string // receipt ID
+	Model    string // name, as listed
+	ModelID  string // manifest ID
+	Provider string
+	Ceiling  uint64 // udlt
+}
+
+// Result is a finished answer.
+type Result struct {
+	Receipt       string
+	Input, Output uint64 // tokens
+	Finish        string // "stop" or "length"
+	Price         uint64 // udlt
+	ModelLabel    string
+}
+
+// What a Backend returns, wrapped or not, when it is not at fault itself.
+var (
+	ErrUnknownModel = errors.New("the model is not known here")
+	ErrSpend        = errors.New("the spending limit does not allow this answer")
+)
+
+// ErrBusy says that the same request may succeed later.
+type ErrBusy struct{ RetryAfter time.Duration }
+
+func (ErrBusy) Error() string { return "too many requests are being answered" }
+
+// ErrPrompt refuses a prompt that no provider could answer, such as one longer
+// than the model's context. Param is OpenAI's name of the field at fault, or "".
+type ErrPrompt struct{ Param, Reason string }
+
+func (e ErrPrompt) Error() string { return e.Reason }
+
+// ErrNoProvider says which rule left no provider, and the nearest miss.
+type ErrNoProvider struct{ Explanation string }
+
+func (e ErrNoProvider) Error() string { return "no provider can answer: " + e.Explanation }

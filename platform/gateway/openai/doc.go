@@ -1,0 +1,12 @@
+// Package openai translates between the JSON of OpenAI's HTTP API and the few
+// values that the gateway works with. It is pure: bytes in, values out, no
+// clock, network or randomness.
+//
+// Guarantees: a body is bounded (size, depth, number of values) before anything
+// is built from it, has exactly one reading (valid UTF-8, no key twice, names
+// compared exactly), and a parameter that would change the answer but is not
+// served is refused by name, never dropped. Fields that this package does not
+// know are ignored, as OpenAI does. Numbers never pass through floating point.
+//
+// Start at DecodeChat and DecodeCompletion, then Reply; Error is every refusal.
+package openai

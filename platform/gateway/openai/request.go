@@ -1,0 +1,236 @@
+package openai
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"daulat/core/canon"
+)
+
+// Units of the sampling parameters.
+const (
+	TemperatureOne = 1 << 16   // temperature 1.0, 16.16 fixed point
+	TopPAll        = 1_000_000 // top_p 1.0, parts per million
+)
+
+const (
+	maxMessages = 1024
+	maxName     = 256 // bytes of a model name
+	maxStop     = 4
+	maxStopSize = 1024 // bytes of a stop string
+)
+
+// Message is one turn of a conversation. Role is system, user or assistant
+// (developer is read as system).
+type Message struct{ Role, Content string }
+
+// Prompt is what a client asks, with every default filled in but MaxTokens and
+// Seed. Either Messages or Text is used.
+type Prompt struct {
+	Model       string
+	Messages    []Message
+	Text        string
+	MaxTokens   uint64 // most tokens of the answer; 0 leaves it to the backend
+	Temperature uint64 // 16.16 fixed point, 0 to 2·TemperatureOne; 0 takes the likeliest token
+	TopP        uint64 // parts per million, 1 to TopPAll
+	Stop        []string
+	Seed        *[32]byte // nil asks for a fresh random one
+}
+
+// Request is a prompt and the form of the reply that the client wants.
+type Request struct {
+	Prompt
+	Chat         bool // chat.completion, otherwise text_completion
+	Stream       bool
+	IncludeUsage bool
+}
+
+// DecodeChat reads the body of POST /v1/chat/completions.
+func DecodeChat(body []byte) (Request, *Error) {
+	o, err := open(body)
+	if err != nil {
+		return Request{}, err
+	}
+	r := o.common()
+	r.Chat = true
+	r.Messages = o.messages()
+	r.MaxTokens = o.maxTokens()
+	o.inert("tools", "[]")
+	o.inert("tool_choice", `"none"`, `"auto"`)
+	o.inert("functions", "[]")
+	o.inert("function_call", `"none"`, `"auto"`)
+	o.inert("top_logprobs", "0")
+	o.inert("modalities", `["text"]`)
+	o.inert("audio")
+	o.inert("web_search_options")
+	if raw := o.get("response_format"); raw != nil {
+		format := o.child("response_format", raw)
+		if kind := format.string("type"); kind != "text" {
+			format.fail("type", "must be \"text\"; other formats are not served here")
+		}
+		o.adopt(format)
+	}
+	if o.err != nil {
+		return Request{}, o.err
+	}
+	return r, nil
+}
+
+// DecodeCompletion reads the body of POST /v1/completions.
+func DecodeCompletion(body []byte) (Request, *Error) {
+	o, err := open(body)
+	if err != nil {
+		return Request{}, err
+	}
+	r := o.common()
+	r.MaxTokens = o.count("max_tokens")
+	o.inert("best_of", "1")
+	o.inert("echo", "false")
+	o.inert("suffix", `""`)
+	if prompts := o.strings("prompt", 1); len(prompts) == 1 {
+		r.Text = prompts[0]
+	} else {
+		o.fail("prompt", "must be one string")
+	}
+	if o.err != nil {
+		return Request{}, o.err
+	}
+	return r, nil
+}
+
+// common reads what both calls share.
+func (o *object) common() (r Request) {
+	r.Model = o.string("model")
+	if r.Model == "" || len(r.Model) > maxName {
+		o.fail("model", "must have 1 to %d bytes", maxName)
+	}
+	r.Temperature = o.scaled("temperature", 2, TemperatureOne, TemperatureOne)
+	r.TopP = max(o.scaled("top_p", 1, TopPAll, TopPAll), 1) // the likeliest token always stays
+	r.Stop = o.strings("stop", maxStop)
+	for _, stop := range r.Stop {
+		if stop == "" || len(stop) > maxStopSize {
+			o.fail("stop", "must hold strings of 1 to %d bytes", maxStopSize)
+		}
+	}
+	r.Seed = o.seed()
+	r.Stream = o.bool("stream")
+	if raw := o.get("stream_options"); raw != nil {
+		options := o.child("stream_options", raw)
+		r.IncludeUsage = options.bool("include_usage")
+		o.adopt(options)
+		if !r.Stream {
+			o.fail("stream_options", "needs stream to be true")
+		}
+	}
+	o.inert("n", "1")
+	o.inert("logprobs", "false", "0")
+	o.inert("logit_bias", "{}")
+	o.inert("frequency_penalty", "0")
+	o.inert("presence_penalty", "0")
+	return r
+}
+
+// maxTokens reads the older and the newer name of one limit.
+func (o *object) maxTokens() uint64 {
+	older, newer := o.count("max_tokens"), o.count("max_completion_tokens")
+	if older != 0 && newer != 0 && older != newer {
+		o.fail("max_completion_tokens", "differs from max_tokens; send one of them")
+	}
+	return max(older, newer)
+}
+
+// strings reads a string or a list of at most most strings.
+func (o *object) strings(name string, most int) []string {
+	raw := o.get(name)
+	if raw == nil {
+		return nil
+	}
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		return []string{one}
+	}
+	var all []string
+	for _, raw := range o.list(name, most) {
+		if string(raw) == "null" || json.Unmarshal(raw, &one) != nil {
+			o.fail(name, "must be a string or a list of strings")
+			return nil
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// seed spreads the 64-bit seed of the API over the 32 bytes that sampling uses.
+func (o *object) seed() *[32]byte {
+	raw := o.get("seed")
+	if raw == nil {
+		return nil
+	}
+	var n int64
+	if json.Unmarshal(raw, &n) != nil {
+		o.fail("seed", "must be a whole number of 64 bits")
+		return nil
+	}
+	seed := [32]byte(canon.Digest("gateway/seed", struct {
+		Seed int64 `cbor:"seed"`
+	}{n}))
+	return &seed
+}
+
+func (o *object) messages() []Message {
+	list := o.list("messages", maxMessages)
+	if len(list) == 0 {
+		o.fail("messages", "must have at least one message")
+	}
+	messages := make([]Message, 0, len(list))
+	for i, raw := range list {
+		m := o.child(fmt.Sprintf("messages[%d]", i), raw)
+		messages = append(messages, m.message())
+		if o.adopt(m); o.err != nil {
+			return nil
+		}
+	}
+	return messages
+}
+
+func (o *object) message() Message {
+	role := o.string("role")
+	switch role {
+	case "system", "user", "assistant":
+	case "developer":
+		role = "system"
+	case "tool", "function":
+		o.fail("role", "is %q, but tools are not served here", role)
+	default:
+		o.fail("role", "must be system, developer, user or assistant")
+	}
+	o.inert("tool_calls", "[]")
+	o.inert("function_call")
+	o.inert("audio")
+	return Message{role, o.content()}
+}
+
+// content reads a string, or a list of text parts, which are joined as they are.
+func (o *object) content() string {
+	raw := o.get("content")
+	if raw == nil || raw[0] != '[' {
+		return o.string("content")
+	}
+	parts := o.list("content", maxMessages)
+	if len(parts) == 0 {
+		o.fail("content", "must not be an empty list")
+	}
+	var text strings.Builder
+	for i, raw := range parts {
+		part := o.child(fmt.Sprintf("content[%d]", i), raw)
+		if kind := part.string("type"); kind != "text" {
+			part.fail("type", "is %.64q, but only text is served here", kind)
+		}
+		text.WriteString(part.string("text"))
+		if o.adopt(part); o.err != nil {
+			return ""
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes is a listener of connections in memory, so that the clock can be virtual.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, open := <-p
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+// overPipe sends one request through the real server and reads all of the reply.
+func overPipe(t *testing.T, g *Gateway, request string) string {
+	t.Helper()
+	listener := make(pipes, 1)
+	client, conn := net.Pipe()
+	listener <- conn
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- g.Serve(ctx, listener) }()
+	go func() { _, _ = io.WriteString(client, request) }() // a server that hangs up ends it
+	reply, err := io.ReadAll(client)
+	if err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	return string(reply)
+}
+
+// head announces a body of the length of body.
+func head(body string) string {
+	return "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " + secret + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+}
+
+// TestSlowAnswersOutliveTheServersDeadlines: minutes between two pieces are the
+// model's affair, although the server allows 30 seconds for a read or a write.
+func TestSlowAnswersOutliveTheServersDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+			for _, text := range []string{"slow ", "but ", "sure"} {
+				select {
+				case <-time.After(2 * time.Minute):
+				case <-ctx.Done():
+					return Result{}, ctx.Err()
+				}
+				if text == "slow " {
+					if err := begin(admission); err != nil {
+						return Result{}, err
+					}
+				}
+				if err := piece(text); err != nil {
+					return Result{}, err
+				}
+			}
+			return Result{Receipt: "s1-7", Finish: "stop"}, nil
+		}}
+		reply := overPipe(t, start(t, config(b)), head(streamed)+streamed)
+		if !strings.Contains(reply, `"sure"`) || !strings.Contains(reply, "[DONE]") {
+			t.Errorf("the reply was cut: %s", reply)
+		}
+	})
+}
+
+func TestEndlessAnswersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+			err := begin(admission)
+			<-ctx.Done()
+			return Result{}, errors.Join(err, ctx.Err())
+		}}
+		before := time.Now()
+		reply := overPipe(t, start(t, config(b)), head(question)+question)
+		if !strings.HasPrefix(reply, "HTTP/1.1 504") || time.Since(before) != 10*time.Minute {
+			t.Errorf("after %v: %s", time.Since(before), reply)
+		}
+	})
+}
+
+func TestSlowRequestsAreDropped(t *testing.T) {
+	for name, request := range map[string]string{"headers": "POST /v1/chat/completions HTTP/1.1\r\nHost: loc", "body": head(question) + "{"} {
+		synctest.Test(t, func(t *testing.T) {
+			before := time.Now()
+			reply := overPipe(t, start(t, config(fails(errors.New("the backend was reached")))), request)
+			if strings.Contains(reply, "HTTP/1.1 200") || strings.Contains(reply, "502") || time.Since(before) > 31*time.Second {
+				t.Errorf("%s: after %v: %s", name, time.Since(before), reply)
+			}
+		})
+	}
+}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Token lets its bearer ask, within limits.
+type Token struct {
+	Name       string // for the ledger and the log; never secret
+	Secret     string // at least 16 bytes
+	DailySpend uint64 // udlt per UTC day; 0 allows free answers only
+	Concurrent int    // requests at a time, waiting ones included
+}
+
+// Spend is what a token spent on one day, open reservations included.
+type Spend struct {
+	Day   int64  // days since 1970-01-01 UTC
+	Spent uint64 // udlt
+}
+
+// Ledger keeps the daily spend of each token, by its name. Save is durable when
+// it returns; Load of an unknown name is the zero Spend.
+type Ledger interface {
+	Load(token string) (Spend, error)
+	Save(token string, s Spend) error
+}
+
+// account is a token in use.
+type account struct {
+	Token
+	hash   [sha256.Size]byte
+	ledger Ledger
+
+	mu     sync.Mutex
+	active int
+	spend  Spend
+}
+
+func newAccount(t Token, ledger Ledger) (*account, error) {
+	if t.Name == "" || len(t.Secret) < 16 || t.Concurrent < 1 {
+		return nil, fmt.Errorf("token %q needs a name, a secret of 16 bytes or more, and at least one request at a time", t.Name)
+	}
+	spend, err := ledger.Load(t.Name)
+	if err != nil {
+		return nil, fmt.Errorf("load the spend of token %q: %w", t.Name, err)
+	}
+	a := &account{Token: t, hash: sha256.Sum256([]byte(t.Secret)), ledger: ledger, spend: spend}
+	a.Secret = ""
+	return a, nil
+}
+
+// enter takes one of the token's places, which leave gives back.
+func (a *account) enter() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.active >= a.Concurrent {
+		return false
+	}
+	a.active++
+	return true
+}
+
+func (a *account) leave() {
+	a.mu.Lock()
+	a.active--
+	a.mu.Unlock()
+}
+
+// reservation is money that one answer may cost.
+type reservation struct {
+	day    int64
+	amount uint64
+}
+
+// reserve counts amount as spent, on disk too, before it can be.
+func (a *account) reserve(now time.Time, amount uint64) (reservation, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := a.spend
+	if day := now.Unix() / 86400; day > next.Day { // a clock set back does not open a new day
+		next = Spend{Day: day}
+	}
+	if next.Spent > a.DailySpend || amount > a.DailySpend-next.Spent {
+		return reservation{}, fmt.Errorf("%w: up to %d udlt, with %d of %d spent today", ErrSpend, amount, next.Spent, a.DailySpend)
+	}
+	next.Spent += amount
+	if err := a.ledger.Save(a.Name, next); err != nil {
+		return reservation{}, fmt.Errorf("record the spend: %w", err)
+	}
+	a.spend = next
+	return reservation{next.Day, amount}, nil
+}
+
+// settle replaces a reservation by the price. A price above the ceiling still
+// counts, for it was paid, and is reported.
+func (a *account) settle(r reservation, price uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var over error
+	if price > r.amount {
+		over = fmt.Errorf("the price of %d udlt is above the ceiling of %d", price, r.amount)
+	}
+	if a.spend.Day != r.day || price == r.amount {
+		return over
+	}
+	a.spend.Spent -= r.amount
+	a.spend.Spent += min(price, ^uint64(0)-a.spend.Spent)
+	return errors.Join(over, a.ledger.Save(a.Name, a.spend))
+}

@@ -1,0 +1,3 @@
+package canon
+
+import _ "testing"

@@ -1,0 +1,4 @@
+// Package direct imports upward.
+package direct
+
+import _ "daulat/data/blob"

@@ -1,0 +1,4 @@
+// Package loot could hold anything.
+package loot
+
+import _ "net/http"

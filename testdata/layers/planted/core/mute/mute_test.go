@@ -1,0 +1,2 @@
+// Package mute has a comment, but the package has none.
+package mute

@@ -1,0 +1,2 @@
+// Package tagged hides an import behind a tag.
+package tagged

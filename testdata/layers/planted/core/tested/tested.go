@@ -1,0 +1,2 @@
+// Package tested imports upward in its test.
+package tested

@@ -1,0 +1,3 @@
+package tested
+
+import _ "daulat/compute/provider"

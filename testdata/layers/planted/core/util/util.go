@@ -1,0 +1,2 @@
+// Package util has a forbidden name.
+package util

@@ -1,0 +1,4 @@
+// Package blob breaks no rule.
+package blob
+
+import _ "daulat/link/frame"

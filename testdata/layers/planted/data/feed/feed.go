@@ -1,0 +1,4 @@
+// Package feed reaches the framework through a package of ours.
+package feed
+
+import _ "daulat/link/peer"

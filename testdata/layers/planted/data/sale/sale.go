@@ -1,0 +1,2 @@
+// Package sale breaks no rule.
+package sale

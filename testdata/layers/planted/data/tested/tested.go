@@ -1,0 +1,2 @@
+// Package tested reaches the framework in its test only.
+package tested

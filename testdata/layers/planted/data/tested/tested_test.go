@@ -1,0 +1,4 @@
+// Package tested has an import that the package lacks.
+package tested
+
+import _ "daulat/link/peer"

@@ -1,0 +1,2 @@
+// Package code lies where there should be no code.
+package code

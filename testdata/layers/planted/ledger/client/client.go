@@ -1,0 +1,4 @@
+// Package client imports a ledger module.
+package client
+
+import _ "daulat/ledger/market"

@@ -1,0 +1,5 @@
+//go:build never
+
+package tagged
+
+import _ "github.com/libp2p/go-libp2p"

@@ -1,0 +1,2 @@
+// Package tagged reaches the framework behind a tag.
+package tagged

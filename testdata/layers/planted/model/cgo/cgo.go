@@ -1,0 +1,4 @@
+// Package cgo needs a C compiler.
+package cgo
+
+import _ "C"

@@ -1,0 +1,4 @@
+// Package agent breaks no rule.
+package agent
+
+import _ "daulat/data/blob"

@@ -1,0 +1,1 @@
+// Assembly has no place here.

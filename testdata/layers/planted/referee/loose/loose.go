@@ -1,0 +1,4 @@
+// Package loose starts a goroutine.
+package loose
+
+func start(f func()) { go f() }

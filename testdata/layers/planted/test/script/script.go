@@ -1,0 +1,4 @@
+// Package script breaks no rule.
+package script
+
+import _ "daulat/node"

@@ -1,0 +1,4 @@
+// Package web breaks no rule.
+package web
+
+import _ "daulat/core/canon"

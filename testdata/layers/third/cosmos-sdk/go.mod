@@ -1,0 +1,3 @@
+module github.com/cosmos/cosmos-sdk
+
+go 1.26.8

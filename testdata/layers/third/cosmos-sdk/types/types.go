@@ -1,0 +1,2 @@
+// Package types stands for the framework that few may reach.
+package types

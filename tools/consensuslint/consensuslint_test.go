@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/go/analysis/analysistest"
+)
+
+// The planted files say on each line what must be found there, and nothing
+// else may be.
+func TestAnalyzer(t *testing.T) {
+	analysistest.Run(t, analysistest.TestData(), Analyzer, "a", "keys")
+}
+
+func TestLintReadsConsensusPackagesUnderAllTags(t *testing.T) {
+	var out strings.Builder
+	n, err := lint(&out, "testdata/tree")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `core/half/never.go: is built under no tags that the analyser knows
+core/rule/twin.go:5:5: float: float64
+ledger/market/market.go:10:14: time.Now brings in a clock
+ledger/market/market.go:7:2: range over a map: sort its keys first
+consensuslint: 3 packages, 4 findings
+`
+	if out.String() != want || n != 4 {
+		t.Errorf("%d findings:\n%s\nwant 4:\n%s", n, &out, want)
+	}
+}
+
+func TestLintRefusesWhatItCannotJudge(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"no consensus package": {"sim/sim.go": "package sim"},
+		"type error":           {"core/a/a.go": "package a\n\nvar x int = \"\""},
+		"syntax error":         {"core/a/a.go": "package a\n\nfunc"},
+		"missing import":       {"ledger/a/a.go": "package a\n\nimport _ \"example/gone\""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			files["go.mod"] = "module example\n\ngo 1.26.8\n"
+			for f, text := range files {
+				f = filepath.Join(root, f)
+				if err := os.MkdirAll(filepath.Dir(f), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(f, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out strings.Builder
+			if n, err := lint(&out, root); err == nil {
+				t.Errorf("%d findings and no error", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,2 @@
+// Package half has a file that no known tags build.
+package half

@@ -1,0 +1,3 @@
+package half
+
+var tests = 0.5

@@ -1,0 +1,5 @@
+//go:build never
+
+package half
+
+import _ "time"

@@ -1,0 +1,2 @@
+// Package rule is right as built here and wrong in its portable twin.
+package rule

@@ -1,0 +1,5 @@
+//go:build purego
+
+package rule
+
+var share = 0.5

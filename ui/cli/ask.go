@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+// answer is what ask prints as JSON.
+type answer struct {
+	Text    string `json:"text"`
+	Receipt string `json:"receipt"`
+	Price   uint64 `json:"price_udlt,string"`
+	ModelID string `json:"model_id"`
+	Label   string `json:"label,omitempty"`
+	Input   int    `json:"input_tokens"`
+	Output  int    `json:"output_tokens"`
+	Finish  string `json:"finish"`
+}
+
+func (a *app) ask() *cobra.Command {
+	var body struct {
+		Model       string    `json:"model"`
+		Messages    []message `json:"messages"`
+		MaxTokens   int       `json:"max_tokens,omitempty"`
+		Temperature float64   `json:"temperature"`
+		TopP        float64   `json:"top_p"`
+		Seed        *int64    `json:"seed,omitempty"`
+		Stream      bool      `json:"stream"`
+		Options     struct {
+			Usage bool `json:"include_usage"`
+		} `json:"stream_options"`
+	}
+	var system string
+	var seed int64
+	cmd := &cobra.Command{
+		Use:   "ask QUESTION",
+		Short: "Ask the network a question and pay for the answer",
+		Example: `  daulat ask "What is the capital of Indonesia?"
+  daulat ask --temperature 0.8 --seed 7 "Tell me a story"
+  daulat ask --json "Hello" | jq -r .receipt`,
+		Args: exactly("a QUESTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.TrimSpace(args[0]) == "" {
+				return usage("the question is empty")
+			}
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			if body.Model == "" {
+				body.Model = at.Model
+			}
+			if system != "" {
+				body.Messages = append(body.Messages, message{"system", system})
+			}
+			body.Messages = append(body.Messages, message{"user", args[0]})
+			if cmd.Flags().Changed("seed") {
+				body.Seed = &seed
+			}
+			body.Stream, body.Options.Usage = true, true
+			got, err := a.chat(cmd.Context(), at, body)
+			if err != nil {
+				return err
+			}
+			return a.print(got, func(w io.Writer) { sayAnswer(w, got) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that `daulat up` serves)")
+	f.StringVar(&system, "system", "", "instruction that precedes the question")
+	f.IntVar(&body.MaxTokens, "max-tokens", 0, "longest answer, in tokens (default: the gateway's)")
+	f.Float64Var(&body.Temperature, "temperature", 0, "0 takes the likeliest token every time; up to 2")
+	f.Float64Var(&body.TopP, "top-p", 1, "share of the probability from which tokens are drawn")
+	f.Int64Var(&seed, "seed", 0, "seed of the draws (default: a fresh random one)")
+	return cmd
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// chunk is one event of a streamed chat completion.
+type chunk struct {
+	Choices []struct {
+		Delta  message `json:"delta"`
+		Finish string  `json:"finish_reason"`
+	} `json:"choices"`
+	Usage struct {
+		Input  int `json:"prompt_tokens"`
+		Output int `json:"completion_tokens"`
+	} `json:"usage"`
+	Daulat *answer `json:"daulat"`
+	Error  *struct {
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// chat streams the answer, to the terminal as it comes unless JSON is wanted.
+func (a *app) chat(ctx context.Context, at control.Attached, body any) (answer, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return answer{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.API+"/chat/completions", bytes.NewReader(data))
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+at.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, fmt.Errorf("reach the gateway: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var c chunk
+		if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&c) == nil && c.Error != nil {
+			return answer{}, errors.New(c.Error.Message)
+		}
+		return answer{}, fmt.Errorf("the gateway answered with status %d", resp.StatusCode)
+	}
+	return a.follow(resp.Body)
+}
+
+func (a *app) follow(events io.Reader) (answer, error) {
+	var got answer
+	var text strings.Builder
+	lines := bufio.NewScanner(events)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok || data == "[DONE]" {
+			continue
+		}
+		var c chunk
+		if err := json.Unmarshal([]byte(data), &c); err != nil {
+			return got, fmt.Errorf("read the gateway's answer: %w", err)
+		}
+		if c.Error != nil {
+			return got, errors.New(c.Error.Message)
+		}
+		for _, choice := range c.Choices {
+			text.WriteString(choice.Delta.Content)
+			if !a.json {
+				fmt.Fprint(a.out, choice.Delta.Content)
+			}
+			if choice.Finish != "" {
+				got.Finish = choice.Finish
+			}
+		}
+		if c.Usage.Input > 0 {
+			got.Input, got.Output = c.Usage.Input, c.Usage.Output
+		}
+		if d := c.Daulat; d != nil {
+			got.Receipt, got.Price, got.ModelID, got.Label = d.Receipt, d.Price, d.ModelID, d.Label
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return got, fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	if got.Receipt == "" {
+		return got, errors.New("the answer broke off")
+	}
+	got.Text = text.String()
+	return got, nil
+}
+
+func sayAnswer(w io.Writer, a answer) {
+	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, a.Receipt)
+	if a.Label != "" {
+		fmt.Fprintf(w, " · %s", a.Label)
+	}
+	fmt.Fprintln(w)
+}

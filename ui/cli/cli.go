@@ -1,0 +1,145 @@
+// Package cli is the command line, one file per command. Commands parse, call
+// the [Runtime] and print; they decide nothing. Every command has examples and
+// --json, and a wrong input is named and ends with status 2, a failure with 1.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+// Runtime is what commands run on; cmd/daulat builds it from node.
+type Runtime interface {
+	// Up runs until ctx ends; ready is called once everything serves.
+	Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error
+	// Attach finds the daulat that runs in the home.
+	Attach(home string) (control.Attached, error)
+	Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error)
+	PullModel(ctx context.Context, home string, p control.Progress) (control.Model, error)
+	ImportModel(ctx context.Context, home, path, name, licence string, p control.Progress) (control.Model, error)
+	Models(home string) ([]control.Model, error)
+}
+
+// usageError is a wrong input.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errDisagree ends with status 3 after the command has said why.
+var errDisagree = errors.New("the answer does not agree")
+
+// app is what commands share.
+type app struct {
+	runtime  Runtime
+	out, err io.Writer
+	home     string
+	json     bool
+}
+
+// Run executes one command line and returns the exit status.
+func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) int {
+	a := &app{runtime: r, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDisagree):
+		return 3
+	}
+	fmt.Fprintln(errOut, "daulat:", err)
+	var wrong usageError
+	if errors.As(err, &wrong) {
+		return 2
+	}
+	return 1
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "daulat",
+		Short: "AI that a community owns, and answers that anyone can check",
+		Long: `Daulat is a network on which communities own their AI. Idle machines answer for pay,
+every answer has a receipt, and anyone can check a receipt by running the model again.
+
+Start a whole network on this machine with "daulat up", then ask it something.`,
+		Example: `  daulat up
+  daulat ask "What is the capital of Indonesia?"
+  daulat receipt export 1-1 -o answer.receipt
+  daulat verify answer.receipt --trust LINE`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
+	root.AddCommand(a.up(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.status(), a.demo())
+	return root
+}
+
+func defaultHome() string {
+	if h := os.Getenv("DAULAT_HOME"); h != "" {
+		return h
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return ".daulat"
+	}
+	return filepath.Join(user, ".daulat")
+}
+
+// exactly wants n arguments, named for the message.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usage("%s needs %s; see %s --help", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
+		}
+		if len(args) > len(names) {
+			return usage("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)])
+		}
+		return nil
+	}
+}
+
+// print writes v as JSON, or lets text say it.
+func (a *app) print(v any, text func(w io.Writer)) error {
+	if !a.json {
+		text(a.out)
+		return nil
+	}
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// progress numbers steps and shows the time since the command began, on stderr.
+func (a *app) progress() control.Progress {
+	start, n := time.Now(), 0
+	return func(step string) {
+		n++
+		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, step)
+	}
+}
+
+func (a *app) attach() (control.Attached, error) {
+	at, err := a.runtime.Attach(a.home)
+	if err != nil {
+		return at, fmt.Errorf("%w (start one with `daulat up`)", err)
+	}
+	return at, nil
+}

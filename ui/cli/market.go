@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) job() *cobra.Command {
+	cmd := &cobra.Command{Use: "job", Short: "Look at orders and sessions"}
+	ls := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the jobs that this home's accounts take part in",
+		Example: "  daulat job ls",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			jobs, err := at.Operations.Jobs(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(jobs, func(w io.Writer) {
+				fmt.Fprintf(w, "%-6s %-10s %-9s %-12s %s\n", "JOB", "STATE", "REQUESTS", "UDLT", "REASON")
+				for _, j := range jobs {
+					fmt.Fprintf(w, "%-6d %-10s %-9d %-12d %s\n", j.ID, j.State, j.Requests, j.Amount, j.Reason)
+				}
+			})
+		},
+	}
+	show := &cobra.Command{
+		Use:     "show JOB",
+		Short:   "Show one job whole",
+		Example: "  daulat job show 1 --json",
+		Args:    exactly("a JOB number"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return usage("job %q is not a number", args[0])
+			}
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			j, err := at.Operations.Job(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return a.print(j, func(w io.Writer) { sayJob(w, j) })
+		},
+	}
+	cmd.AddCommand(ls, show)
+	return cmd
+}
+
+func sayJob(w io.Writer, j control.Job) {
+	fmt.Fprintf(w, "job       %d, %s\n", j.ID, j.State)
+	if j.Reason != "" {
+		fmt.Fprintf(w, "reason    %s\n", j.Reason)
+	}
+	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow\n",
+		j.Model, j.Consumer, j.Provider, j.Requests, j.Amount, j.Escrow)
+	if len(j.Receipts) > 0 {
+		fmt.Fprintf(w, "receipts  %s\n", strings.Join(j.Receipts, " "))
+	}
+}
+
+func (a *app) provider() *cobra.Command {
+	cmd := &cobra.Command{Use: "provider", Short: "Look at who serves"}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "ls",
+		Short:   "List all offers on the network",
+		Example: "  daulat provider ls",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			offers, err := at.Operations.Providers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(offers, func(w io.Writer) {
+				fmt.Fprintf(w, "%-46s %-10s %-16s %s\n", "PROVIDER", "EXECUTOR", "UDLT IN/OUT 1K", "MODEL")
+				for _, o := range offers {
+					fmt.Fprintf(w, "%-46s %-10s %-16s %s\n", o.Account, o.Executor, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Model)
+				}
+			})
+		},
+	})
+	return cmd
+}
+
+func (a *app) wallet() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "wallet",
+		Short:   "Show this home's account and send coins",
+		Example: "  daulat wallet\n  daulat wallet send ADDRESS 1000",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			s, err := at.Operations.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(s.Wallet, func(w io.Writer) {
+				fmt.Fprintf(w, "%s  %d udlt (test coins, worth nothing)\n", s.Wallet.Address, s.Wallet.Balance)
+			})
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "send ADDRESS UDLT",
+		Short:   "Send coins to an account",
+		Example: "  daulat wallet send ADDRESS 1000",
+		Args:    exactly("an ADDRESS", "an amount in UDLT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			amount, err := strconv.ParseUint(args[1], 10, 64)
+			if err != nil || amount == 0 {
+				return usage("amount %q is not a number of udlt above 0", args[1])
+			}
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			if err := at.Operations.Send(cmd.Context(), args[0], amount); err != nil {
+				return err
+			}
+			sent := map[string]any{"to": args[0], "amount_udlt": amount}
+			return a.print(sent, func(w io.Writer) { fmt.Fprintf(w, "%d udlt sent to %s\n", amount, args[0]) })
+		},
+	})
+	return cmd
+}
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Show what runs here and what it earned",
+		Example: "  daulat status",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			s, err := at.Operations.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(s, func(w io.Writer) {
+				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\nwallet    %s  %d udlt\nprovider  %s  %d requests in %d sessions, %d udlt withheld, %d udlt released\ntrust     %s\n",
+					s.Chain, s.Height, s.API, s.Wallet.Address, s.Wallet.Balance, s.Provider.Address, s.Provider.Requests,
+					s.Provider.Sessions, s.Provider.Withheld, s.Provider.Released, s.Trust)
+				fmt.Fprintln(w, "keys      encrypted in the home; their passphrase lies beside them, readable by this user alone")
+			})
+		},
+	}
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) up() *cobra.Command {
+	var o control.UpOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run a whole network on this machine: ledger, provider, gateway and page",
+		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
+small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
+folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
+coins and worth nothing.`,
+		Example: `  daulat up
+  daulat up --model ~/models/my.gguf
+  OPENAI_BASE_URL=http://127.0.0.1:4747/v1 OPENAI_API_KEY=TOKEN my-openai-program`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Home = a.home
+			return a.runtime.Up(cmd.Context(), o, a.progress(), func(r control.Ready) {
+				_ = a.print(r, func(w io.Writer) { sayReady(w, r) }) // nothing to do about a closed terminal
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page; a taken port is replaced by a free one")
+	f.StringVar(&o.Model, "model", "", "GGUF file to serve instead of the default model")
+	f.BoolVar(&o.Noise, "noise", false, "serve a generated model whose answers are noise; downloads nothing")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds for which pay is withheld; counts when the network is created")
+	return cmd
+}
+
+func sayReady(w io.Writer, r control.Ready) {
+	fmt.Fprintf(w, `
+Daulat is up.
+  page    %s
+  API     %s
+  token   %s
+  model   %s  %s
+  trust   %s
+Next: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
+`, r.Page, r.API, r.Token, r.Model, r.ModelID, r.Trust)
+}

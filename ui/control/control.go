@@ -1,0 +1,215 @@
+// Package control is how the command line talks to a `daulat up` that runs on
+// this machine: one JSON request and one JSON reply per operation, over loopback
+// HTTP behind the gateway's guard. [Handler] and [Client] are the two ends of
+// the same interface, so a command does not see which side it is on.
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"daulat/core/job"
+)
+
+// Prefix starts the path of every operation.
+const Prefix = "/daulat/v1/control/"
+
+const (
+	maxRequest = 1 << 20
+	maxReply   = 64 << 20
+)
+
+// Status is what runs here.
+type Status struct {
+	Chain    string   `json:"chain"`
+	Height   int64    `json:"height"`
+	Trust    string   `json:"trust"` // for `daulat verify --trust`
+	API      string   `json:"api"`
+	Wallet   Account  `json:"wallet"`
+	Provider Earnings `json:"provider"`
+	Links    []string `json:"links"` // addresses of this peer
+}
+
+// Account is an account and what it holds.
+type Account struct {
+	Address string `json:"address"`
+	Balance uint64 `json:"balance_udlt"`
+}
+
+// Earnings is what an account made by serving sessions, in udlt.
+type Earnings struct {
+	Address  string `json:"address"`
+	Sessions int    `json:"sessions"`
+	Requests uint64 `json:"requests"`
+	Withheld uint64 `json:"withheld_udlt"` // earned, inside the challenge window
+	Released uint64 `json:"released_udlt"`
+}
+
+// Job is an order and the session that it became.
+type Job struct {
+	ID       uint64       `json:"id"`
+	State    string       `json:"state"`
+	Reason   string       `json:"reason,omitempty"` // why it left the open state, or why there is no match
+	Model    string       `json:"model"`            // manifest ID
+	Consumer string       `json:"consumer"`
+	Provider string       `json:"provider,omitempty"`
+	Requests uint64       `json:"requests"`
+	Amount   uint64       `json:"amount_udlt"`
+	Escrow   uint64       `json:"escrow_udlt"`
+	Receipts []string     `json:"receipts,omitempty"` // those this home asked for
+	Session  *job.Session `json:"session,omitempty"`  // whole, in `job show`
+}
+
+// Provider is one offer on the market.
+type Provider struct {
+	Account   string    `json:"account"`
+	Model     string    `json:"model"` // manifest ID
+	Executor  string    `json:"executor"`
+	Price     job.Price `json:"price_udlt_per_1000"`
+	Assurance string    `json:"assurance"`
+	Slots     uint64    `json:"slots"`
+}
+
+// Exported is a receipt bundle and how to check it.
+type Exported struct {
+	Bundle []byte `json:"bundle"`
+	Trust  string `json:"trust"`
+}
+
+// Operations are what a running daulat does for its command line.
+type Operations interface {
+	Status(ctx context.Context) (Status, error)
+	Jobs(ctx context.Context) ([]Job, error)
+	Job(ctx context.Context, id uint64) (Job, error)
+	Providers(ctx context.Context) ([]Provider, error)
+	// Export settles the receipt's session if it is open and bundles the proof.
+	Export(ctx context.Context, receipt string) (Exported, error)
+	// Send moves money from the wallet.
+	Send(ctx context.Context, to string, amount uint64) error
+}
+
+type transfer struct {
+	To     string `json:"to"`
+	Amount uint64 `json:"amount_udlt"`
+}
+
+type empty struct{}
+
+// Handler serves the operations; the caller guards it.
+func Handler(o Operations) http.Handler {
+	mux := http.NewServeMux()
+	serve(mux, "status", func(ctx context.Context, _ empty) (Status, error) { return o.Status(ctx) })
+	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
+	serve(mux, "job", o.Job)
+	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
+	serve(mux, "export", o.Export)
+	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
+	return mux
+}
+
+// failure is the body of a reply that is not 200.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context, In) (Out, error)) {
+	mux.HandleFunc("POST "+Prefix+name, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&in); err != nil {
+			reply(w, http.StatusBadRequest, failure{"request is not the JSON expected: " + err.Error()})
+			return
+		}
+		out, err := do(r.Context(), in)
+		if err != nil {
+			reply(w, http.StatusUnprocessableEntity, failure{err.Error()})
+			return
+		}
+		reply(w, http.StatusOK, out)
+	})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+// Client speaks to a Handler.
+type Client struct {
+	Base  string // such as http://127.0.0.1:4747
+	Token string
+}
+
+var _ Operations = Client{}
+
+// Status implements Operations.
+func (c Client) Status(ctx context.Context) (out Status, err error) {
+	return out, c.call(ctx, "status", empty{}, &out)
+}
+
+// Jobs implements Operations.
+func (c Client) Jobs(ctx context.Context) (out []Job, err error) {
+	return out, c.call(ctx, "jobs", empty{}, &out)
+}
+
+// Job implements Operations.
+func (c Client) Job(ctx context.Context, id uint64) (out Job, err error) {
+	return out, c.call(ctx, "job", id, &out)
+}
+
+// Providers implements Operations.
+func (c Client) Providers(ctx context.Context) (out []Provider, err error) {
+	return out, c.call(ctx, "providers", empty{}, &out)
+}
+
+// Export implements Operations.
+func (c Client) Export(ctx context.Context, receipt string) (out Exported, err error) {
+	return out, c.call(ctx, "export", receipt, &out)
+}
+
+// Send implements Operations.
+func (c Client) Send(ctx context.Context, to string, amount uint64) error {
+	return c.call(ctx, "send", transfer{to, amount}, &empty{})
+}
+
+func (c Client) call(ctx context.Context, name string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.Base, "/")+Prefix+name, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("reach daulat: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return fmt.Errorf("reach daulat: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return remote(resp.StatusCode, data)
+	}
+	return json.Unmarshal(data, out)
+}
+
+func remote(status int, data []byte) error {
+	var f failure
+	if json.Unmarshal(data, &f) == nil && f.Error != "" {
+		return errors.New(f.Error)
+	}
+	return fmt.Errorf("daulat answered with status %d", status)
+}

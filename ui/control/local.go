@@ -1,0 +1,79 @@
+package control
+
+// Progress is told what a long operation is doing.
+type Progress func(step string)
+
+// UpOptions say how to run a whole network on one machine.
+type UpOptions struct {
+	Home   string
+	Listen string // address of gateway and page; port 0 takes a free one
+	Model  string // GGUF file to serve instead of the default model
+	Noise  bool   // serve the generated noise model
+	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
+	// the network is created.
+	ChallengeWindow uint64
+}
+
+// Ready is what a started daulat tells its user.
+type Ready struct {
+	API     string `json:"api"`   // base of the OpenAI-compatible API, with /v1
+	Page    string `json:"page"`  // with the token in the fragment
+	Token   string `json:"token"` // bearer token
+	Trust   string `json:"trust"` // for `daulat verify --trust`
+	Model   string `json:"model"` // name
+	ModelID string `json:"model_id"`
+	Ledger  string `json:"ledger"` // RPC address, for `daulat provide --ledger`
+}
+
+// ProvideOptions say how to sell answers from a process of its own.
+type ProvideOptions struct {
+	Home        string
+	Ledger      string // RPC address of a node
+	Model       string // model name or manifest ID
+	File        string // weights to serve; default: those the manifest names
+	InputPrice  uint64 // udlt per 1,000 tokens
+	OutputPrice uint64 // udlt per 1,000 tokens
+}
+
+// VerifyOptions say what to check, and on whose word the ledger rests.
+type VerifyOptions struct {
+	Home   string
+	Bundle []byte
+	Trust  string
+	Model  string // GGUF file to use instead of fetching one
+}
+
+// Report is the outcome of a check.
+type Report struct {
+	Verdict  string `json:"verdict"` // agree, disagree or inconclusive
+	Line     string `json:"line"`    // in one sentence
+	Receipt  string `json:"receipt"`
+	Chain    string `json:"chain"`
+	Height   int64  `json:"height"` // of the block that proves the settled receipt
+	Model    string `json:"model"`
+	ModelID  string `json:"model_id"`
+	Provider string `json:"provider"`
+	Price    uint64 `json:"price_udlt"`
+	Input    int    `json:"input_tokens"`
+	Output   int    `json:"output_tokens"`
+	Steps    []Step `json:"steps"`
+}
+
+// Step is one thing that was checked.
+type Step struct {
+	Name   string `json:"name"`
+	Detail string `json:"detail"`
+	OK     bool   `json:"ok"`
+}
+
+// Model is a model that a home knows.
+type Model struct {
+	Name string `json:"name"`
+	ID   string `json:"id"` // manifest
+}
+
+// Attached is a running daulat, as its home describes it.
+type Attached struct {
+	Ready
+	Operations Operations `json:"-"`
+}

@@ -1,0 +1,218 @@
+// Package web is the page of a node: ask, watch the answer come, verify it, see
+// what this machine earned, and catch a liar. The page is written by hand and
+// embedded; it loads nothing from elsewhere and stores nothing but its token, for
+// as long as the tab lives.
+//
+// Guarantees: the page runs under a policy that forbids inline and foreign code;
+// what it calls beyond the gateway's /v1 goes through the guard that the node
+// passes in, which asks for the same tokens; one check of each kind runs at a time.
+//
+// The page reads its token from the fragment #token=… of the address, which
+// browsers do not send, and removes it from there. Start at API and Handler.
+package web
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"daulat/platform/gateway/openai"
+)
+
+// API is what the page shows. Its methods are called concurrently and stop when
+// ctx ends.
+type API interface {
+	Status(ctx context.Context) (Status, error)
+	// Verify checks the answer behind a receipt. A check that could not decide
+	// is inconclusive and says why; it is not an error.
+	Verify(ctx context.Context, receipt string) (Check, error)
+	// Liar asks a provider that lies and checks its answer.
+	Liar(ctx context.Context) (Check, error)
+}
+
+var (
+	// ErrUnavailable says that this node has no liar to catch.
+	ErrUnavailable = errors.New("not available on this node")
+	// ErrUnknownReceipt says that no answer here has that receipt.
+	ErrUnknownReceipt = errors.New("no answer here has that receipt")
+)
+
+// Status is the state of this node. Amounts are in udlt and travel as decimal
+// strings, because the numbers of JavaScript are not exact.
+type Status struct {
+	Provider *Provider `json:"provider"` // nil if this machine does not provide
+	Network  Network   `json:"network"`
+	Wallet   Wallet    `json:"wallet"`
+	Liar     bool      `json:"liar"` // whether Liar is available
+}
+
+// Provider is what this machine earned. Earned = Withheld + Released.
+type Provider struct {
+	Account  string `json:"account"`
+	Earned   uint64 `json:"earned_udlt,string"`
+	Withheld uint64 `json:"withheld_udlt,string"` // until the challenge windows end
+	Released uint64 `json:"released_udlt,string"`
+	Jobs     uint64 `json:"jobs"`
+}
+
+// Network is the ledger that this node follows.
+type Network struct {
+	Chain  string `json:"chain"`
+	Height uint64 `json:"height"`
+	Test   bool   `json:"test"` // its coins are worthless
+}
+
+// Wallet is what pays for answers.
+type Wallet struct {
+	Account string `json:"account"`
+	Balance uint64 `json:"balance_udlt,string"`
+}
+
+// Verdicts of a check.
+const (
+	Agree        = "agree"
+	Disagree     = "disagree"
+	Inconclusive = "inconclusive"
+)
+
+// Check is how an answer was checked, step by step, and what came out.
+type Check struct {
+	Verdict string `json:"verdict"`
+	Summary string `json:"summary"` // one sentence for a person
+	Receipt string `json:"receipt"`
+	Model   string `json:"model"`
+	ModelID string `json:"model_id"`
+	Label   string `json:"label"`
+	Steps   []Step `json:"steps"`
+}
+
+// Step is one thing that was checked.
+type Step struct {
+	Name   string `json:"name"`
+	Detail string `json:"detail"`
+	OK     bool   `json:"ok"`
+}
+
+//go:embed index.html app.js style.css icon.svg
+var files embed.FS
+
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+// Handler serves the page at / and what it calls under /daulat/v1/, the latter
+// behind guard (a Gateway's Guard). The caller checks host names for the page.
+func Handler(api API, guard func(http.Handler) http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", file("index.html"))
+	for _, name := range []string{"app.js", "style.css", "icon.svg"} {
+		mux.Handle("GET /"+name, file(name))
+	}
+	mux.Handle("GET /daulat/v1/status", guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, err := api.Status(r.Context())
+		reply(w, status, err)
+	})))
+	mux.Handle("POST /daulat/v1/verify", guard(oneAtATime(func(r *http.Request, body []byte) (Check, error) {
+		receipt, err := decodeReceipt(body)
+		if err != nil {
+			return Check{}, err
+		}
+		return api.Verify(r.Context(), receipt)
+	})))
+	mux.Handle("POST /daulat/v1/liar", guard(oneAtATime(func(r *http.Request, _ []byte) (Check, error) {
+		return api.Liar(r.Context())
+	})))
+	return mux
+}
+
+func file(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-cache") // a newer binary brings a newer page
+		http.ServeFileFS(w, r, files, name)
+	})
+}
+
+// maxBody bounds the bodies that the page sends, in bytes.
+const maxBody = 4 << 10
+
+// oneAtATime runs a check; while it runs, another one is refused, since checks
+// cost as much as answers.
+func oneAtATime(check func(*http.Request, []byte) (Check, error)) http.Handler {
+	place := make(chan struct{}, 1)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			reply(w, nil, openai.Bad("", "the body could not be read within %d bytes", maxBody))
+			return
+		}
+		select {
+		case place <- struct{}{}:
+			defer func() { <-place }()
+		default:
+			w.Header().Set("Retry-After", "1")
+			reply(w, nil, &openai.Error{Status: http.StatusTooManyRequests, Message: "another check is running", Type: "rate_limit_error", Code: "rate_limit_exceeded"})
+			return
+		}
+		// The deadline for reading the request must not end a long check.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		result, err := check(r, body)
+		reply(w, result, err)
+	})
+}
+
+// decodeReceipt reads {"receipt": ID}.
+func decodeReceipt(body []byte) (string, error) {
+	var request struct {
+		Receipt string `json:"receipt"`
+	}
+	if json.Unmarshal(body, &request) != nil {
+		return "", openai.Bad("", "the body is not a JSON object with a receipt")
+	}
+	if len(request.Receipt) == 0 || len(request.Receipt) > 256 {
+		return "", openai.Bad("receipt", "a receipt ID has 1 to 256 bytes")
+	}
+	for _, c := range []byte(request.Receipt) {
+		if c <= ' ' || c > '~' {
+			return "", openai.Bad("receipt", "a receipt ID has printable ASCII characters only")
+		}
+	}
+	return request.Receipt, nil
+}
+
+// reply writes v, or err in the form that the gateway uses.
+func reply(w http.ResponseWriter, v any, err error) {
+	body, status := []byte(nil), http.StatusOK
+	if err == nil {
+		body, err = json.Marshal(v)
+	}
+	if err != nil {
+		e := refusal(err)
+		body, status = e.Encode(), e.Status
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a page that was closed needs no answer
+}
+
+func refusal(err error) *openai.Error {
+	var e *openai.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, ErrUnavailable):
+		return &openai.Error{Status: http.StatusNotImplemented, Message: err.Error(), Type: "server_error", Code: "unavailable"}
+	case errors.Is(err, ErrUnknownReceipt):
+		return &openai.Error{Status: http.StatusNotFound, Message: err.Error(), Type: "invalid_request_error", Param: "receipt", Code: "unknown_receipt"}
+	case errors.Is(err, context.Canceled):
+		return &openai.Error{Status: http.StatusServiceUnavailable, Message: "the check was cancelled", Type: "server_error", Code: "cancelled"}
+	}
+	slog.Warn("the page got no answer", "error", err) // its text may hold what pages must not show
+	return &openai.Error{Status: http.StatusBadGateway, Message: "that failed; the log of this node says why", Type: "server_error", Code: "failed"}
+}
