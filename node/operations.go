@@ -162,6 +162,29 @@ func (e evidence) Manifest(ctx context.Context, id canon.CID) ([]byte, error) {
 	return e.shelf.ManifestBytes(ctx, id)
 }
 
+// maxSources bounds the peers that a bundle names.
+const maxSources = 8
+
+// Sources implements consumer.Evidence.
+func (e evidence) Sources(ctx context.Context, model canon.CID) ([][]string, error) {
+	offers, err := e.wallet.Offers(ctx, model)
+	if err != nil {
+		return nil, err
+	}
+	all := [][]string{e.peer.Addrs()}
+	for _, o := range offers {
+		if len(all) == maxSources {
+			break
+		}
+		addrs, err := e.wallet.Addresses(ctx, o.Provider)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, addrs)
+	}
+	return all, nil
+}
+
 // page is what the page shows of the same operations.
 type page struct{ operations }
 

@@ -263,7 +263,12 @@ func (u *up) openConsumer(context.Context, control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: u.peer, Key: key, Journal: journal, Log: u.log})
+	caller, err := link.Open(link.Config{Key: key}) // a peer can't call itself, so the asker is one of its own
+	if err != nil {
+		return err
+	}
+	u.onClose(caller.Close)
+	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Log: u.log})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()

@@ -129,7 +129,7 @@ type fetcher struct {
 	say     control.Progress
 }
 
-func openFetcher(store *blob.Store, sources []string, say control.Progress) (*fetcher, error) {
+func openFetcher(store *blob.Store, sources [][]string, say control.Progress) (*fetcher, error) {
 	key, err := canon.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func openFetcher(store *blob.Store, sources []string, say control.Progress) (*fe
 	if err != nil {
 		return nil, err
 	}
-	return &fetcher{peer: peer, store: store, sources: [][]string{sources}, say: say}, nil
+	return &fetcher{peer: peer, store: store, sources: sources, say: say}, nil
 }
 
 func (f *fetcher) fetch(ctx context.Context, id canon.CID) error {

@@ -101,12 +101,22 @@ func (p *Provider) settle(ctx context.Context, records []session.Record) error {
 	var failed []error
 	for i, r := range records {
 		if results[i] != nil {
-			failed = append(failed, fmt.Errorf("settle session %d: %w", r.Session.ID, results[i]))
+			failed = append(failed, p.unsettled(ctx, r, results[i]))
 			continue
 		}
 		p.Log.Info("session brought to the ledger", "session", r.Session.ID, "udlt", r.Newest.Due())
 	}
 	return errors.Join(failed...)
+}
+
+// unsettled is why a session could not be settled, or nil if it is over already:
+// the other side or an earlier try of this one was faster.
+func (p *Provider) unsettled(ctx context.Context, r session.Record, why error) error {
+	fresh, err := p.Ledger.Session(ctx, r.Session.ID)
+	if err == nil && over(fresh.State) {
+		return nil
+	}
+	return fmt.Errorf("settle session %d: %w", r.Session.ID, why)
 }
 
 // refresh notes that a session is over.

@@ -10,9 +10,11 @@
 package job
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/bits"
+	"unicode/utf8"
 
 	"daulat/core/canon"
 )
@@ -84,16 +86,21 @@ type Terms struct {
 	Assurance Assurance `cbor:"assurance"`
 	Privacy   Privacy   `cbor:"privacy"`
 	Ceiling   Price     `cbor:"ceiling"`
-	Escrow    uint64    `cbor:"escrow"`   // udlt locked at the start
-	Step      uint64    `cbor:"step"`     // exposure step: the most either side can lose, udlt
-	Patience  uint64    `cbor:"patience"` // seconds that the order waits for a match
-	Duration  uint64    `cbor:"duration"` // seconds that the session may last
+	Escrow    uint64    `cbor:"escrow"`             // udlt locked at the start
+	Step      uint64    `cbor:"step"`               // exposure step: the most either side can lose, udlt
+	Patience  uint64    `cbor:"patience"`           // seconds that the order waits for a match
+	Duration  uint64    `cbor:"duration"`           // seconds that the session may last
+	Excluded  []string  `cbor:"excluded,omitempty"` // accounts that shall not serve
 }
+
+// Equal reports that both ask for the same.
+func (t Terms) Equal(o Terms) bool { return bytes.Equal(canon.MustMarshal(t), canon.MustMarshal(o)) }
 
 // Bounds that keep every state's clock short.
 const (
 	MaxPatience = 24 * 3600
 	MaxDuration = 7 * 24 * 3600
+	MaxExcluded = 16 // accounts
 )
 
 // Validate reports what is wrong with terms.
@@ -103,8 +110,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: version %d is unknown", t.Version)
 	case t.Kind != Inference:
 		return fmt.Errorf("terms: kind %q is unknown", t.Kind)
-	case t.Executor == "" || len(t.Executor) > 64:
-		return errors.New("terms: executor must have 1 to 64 bytes")
+	case t.Executor == "" || len(t.Executor) > 64 || !utf8.ValidString(t.Executor):
+		return errors.New("terms: executor must have 1 to 64 bytes of text")
 	case t.Model.IsZero() || t.Model.Codec() != canon.DagCBOR:
 		return errors.New("terms: model is not a manifest")
 	case t.Assurance > Proven:
@@ -113,6 +120,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: privacy %q is unknown", string(t.Privacy))
 	case t.Privacy == Private && t.Assurance != Metered && t.Assurance != Proven:
 		return fmt.Errorf("terms: a private job can't be checked at %s", t.Assurance)
+	case len(t.Excluded) > MaxExcluded:
+		return fmt.Errorf("terms: at most %d accounts can be excluded", MaxExcluded)
 	case t.Escrow == 0:
 		return errors.New("terms: escrow is zero")
 	case t.Step == 0 || t.Step > t.Escrow:
@@ -121,6 +130,11 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: patience must be 1 to %d seconds", MaxPatience)
 	case t.Duration == 0 || t.Duration > MaxDuration:
 		return fmt.Errorf("terms: duration must be 1 to %d seconds", MaxDuration)
+	}
+	for _, account := range t.Excluded {
+		if account == "" || len(account) > 128 || !utf8.ValidString(account) {
+			return errors.New("terms: an excluded account must have 1 to 128 bytes of text")
+		}
 	}
 	return nil
 }

@@ -72,6 +72,8 @@ var filters = []filter{
 		func(_ job.Terms, o Offer) string {
 			return fmt.Sprintf("asks %d udlt in and %d udlt out per 1,000 tokens", o.Price.Input, o.Price.Output)
 		}},
+	{"are excluded by the order", func(t job.Terms, o Offer) bool { return !slices.Contains(t.Excluded, o.Provider) },
+		func(job.Terms, Offer) string { return "is excluded" }},
 	{"have no free slot", func(_ job.Terms, o Offer) bool { return o.Busy < o.Slots },
 		func(_ job.Terms, o Offer) string { return fmt.Sprintf("has %d of %d slots in use", o.Busy, o.Slots) }},
 }

@@ -95,7 +95,7 @@ type Bundle struct {
 	Manifest   []byte             `cbor:"manifest"`
 	Transcript receipt.Transcript `cbor:"transcript"`
 	Path       []canon.Hash       `cbor:"path"`              // from the transcript's leaf to the settled root
-	Sources    []string           `cbor:"sources,omitempty"` // addresses that may serve the model; hints only
+	Sources    [][]string         `cbor:"sources,omitempty"` // addresses of peers that may serve the model; hints only
 }
 
 // DecodeBundle reads a bundle strictly.

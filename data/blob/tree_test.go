@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -204,22 +203,28 @@ func TestRangesOutsideTheBlobAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzReadSlice: whatever comes in, only true bytes of the blob come out.
+// FuzzReadSlice: whatever comes in, only true bytes of the blob come out. What
+// comes in is an honest slice over everything with a patch, cut short.
 func FuzzReadSlice(f *testing.F) {
 	data := random(3, 2*GroupSize+100)
 	root := canon.Sum(data)
-	combined, _ := bao.EncodeBuf(data, groupLog, false)
-	f.Add(combined, int64(len(data)), int64(0), int64(len(data)))
-	f.Add(combined[:100], int64(len(data)), int64(1), int64(3))
-	f.Add(combined, int64(len(data)+1), int64(0), int64(1))
-	f.Fuzz(func(t *testing.T, in []byte, size, offset, length int64) {
+	honest, _ := bao.EncodeBuf(data, groupLog, false)
+	whole := int64(len(data))
+	f.Add([]byte{}, uint16(0), uint16(len(honest)), whole, int64(0), whole)
+	f.Add([]byte{1}, uint16(40), uint16(len(honest)), whole, int64(1), int64(3))
+	f.Add([]byte{101}, uint16(0), uint16(len(honest)), whole+1, int64(0), int64(1))
+	f.Add(bytes.Repeat([]byte{7}, 64), uint16(72), uint16(200), whole, int64(GroupSize), int64(9))
+	f.Fuzz(func(t *testing.T, patch []byte, at, cut uint16, size, offset, length int64) {
+		in := bytes.Clone(honest)
+		copy(in[min(int(at), len(in)):], patch)
+		in = in[:min(int(cut), len(in))]
 		var out bytes.Buffer
 		err := ReadSlice(context.Background(), &out, bytes.NewReader(in), root, size, offset, length)
-		if out.Len() > 0 && (offset > int64(len(data)) || !bytes.HasPrefix(data[offset:], out.Bytes())) {
+		if out.Len() > 0 && (offset > whole || !bytes.HasPrefix(data[offset:], out.Bytes())) {
 			t.Fatal("forged bytes were written")
 		}
 		if err == nil && int64(out.Len()) != length {
-			t.Fatal(fmt.Sprint(out.Len(), " bytes instead of ", length))
+			t.Fatalf("%d bytes instead of %d", out.Len(), length)
 		}
 	})
 }

@@ -19,8 +19,8 @@ const firstProof = 2
 // ProveSession collects what [VerifySession] needs to see, from a header
 // trusted at height from, that the ledger stores a session: headers from there
 // to the newest, as few as the change of validators allows, and the path from
-// the session's record to the state's root. It waits for blocks if from is ahead of
-// the node.
+// the session's record to the state's root. The record is what a query at the
+// time of the call tells, or newer; the proof takes one more block.
 func (c *Client) ProveSession(ctx context.Context, id uint64, from int64) ([]byte, error) {
 	proof, err := c.proveSession(ctx, id, from)
 	if err != nil {
@@ -33,8 +33,12 @@ func (c *Client) proveSession(ctx context.Context, id uint64, from int64) ([]byt
 	if from < 1 {
 		return nil, fmt.Errorf("height %d has no header", from)
 	}
-	// The root of a state is in the header of the next block.
-	height, err := c.WaitBlock(ctx, max(from-1, firstProof))
+	now, err := committed(ctx, c.rpc)
+	if err != nil {
+		return nil, err
+	}
+	// The root of today's state is in the header of the next block.
+	height, err := c.WaitBlock(ctx, max(now, from-1, firstProof))
 	if err != nil {
 		return nil, err
 	}

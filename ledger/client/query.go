@@ -7,15 +7,13 @@ import (
 	"fmt"
 
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
 	"github.com/cosmos/gogoproto/proto"
 )
 
 // ErrNotFound says that the ledger has nothing under that name.
 var ErrNotFound = errors.New("not on the ledger")
-
-// notFound is the SDK's code for a missing key.
-const notFound = 30
 
 // query calls a gRPC method of the node through ABCI.
 func (c *Client) query(ctx context.Context, method string, request, answer proto.Message) error {
@@ -41,7 +39,7 @@ func (c *Client) ask(ctx context.Context, path string, data []byte) ([]byte, err
 	switch q := r.Response; {
 	case q.Code == 0:
 		return q.Value, nil
-	case q.Codespace == "sdk" && q.Code == notFound:
+	case q.Codespace == sdkerrors.RootCodespace && q.Code == sdkerrors.ErrKeyNotFound.ABCICode():
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, q.Log)
 	default:
 		return nil, refused(q.Codespace, q.Code, q.Log)

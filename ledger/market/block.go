@@ -16,7 +16,7 @@ import (
 const (
 	MaxTicks = 2000    // clocks that run out
 	MaxClear = 1000    // orders that are cleared
-	MaxTries = 1 << 20 // pairs of order and offer that are looked at
+	MaxTries = 1 << 18 // pairs of order and offer that are looked at
 )
 
 // Retry is how long a clock waits, in seconds, whose effect failed, such as a

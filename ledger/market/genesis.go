@@ -121,7 +121,7 @@ func (s *Store) parse(g *pb.GenesisState) (st state, err error) {
 }
 
 func (s *Store) parseGenesisOrder(w pb.Order) (job.Order, error) {
-	o, err := parseOrder(w)
+	o, err := s.parseOrder(w)
 	if err != nil {
 		return o, err
 	}
@@ -140,11 +140,11 @@ func (s *Store) parseGenesisOrder(w pb.Order) (job.Order, error) {
 }
 
 func (s *Store) parseGenesisSession(w pb.Session, o job.Order) (job.Session, error) {
-	j, err := parseSession(w)
+	j, err := s.parseSession(w)
 	if err != nil {
 		return j, err
 	}
-	if o.State != job.OrderMatched || j.Consumer != o.Consumer || j.SessionKey != o.SessionKey || j.Terms != o.Terms ||
+	if o.State != job.OrderMatched || j.Consumer != o.Consumer || j.SessionKey != o.SessionKey || !j.Terms.Equal(o.Terms) ||
 		!j.Price.Within(o.Terms.Ceiling) {
 		return j, errors.New("it does not come from its order")
 	}

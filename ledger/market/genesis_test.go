@@ -23,7 +23,7 @@ func busyWorld(t testing.TB) *world {
 	_, err = deliver(w, server{w.store}.CancelOrder, &pb.MsgCancelOrder{Consumer: c.account, Order: cancelled})
 	w.check(err)
 	hopeless := testTerms()
-	hopeless.OutputCeiling, hopeless.Patience = 3, 10
+	hopeless.OutputCeiling, hopeless.Patience, hopeless.Excluded = 3, 10, []string{p.account}
 	_, err = w.place(c, hopeless)
 	w.check(err)
 	w.settle(p, wireEntry(pair(p, c, released, 4, 44, 45, true), false))

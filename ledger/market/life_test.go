@@ -194,6 +194,7 @@ func TestBadOrdersChangeNothing(t *testing.T) {
 		"not UTF-8":  func(m *pb.MsgPlaceOrder) { m.Terms.Executor = "float\xff" },
 		"too dear":   func(m *pb.MsgPlaceOrder) { m.Terms.Escrow = rich + 1 },
 		"patience":   func(m *pb.MsgPlaceOrder) { m.Terms.Patience = job.MaxPatience + 1 },
+		"excluded":   func(m *pb.MsgPlaceOrder) { m.Terms.Excluded = []string{"nobody"} },
 		"privacy A1": func(m *pb.MsgPlaceOrder) { m.Terms.Privacy = string(job.Private) },
 	} {
 		m := &pb.MsgPlaceOrder{Consumer: c.account, SessionKey: c.key.Public().String(), Terms: testTerms()}
@@ -244,6 +245,26 @@ func TestExplanation(t *testing.T) {
 	w.block(1)
 	if o := w.order(id); o.State != job.OrderMatched || o.Explanation != "" {
 		t.Fatalf("order is %+v", o)
+	}
+}
+
+// An order that excludes an account in upper case excludes it all the same.
+func TestExcludedProvider(t *testing.T) {
+	w := newWorld(t)
+	c, cheap, dear := w.actor(1), w.actor(2), w.actor(3)
+	w.offer(cheap, 100, 1)
+	terms := testTerms()
+	terms.Excluded = []string{strings.ToUpper(cheap.account)}
+	id, err := w.place(c, terms)
+	w.check(err)
+	w.block(1)
+	if got := w.order(id).Explanation; !strings.Contains(got, "1 are excluded by the order") {
+		t.Fatalf("explanation %q", got)
+	}
+	w.offer(dear, 200, 1)
+	w.block(1)
+	if got := w.session(id); got.Provider != dear.account || got.Terms.Excluded[0] != cheap.account {
+		t.Fatalf("session is %+v", got)
 	}
 }
 

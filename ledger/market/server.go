@@ -38,7 +38,7 @@ func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPla
 	if err != nil {
 		return nil, refuse(err)
 	}
-	terms, err := parseTerms(m.Terms)
+	terms, err := s.parseTerms(m.Terms)
 	if err != nil {
 		return nil, refuse(err)
 	}

@@ -3,6 +3,7 @@ package market
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"testing"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -99,7 +100,7 @@ func TestPoisonInABatch(t *testing.T) {
 	if s := w.session(a); s.State != job.SessionOpen || s.Claim.Due() != 200 {
 		t.Fatalf("session is %+v", s)
 	}
-	if w.session(b).Escrow.Withheld != 300 || w.session(other) != kept {
+	if w.session(b).Escrow.Withheld != 300 || !reflect.DeepEqual(w.session(other), kept) {
 		t.Fatalf("session is %+v", w.session(b))
 	}
 }
@@ -113,7 +114,7 @@ func TestEntryAppliesInFullOrNotAtAll(t *testing.T) {
 	before := w.session(a)
 	w.bank.blocked[string(c.raw)] = true
 	r := w.settle(p, wireEntry(pair(p, c, a, 1, 10, 10, true), false), wireEntry(pair(p, d, b, 1, 10, 10, true), false))
-	if r[0].Error != "payment failed" || r[0].State != "open" || w.session(a) != before {
+	if r[0].Error != "payment failed" || r[0].State != "open" || !reflect.DeepEqual(w.session(a), before) {
 		t.Fatalf("%+v: %+v", r[0], w.session(a))
 	}
 	if r[1].Error != "" || w.session(b).State != job.SessionSettled {

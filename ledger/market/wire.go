@@ -41,7 +41,8 @@ func parseKey(what, text string) (key canon.PublicKey, err error) {
 	return key, nil
 }
 
-func parseTerms(t pb.Terms) (job.Terms, error) {
+// parseTerms reads terms with accounts in their one text form.
+func (s *Store) parseTerms(t pb.Terms) (job.Terms, error) {
 	model, err := canon.ParseCID(t.Model)
 	if err != nil {
 		return job.Terms{}, fmt.Errorf("terms: model: %w", err)
@@ -54,14 +55,25 @@ func parseTerms(t pb.Terms) (job.Terms, error) {
 	terms := job.Terms{Version: canon.Version, Kind: t.Kind, Executor: t.Executor, Model: model,
 		Assurance: job.Assurance(t.Assurance), Privacy: job.Privacy(t.Privacy),
 		Ceiling: job.Price{Input: t.InputCeiling, Output: t.OutputCeiling},
-		Escrow:  t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration}
-	return terms, terms.Validate()
+		Escrow:  t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded}
+	if err := terms.Validate(); err != nil {
+		return job.Terms{}, err
+	}
+	terms.Excluded = nil
+	for _, text := range t.Excluded {
+		account, err := s.account(text)
+		if err != nil {
+			return job.Terms{}, fmt.Errorf("terms: excluded %w", err)
+		}
+		terms.Excluded = append(terms.Excluded, account)
+	}
+	return terms, nil
 }
 
 func wireTerms(t job.Terms) pb.Terms {
 	return pb.Terms{Kind: t.Kind, Executor: t.Executor, Model: t.Model.String(), Assurance: uint64(t.Assurance),
 		Privacy: string(t.Privacy), InputCeiling: t.Ceiling.Input, OutputCeiling: t.Ceiling.Output,
-		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration}
+		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded}
 }
 
 func wireOrder(o job.Order) pb.Order {
@@ -69,12 +81,12 @@ func wireOrder(o job.Order) pb.Order {
 		State: string(o.State), Placed: o.Placed, Expires: o.Expires, Explanation: o.Explanation}
 }
 
-func parseOrder(o pb.Order) (job.Order, error) {
+func (s *Store) parseOrder(o pb.Order) (job.Order, error) {
 	key, err := parseKey("session key", o.SessionKey)
 	if err != nil {
 		return job.Order{}, err
 	}
-	terms, err := parseTerms(o.Terms)
+	terms, err := s.parseTerms(o.Terms)
 	if err != nil {
 		return job.Order{}, err
 	}
@@ -95,7 +107,7 @@ func wireSession(s job.Session) pb.Session {
 	return w
 }
 
-func parseSession(w pb.Session) (job.Session, error) {
+func (s *Store) parseSession(w pb.Session) (job.Session, error) {
 	key, err := parseKey("session key", w.SessionKey)
 	if err != nil {
 		return job.Session{}, err
@@ -104,7 +116,7 @@ func parseSession(w pb.Session) (job.Session, error) {
 	if err != nil {
 		return job.Session{}, err
 	}
-	terms, err := parseTerms(w.Terms)
+	terms, err := s.parseTerms(w.Terms)
 	if err != nil {
 		return job.Session{}, err
 	}

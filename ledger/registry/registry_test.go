@@ -147,6 +147,11 @@ func TestRegisterProvider(t *testing.T) {
 	}
 
 	w.register(1)
+	w.register(4)
+	taken := claim(key(1), chainID, w.account(4))
+	if _, err := deliver(w, server{w.store}.RegisterProvider, taken); err == nil || !strings.Contains(err.Error(), "belongs to another account") {
+		t.Fatalf("a provider took another's key: %v", err)
+	}
 	stolen := key(1).Sign(match.DomainProvider, match.Claim{Chain: chainID, Account: b})
 	if _, err := deliver(w, server{w.store}.RegisterProvider, &pb.MsgRegisterProvider{Account: b, Key: key(1).Public().String(), Proof: stolen[:]}); err == nil {
 		t.Fatal("one key became two accounts'")

@@ -83,7 +83,7 @@ func initHome(home string, g Genesis) error {
 	if err != nil {
 		return err
 	}
-	doc, err := document(g, key, time.Now().UTC())
+	doc, err := document(home, g, key, time.Now().UTC())
 	if err != nil {
 		return err
 	}
@@ -95,8 +95,8 @@ func initHome(home string, g Genesis) error {
 }
 
 // document states the whole of the first state; key is the validator's.
-func document(g Genesis, key cmtcrypto.PubKey, now time.Time) (*cmttypes.GenesisDoc, error) {
-	a, err := app.New(log.NewNopLogger(), dbm.NewMemDB(), os.DevNull)
+func document(home string, g Genesis, key cmtcrypto.PubKey, now time.Time) (*cmttypes.GenesisDoc, error) {
+	a, err := app.New(log.NewNopLogger(), dbm.NewMemDB(), home)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"cosmossdk.io/log/v2"
 	cometdb "github.com/cometbft/cometbft-db"
 	cmtconfig "github.com/cometbft/cometbft/config"
+	dbm "github.com/cosmos/cosmos-db"
 )
 
 // closers are called in reverse order.
@@ -38,20 +39,27 @@ func (c *closers) database(ctx *cmtconfig.DBContext) (cometdb.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := closeOnce{DB: db, close: once(db.Close)}
-	c.add(opened.close)
+	opened := chainDB{DB: db, close: sync.OnceValue(db.Close)}
+	c.add(opened.Close)
 	return opened, nil
 }
 
-// closeOnce is a database that may be closed twice.
-type closeOnce struct {
+// chainDB is a database of CometBFT's that may be closed twice.
+type chainDB struct {
 	cometdb.DB
 	close func() error
 }
 
-func (d closeOnce) Close() error { return d.close() }
+func (d chainDB) Close() error { return d.close() }
 
-func once(f func() error) func() error { return sync.OnceValue(f) }
+// stateDB is the application's database that may be closed twice: by it, and if
+// it fails to start.
+type stateDB struct {
+	dbm.DB
+	close func() error
+}
+
+func (d stateDB) Close() error { return d.close() }
 
 // rpcAddress is what the configuration says, or the port of the last start, or
 // a free one, which is then kept: other programs remember where a node is.

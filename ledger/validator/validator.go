@@ -75,8 +75,8 @@ type Validator struct {
 	release closers // what the node does not close itself
 }
 
-// Start runs the node whose home was initialised, and returns when it answers
-// queries: its first block is there. ctx bounds the start alone.
+// Start runs the node whose home was initialised, and returns when it takes
+// queries and transactions: a new block is there. ctx bounds the start alone.
 func Start(ctx context.Context, c Config) (*Validator, error) {
 	if c.TimeoutCommit == 0 {
 		c.TimeoutCommit = BlockTime
@@ -110,7 +110,8 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	v.release.add(once(db.Close))
+	db = stateDB{DB: db, close: sync.OnceValue(db.Close)}
+	v.release.add(db.Close)
 	retain := uint64(client.TrustingPeriod / c.TimeoutCommit)
 	v.app, err = app.New(logger, db, c.Home, baseapp.SetChainID(doc.ChainID),
 		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(keepStates, pruneInterval)),
@@ -120,10 +121,11 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	last := v.app.LastBlockHeight()
 	if err := v.startNode(ctx, cometConfig(c, v.address), doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
 		return err
 	}
-	return v.awaitBlock(ctx)
+	return v.awaitBlock(ctx, last)
 }
 
 func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *cmttypes.GenesisDoc, logger cmtlog.CometLoggerWrapper) error {
@@ -165,9 +167,9 @@ func loadSigner(cfg *cmtconfig.Config) (*privval.FilePV, error) {
 	return privval.LoadFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
 }
 
-// awaitBlock returns when the state of a block is committed: before, queries
-// fail.
-func (v *Validator) awaitBlock(ctx context.Context) error {
+// awaitBlock returns when a block after last is committed: before, queries fail
+// and transactions are checked against no time.
+func (v *Validator) awaitBlock(ctx context.Context, last int64) error {
 	tick := time.NewTicker(firstBlock)
 	defer tick.Stop()
 	for {
@@ -175,12 +177,12 @@ func (v *Validator) awaitBlock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if info.Response.LastBlockHeight > 0 {
+		if info.Response.LastBlockHeight > last {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the first block: %w", ctx.Err())
+			return fmt.Errorf("wait for block %d: %w", last+1, ctx.Err())
 		case <-tick.C:
 		}
 	}
@@ -230,6 +232,7 @@ func cometConfig(c Config, rpc string) *cmtconfig.Config {
 		cfg.P2P.ListenAddress = c.P2P
 	}
 	cfg.P2P.AddrBookStrict = false // private addresses are fine
+	cfg.P2P.PexReactor = false     // peers are told, not found
 	return cfg
 }
 

@@ -149,8 +149,8 @@ func init() {
 		"capitalize": textFilter(titled(func(rune) bool { return false })),
 		"string":     textFilter(func(t text) text { return t }),
 		"safe":       textFilter(func(t text) text { return t }),
-		"length":     {nil, func(_ *run, in value, _ args) (value, error) { return lengthValue(in) }},
-		"count":      {nil, func(_ *run, in value, _ args) (value, error) { return lengthValue(in) }},
+		"length":     {nil, lengthOf},
+		"count":      {nil, lengthOf},
 		"default":    {[]string{"default_value", "boolean"}, defaulted},
 		"d":          {[]string{"default_value", "boolean"}, defaulted},
 		"replace":    {[]string{"old", "new", "count"}, replaced},
@@ -170,8 +170,8 @@ func init() {
 	}
 }
 
-func lengthValue(in value) (value, error) {
-	n, err := length(in)
+func lengthOf(r *run, in value, _ args) (value, error) {
+	n, err := r.length(in)
 	return int64(n), err
 }
 

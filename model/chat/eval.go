@@ -395,7 +395,7 @@ func (e *slice) eval(r *run, s *scope) (value, error) {
 			return nil, err
 		}
 	}
-	n, err := length(v)
+	n, err := r.length(v)
 	if err != nil {
 		return nil, err
 	}

@@ -300,12 +300,13 @@ func runes(t text) []value {
 	return out
 }
 
-func length(v value) (int, error) {
+// length is the number of characters, items or keys of v.
+func (r *run) length(v value) (int, error) {
 	switch v := v.(type) {
 	case undefined:
 		return 0, nil
 	case text:
-		return utf8.RuneCountInString(v.s), nil
+		return utf8.RuneCountInString(v.s), r.charge(len(v.s) / 64)
 	case *list:
 		return len(v.items), nil
 	case *dict:

@@ -42,7 +42,7 @@ func FromGGUF(f *gguf.File) (*Text, error) {
 	t := &Text{Tokenizer: tok, bos: name(tok, v.BOS), eos: name(tok, v.EOS)}
 	if src, ok := f.String("tokenizer.chat_template"); ok {
 		if t.template, err = chat.Parse(src); err != nil {
-			return nil, fmt.Errorf("chat template: %w", err)
+			return nil, err
 		}
 	}
 	return t, nil

@@ -112,6 +112,12 @@ func TestHostileVocabularyCannotInject(t *testing.T) {
 	if err != nil || !slices.Equal(ids, []uint32{5 + 'a', 5 + 'b'}) {
 		t.Errorf("a byte without a token gave %v %v", ids, err)
 	}
+	v.Types[5+'b'] = Unused
+	ids, err = must(t, v).Encode("azb", false)
+	if err != nil || !slices.Equal(ids, []uint32{5 + 'a'}) {
+		t.Errorf("an unused token was given: %v %v", ids, err)
+	}
+	v.Types[5+'b'] = Normal
 	v.Unknown = 5 + '?'
 	ids, err = must(t, v).Encode("azb", false)
 	if err != nil || !slices.Equal(ids, []uint32{5 + 'a', 5 + '?', 5 + 'b'}) {

@@ -17,6 +17,9 @@ type Evidence interface {
 	ProveSession(ctx context.Context, id uint64) ([]byte, error)
 	// Manifest returns the canonical bytes of a manifest.
 	Manifest(ctx context.Context, id canon.CID) ([]byte, error)
+	// Sources are the addresses of peers that offer the model, each peer's
+	// together.
+	Sources(ctx context.Context, model canon.CID) ([][]string, error)
 }
 
 // Export gathers all that a stranger needs to check one answer. A session that
@@ -44,7 +47,7 @@ func (c *Client) Export(ctx context.Context, e Evidence, session, seq uint64) (v
 	if b.Manifest, err = e.Manifest(ctx, r.Session.Terms.Model); err != nil {
 		return verify.Bundle{}, err
 	}
-	b.Sources, err = c.Ledger.Addresses(ctx, r.Session.Provider)
+	b.Sources, err = e.Sources(ctx, r.Session.Terms.Model)
 	return b, err
 }
 

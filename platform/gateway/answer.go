@@ -87,9 +87,6 @@ func (a *answer) read(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, openai.Bad("", "the body could not be read")
 	}
-	// From here on the connection is read only to notice that the client left;
-	// the server's deadline for reading the request would look like that.
-	_ = a.control.SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -136,7 +136,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 			_ = server.Close() // what did not end in time is cut off
 		}
 	})
-	err := server.Serve(&boundedListener{l, make(chan struct{}, g.Connections), make(chan struct{}), sync.Once{}})
+	err := server.Serve(&boundedListener{l, make(chan struct{}, g.Connections)})
 	if stop() {
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
@@ -148,27 +148,16 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 type boundedListener struct {
 	net.Listener
 	places chan struct{}
-	closed chan struct{}
-	once   sync.Once
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
+	l.places <- struct{}{} // a server that stops closes its connections, which ends the wait
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.places
 		return nil, err
 	}
 	return &boundedConn{Conn: conn, leave: func() { <-l.places }}, nil
-}
-
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
 }
 
 type boundedConn struct {

@@ -1,15 +1,12 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -418,6 +415,7 @@ func TestQueueIsBounded(t *testing.T) {
 	h := newHeld()
 	c := config(h.backend())
 	c.Running, c.Waiting = 1, 1
+	c.AnswerTimeout = 5 * time.Second // reached only if no place comes free
 	g := start(t, c)
 	replies := make(chan int, 2)
 	for range 2 {
@@ -438,8 +436,8 @@ func TestQueueIsBounded(t *testing.T) {
 	if a, b := <-replies, <-replies; a != 200 || b != 200 {
 		t.Errorf("queued requests ended with %d and %d", a, b)
 	}
-	if w := ask(g, question); w.Code != 200 {
-		t.Errorf("afterwards: %d", w.Code)
+	if len(g.queue.running) != 0 || len(g.queue.waiting) != 0 || g.accounts[0].active != 0 {
+		t.Errorf("places are still taken: %d running, %d waiting, %d of the token", len(g.queue.running), len(g.queue.waiting), g.accounts[0].active)
 	}
 }
 
@@ -448,15 +446,21 @@ func TestTokenConcurrency(t *testing.T) {
 	c := config(h.backend())
 	c.Tokens[0].Concurrent = 1
 	g := start(t, c)
-	reply := make(chan int)
-	go func() { reply <- ask(g, question).Code }()
+	replies := make(chan *httptest.ResponseRecorder, 2)
+	go func() { replies <- ask(g, question) }()
 	<-h.arrived
-	if w := ask(g, question); w.Code != 429 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("a second request of the token: %d", w.Code)
+	go func() { replies <- ask(g, question) }()
+	select {
+	case w := <-replies:
+		if w.Code != 429 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("a second request of the token: %d", w.Code)
+		}
+	case <-h.arrived:
+		t.Error("a second request of the token ran")
 	}
 	close(h.release)
-	if got := <-reply; got != 200 {
-		t.Errorf("the first ended with %d", got)
+	if w := <-replies; w.Code != 200 {
+		t.Errorf("the first ended with %d", w.Code)
 	}
 }
 
@@ -472,8 +476,10 @@ func TestBackendThatBreaksTheRules(t *testing.T) {
 			return Result{}, begin(admission)
 		}},
 		"endless text": {answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+			text := strings.Repeat("x", 1<<20)
 			err := begin(admission)
-			for text := strings.Repeat("x", 1<<20); err == nil; err = piece(text) {
+			for n := 0; n <= maxAnswer>>20 && err == nil; n++ {
+				err = piece(text)
 			}
 			return Result{}, err
 		}},
@@ -509,138 +515,5 @@ func TestModels(t *testing.T) {
 	w := httptest.NewRecorder()
 	if g.Handler().ServeHTTP(w, request("GET", "/v1/models", "")); w.Code != 502 {
 		t.Errorf("a failed list: %d", w.Code)
-	}
-}
-
-// serve runs g on a loopback socket and returns its address and how to stop it.
-func serve(t *testing.T, g *Gateway) (addr string, stop func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Serve(ctx, l) }()
-	return l.Addr().String(), sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func dial(t *testing.T, addr, body string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", addr, secret, len(body), body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
-func TestClientThatLeavesCancels(t *testing.T) {
-	before := runtime.NumGoroutine()
-	cancelled := make(chan struct{})
-	b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
-		if err := errors.Join(begin(admission), piece("first")); err != nil {
-			return Result{}, err
-		}
-		<-ctx.Done()
-		close(cancelled)
-		return Result{Receipt: "s1-7", Price: 10}, ctx.Err()
-	}}
-	c := config(b)
-	g := start(t, c)
-	addr, stop := serve(t, g)
-	defer stop()
-	conn := dial(t, addr, streamed)
-	scanner := bufio.NewScanner(conn)
-	for scanner.Scan() && !strings.Contains(scanner.Text(), "first") {
-	}
-	conn.Close()
-	<-cancelled
-	stop()
-	if got := c.Ledger.(*memory).spent("t"); got != 10 {
-		t.Errorf("spent %d, want 10", got)
-	}
-	noMoreThan(t, before)
-}
-
-func TestClientThatDoesNotReadIsDropped(t *testing.T) {
-	stopped := make(chan error, 1)
-	b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
-		err := begin(admission)
-		for text := strings.Repeat("x", 64<<10); err == nil; err = piece(text) {
-		}
-		stopped <- err
-		return Result{}, err
-	}}
-	c := config(b)
-	c.WriteTimeout = 20 * time.Millisecond
-	addr, stop := serve(t, start(t, c))
-	defer stop()
-	conn := dial(t, addr, streamed)
-	defer conn.Close()
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(4 << 10)
-	}
-	var timeout net.Error
-	if err := <-stopped; !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Errorf("the answer ended with %v, want the deadline of a write", err)
-	}
-}
-
-func TestStoppingEndsAnswersAndConnections(t *testing.T) {
-	before := runtime.NumGoroutine()
-	h := newHeld()
-	c := config(h.backend())
-	c.Connections = 2
-	addr, stop := serve(t, start(t, c))
-	busy, idle, queued := dial(t, addr, question), dial(t, addr, question), dial(t, addr, question)
-	<-h.arrived
-	<-h.arrived
-	stop() // with both places taken and a third connection in the backlog
-	reply, err := io.ReadAll(busy)
-	if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.1 503") {
-		t.Errorf("the reply at the stop: %q, %v", reply, err)
-	}
-	if len(h.arrived) != 0 {
-		t.Error("a third connection was served")
-	}
-	for _, conn := range []net.Conn{busy, idle, queued} {
-		conn.Close()
-	}
-	noMoreThan(t, before)
-}
-
-func TestConnectionsFreeTheirPlaces(t *testing.T) {
-	c := config(says("x"))
-	c.Connections = 1
-	addr, stop := serve(t, start(t, c))
-	defer stop()
-	for range 3 {
-		conn := dial(t, addr, question)
-		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
-			t.Fatalf("%q %v", line, err)
-		}
-		conn.Close()
-	}
-}
-
-// noMoreThan waits for goroutines to end; one that leaked fails by time-out.
-func noMoreThan(t *testing.T, before int) {
-	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before {
-		if time.Now().After(deadline) {
-			stack := make([]byte, 1<<16)
-			t.Fatalf("goroutines leaked:\n%s", stack[:runtime.Stack(stack, true)])
-		}
-		runtime.Gosched()
 	}
 }

@@ -124,6 +124,7 @@ async function refresh() {
   try {
     const s = await (await call("/daulat/v1/status")).json();
     notice("");
+    if (!$("model").length) await models(); // a node that just started finds them later
     $("network").textContent = `${s.network.chain} · block ${s.network.height.toLocaleString("en")}`;
     $("network").classList.add("live");
     $("wallet").textContent = `Wallet ${dlt(s.wallet.balance_udlt)}`;
@@ -163,5 +164,4 @@ $("question").onkeydown = (event) => {
 $("catch").onclick = () => check($("liar"), $("catch"), "Asking the liar, then checking…", "/daulat/v1/liar", {});
 
 refresh();
-models().catch(() => { $("send").disabled = true; });
 setInterval(() => { if (!document.hidden) refresh(); }, 5000);

@@ -19,7 +19,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"daulat/platform/gateway/openai"
 )
@@ -160,8 +159,6 @@ func oneAtATime(check func(*http.Request, []byte) (Check, error)) http.Handler {
 			reply(w, nil, &openai.Error{Status: http.StatusTooManyRequests, Message: "another check is running", Type: "rate_limit_error", Code: "rate_limit_exceeded"})
 			return
 		}
-		// The deadline for reading the request must not end a long check.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		result, err := check(r, body)
 		reply(w, result, err)
 	})

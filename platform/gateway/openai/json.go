@@ -162,7 +162,7 @@ func (o *object) scaled(name string, most, unit, absent int64) uint64 {
 }
 
 // decimal reads a JSON number exactly. Long digits and exponents are refused,
-// because an exact reading of 1e999999999 would fill the memory.
+// because an exact reading of 1e-999999 would take long and fill memory.
 func decimal(text string) (*big.Rat, bool) {
 	if len(text) > 64 || text == "" || !strings.ContainsRune("-0123456789", rune(text[0])) {
 		return nil, false
