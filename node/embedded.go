@@ -162,6 +162,20 @@ func checkFile(path string) error {
 
 func clip(out []byte) string { return string(out[max(0, len(out)-400):]) }
 
+// importNoise puts the stand-in model on a shelf.
+func importNoise(ctx context.Context, s *Shelf) (ModelEntry, error) {
+	dir, err := os.MkdirTemp("", "daulat-noise-*")
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	defer os.RemoveAll(dir)
+	file, err := noiseFile(dir)
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	return s.Import(ctx, file, NoiseModel, NoiseModelLicence)
+}
+
 // noiseFile writes the stand-in model to dir.
 func noiseFile(dir string) (string, error) {
 	data, err := synthetic.Llama(noiseSeed, synthetic.Options{})

@@ -42,8 +42,8 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 }
 
 func (o operations) earnings(ctx context.Context) (control.Earnings, error) {
-	e := control.Earnings{Address: o.seller.Account()}
-	sessions, err := o.seller.Sessions(ctx, e.Address, "")
+	e := control.Earnings{Address: o.ledger.Account()}
+	sessions, err := o.ledger.Sessions(ctx, e.Address, "")
 	if err != nil {
 		return e, err
 	}
@@ -200,6 +200,7 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	return web.Status{
 		Provider: &web.Provider{Account: e.Address, Earned: e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
 		Network:  web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
+		Liar:     true,
 		Wallet:   web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
 	}, nil
 }
@@ -218,12 +219,22 @@ func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
 	if err != nil {
 		return web.Check{}, err
 	}
+	return checkOf(r), nil
+}
+
+// Liar implements web.API.
+func (p page) Liar(ctx context.Context) (web.Check, error) {
+	r, err := p.operations.Liar(ctx)
+	if err != nil {
+		return web.Check{}, err
+	}
+	return checkOf(r), nil
+}
+
+func checkOf(r control.Report) web.Check {
 	c := web.Check{Verdict: r.Verdict, Summary: r.Line, Receipt: r.Receipt, Model: r.Model, ModelID: r.ModelID, Label: label(r.Model)}
 	for _, s := range r.Steps {
 		c.Steps = append(c.Steps, web.Step(s))
 	}
-	return c, nil
+	return c
 }
-
-// Liar implements web.API.
-func (p page) Liar(context.Context) (web.Check, error) { return web.Check{}, web.ErrUnavailable }

@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"time"
 
-	"daulat/compute/executor/inference"
-	"daulat/compute/provider"
 	"daulat/core/canon"
 	"daulat/core/job"
-	"daulat/data/blob"
-	"daulat/data/transfer"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
 	"daulat/link"
@@ -40,20 +35,9 @@ const (
 
 // up is a running network of one machine.
 type up struct {
-	home    Home
-	say     control.Progress
-	log     *slog.Logger
-	closers []func() error // run in the opposite order
-
-	store     *blob.Store
-	shelf     *Shelf
-	served    ModelEntry
-	library   *inference.Library
-	keyring   *client.Keyring
+	seller
 	validator *validator.Validator
 	wallet    account
-	seller    account
-	peer      *link.Node
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
@@ -72,7 +56,7 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 		return err
 	}
 	defer release()
-	u := &up{home: home, say: p}
+	u := &up{seller: seller{home: home, say: p}}
 	err = u.start(ctx, o)
 	if err == nil {
 		ready(u.ready)
@@ -82,48 +66,26 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) error {
-	log, closeLog, err := openLog(u.home)
-	if err != nil {
+	if err := u.open(); err != nil {
 		return err
 	}
-	u.log = log
-	u.onClose(closeLog)
-	for _, step := range []func(context.Context, control.UpOptions) error{
-		u.openModel, u.openLedger, u.openPeer, u.openProvider, u.openConsumer, u.openGateway,
-	} {
-		if err := step(ctx, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (u *up) onClose(f func() error) { u.closers = append(u.closers, f) }
-
-func (u *up) close() error {
-	var failed []error
-	for i := len(u.closers) - 1; i >= 0; i-- {
-		failed = append(failed, u.closers[i]())
-	}
-	return errors.Join(failed...)
-}
-
-// openModel puts the model to be served on the shelf.
-func (u *up) openModel(ctx context.Context, o control.UpOptions) (err error) {
-	if u.store, err = blob.Open(u.home.path("blobs")); err != nil {
+	choose := func() (ModelEntry, error) { return u.chooseModel(ctx, o) }
+	if err := u.openModel(ctx, choose); err != nil {
 		return err
 	}
-	if u.shelf, err = OpenShelf(u.home, u.store, nil); err != nil {
+	if err := u.openLedger(ctx, o); err != nil {
 		return err
 	}
-	if u.served, err = u.chooseModel(ctx, o); err != nil {
+	if err := u.openPeer(); err != nil {
 		return err
 	}
-	u.library = inference.NewLibrary(inference.Native{}, u.shelf)
-	u.onClose(u.library.Close)
-	u.say("loading " + u.served.Name)
-	_, err = u.library.Model(ctx, u.served.ID)
-	return err
+	if _, err := u.openProvider(ctx, job.Price{Input: inputPrice, Output: outputPrice}); err != nil {
+		return err
+	}
+	if err := u.openConsumer(); err != nil {
+		return err
+	}
+	return u.openGateway(ctx, o)
 }
 
 func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, error) {
@@ -131,7 +93,7 @@ func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, 
 	case o.Model != "":
 		return u.shelf.Import(ctx, o.Model, nameOf(o.Model), "LicenseRef-unknown")
 	case o.Noise:
-		return u.noise(ctx)
+		return importNoise(ctx, u.shelf)
 	}
 	if e, err := u.shelf.Find(DefaultModel); err == nil {
 		return e, nil
@@ -139,33 +101,13 @@ func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, 
 	file, err := fetchDefault(ctx, u.say)
 	if err != nil {
 		u.say(fmt.Sprintf("no model can be had (%v); going on with random weights: answers are noise", err))
-		return u.noise(ctx)
+		return importNoise(ctx, u.shelf)
 	}
 	return u.shelf.Import(ctx, file, DefaultModel, DefaultModelLicence)
 }
 
-func (u *up) noise(ctx context.Context) (ModelEntry, error) {
-	dir, err := os.MkdirTemp("", "daulat-noise-*")
-	if err != nil {
-		return ModelEntry{}, err
-	}
-	defer os.RemoveAll(dir)
-	file, err := noiseFile(dir)
-	if err != nil {
-		return ModelEntry{}, err
-	}
-	return u.shelf.Import(ctx, file, NoiseModel, NoiseModelLicence)
-}
-
 // openLedger starts the validator, on a new ledger if the home has none.
 func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
-	passphrase, err := u.home.passphrase()
-	if err != nil {
-		return err
-	}
-	if u.keyring, err = client.OpenKeyring(u.home.path("keyring"), passphrase); err != nil {
-		return err
-	}
 	wallet, err := u.keyring.Account("wallet")
 	if err != nil {
 		return err
@@ -187,7 +129,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	}
 	u.onClose(u.validator.Stop)
 	u.wallet = account{client.New(u.validator.RPC(), u.validator.ChainID(), wallet)}
-	u.seller = account{client.New(u.validator.RPC(), u.validator.ChainID(), seller)}
+	u.ledger = account{client.New(u.validator.RPC(), u.validator.ChainID(), seller)}
 	return nil
 }
 
@@ -205,54 +147,7 @@ func found(dir, wallet, seller string, window uint64) error {
 	})
 }
 
-// openPeer opens the link and serves the home's blobs on it.
-func (u *up) openPeer(context.Context, control.UpOptions) error {
-	key, err := u.key("identity")
-	if err != nil {
-		return err
-	}
-	if u.peer, err = link.Open(link.Config{Key: key}); err != nil {
-		return err
-	}
-	u.onClose(u.peer.Close)
-	transfer.Serve(u.peer, u.store, transfer.ServeOptions{})
-	return nil
-}
-
-func (u *up) key(name string) (canon.PrivateKey, error) {
-	seed, err := u.keyring.Secret(name)
-	if err != nil {
-		return canon.PrivateKey{}, err
-	}
-	return canon.KeyFromSeed(seed)
-}
-
-func (u *up) openProvider(ctx context.Context, _ control.UpOptions) error {
-	u.say("registering the provider and its offer")
-	journal, err := session.OpenJournal(u.home.path("provider.db"))
-	if err != nil {
-		return err
-	}
-	u.onClose(journal.Close)
-	key, err := u.key("identity")
-	if err != nil {
-		return err
-	}
-	manifest, err := u.shelf.ManifestBytes(ctx, u.served.ID)
-	if err != nil {
-		return err
-	}
-	p, err := provider.Open(ctx, provider.Config{Ledger: u.seller, Link: u.peer, Key: key, Journal: journal, Models: u.library, Log: u.log,
-		Offers: []provider.Offer{{Model: u.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,
-			Assurance: job.Sampled, Price: job.Price{Input: inputPrice, Output: outputPrice}, Slots: offerSlots}}})
-	if err != nil {
-		return err
-	}
-	u.onClose(func() error { p.Close(); return nil })
-	return nil
-}
-
-func (u *up) openConsumer(context.Context, control.UpOptions) error {
+func (u *up) openConsumer() error {
 	journal, err := session.OpenJournal(u.home.path("consumer.db"))
 	if err != nil {
 		return err
@@ -268,7 +163,7 @@ func (u *up) openConsumer(context.Context, control.UpOptions) error {
 		return err
 	}
 	u.onClose(caller.Close)
-	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Log: u.log})
+	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Auditor: u.library, Log: u.log})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()

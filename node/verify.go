@@ -74,12 +74,12 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 	}
 	t := b.Transcript
 	r := control.Report{Receipt: consumer.ReceiptID(t.Ask.Session, t.Ask.Seq), Chain: trust.ChainID, Height: proved.Height,
-		Model: c.Manifest.Name, ModelID: c.Model.String(), Provider: c.Session.Provider, Price: c.Paid,
+		Model: c.Manifest.Name, ModelID: c.Model.String(), Provider: c.Session.Provider, Price: c.Price,
 		Input: len(t.Request.Tokens), Output: len(t.Answer.Tokens)}
 	r.Steps = []control.Step{
-		{Name: "ledger", Detail: fmt.Sprintf("validators of %s signed the settled session at height %d", trust.ChainID, proved.Height), OK: true},
+		{Name: "ledger", Detail: fmt.Sprintf("the validators of %s signed this session's record at height %d", trust.ChainID, proved.Height), OK: true},
 		{Name: "asker", Detail: "the session's consumer signed this question, with a seed chosen by the asker", OK: true},
-		{Name: "provider", Detail: "the provider signed this answer, and the settled root holds it", OK: true},
+		{Name: "provider", Detail: signedStep(c.Settled), OK: true},
 		{Name: "model", Detail: fmt.Sprintf("%s, manifest %s", r.Model, r.ModelID), OK: true},
 	}
 	if _, err := shelf.store.PutBytes(canon.DagCBOR, b.Manifest); err != nil {
@@ -91,6 +91,13 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 		return control.Report{}, err
 	}
 	return judged(ctx, r, v, shelf, c.Model), nil
+}
+
+func signedStep(settled bool) string {
+	if settled {
+		return "the provider signed this answer, and the settled root holds it: it was paid for"
+	}
+	return "the provider signed this answer; its session was closed without paying for it"
 }
 
 // judged adds a verdict to a report, with the words of the model's tokens.

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +35,7 @@ type Ledger interface {
 	RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error
 	RegisterArtifact(ctx context.Context, manifest []byte) error
 	PutOffer(ctx context.Context, o match.Offer) error
+	WithdrawOffer(ctx context.Context, model canon.CID) error
 	Session(ctx context.Context, id uint64) (job.Session, error)
 	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
 	// Settle returns one error per settlement, nil where it was taken.
@@ -121,6 +121,16 @@ func (p *Provider) register(ctx context.Context) error {
 	return nil
 }
 
+// Retire takes the provider's offers back, so that nobody is matched with a
+// machine that is about to leave. Open sessions go on until Close.
+func (p *Provider) Retire(ctx context.Context) error {
+	var failed []error
+	for _, o := range p.Offers {
+		failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
+	}
+	return errors.Join(failed...)
+}
+
 // lease is one session's memory and the turn to use it.
 type lease struct {
 	turn   chan struct{} // holds one token while somebody works on the session
@@ -179,11 +189,6 @@ func (p *Provider) forget(id uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.leases, id)
-}
-
-// Serves reports whether the provider offers the model.
-func (p *Provider) Serves(model canon.CID) bool {
-	return slices.ContainsFunc(p.Offers, func(o Offer) bool { return o.Model == model })
 }
 
 // answerTimeout bounds one frame of an answer, so that a consumer that stops

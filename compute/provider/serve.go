@@ -77,7 +77,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	}
 	answer, err := p.compute(ctx, s, a.Request)
 	if err != nil {
-		return err
+		return errors.Join(err, p.broken(l, admitted, a, answer))
 	}
 	t := receipt.Transcript{Ask: a.Ask, Signature: a.Signature, Request: a.Request, Answer: answer, Index: admitted.Tally.Range.Count}
 	served, err := l.record.Session.Serve(admitted, t.Leaf())
@@ -119,7 +119,27 @@ func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Serv
 	return fresh.Admit(chain, l.record.Served, a.Ask, a.Signature, a.Request)
 }
 
-// compute runs the model and streams its tokens.
+// broken notes what a consumer that hung up has of an answer: it counts as lost,
+// like an answer that is never paid for.
+func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent receipt.Answer) error {
+	if len(sent.Tokens) == 0 {
+		return nil
+	}
+	part, err := l.record.Session.Serve(admitted, receipt.NewLeaf(a.Ask, a.Request, sent))
+	if err != nil {
+		return err
+	}
+	record := l.record
+	record.Served = record.Session.Drop(record.Served, part)
+	if err := p.Journal.Save(record); err != nil {
+		return err
+	}
+	l.record = record
+	return nil
+}
+
+// compute runs the model and streams its tokens. With an error comes what was
+// sent until then, the token that may not have arrived included.
 func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Request) (receipt.Answer, error) {
 	model, err := p.Models.Model(ctx, r.Model)
 	if err != nil {
@@ -131,9 +151,15 @@ func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Reques
 	case <-ctx.Done():
 		return receipt.Answer{}, ctx.Err()
 	}
-	return model.Generate(ctx, r, func(token uint32) error {
+	var sent receipt.Answer
+	answer, err := model.Generate(ctx, r, func(token uint32) error {
+		sent.Tokens = append(sent.Tokens, token)
 		return s.Send(session.Reply{Tokens: []uint32{token}})
 	})
+	if err != nil {
+		return sent, err
+	}
+	return answer, nil
 }
 
 // take notes a voucher for the history up to the unpaid answer, or for the

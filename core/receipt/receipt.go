@@ -177,6 +177,12 @@ type Receipt struct {
 	Root    canon.Hash `cbor:"root"`   // of the range over their leaves, in the order of completion
 }
 
+// Signed is a receipt with the provider's signature.
+type Signed struct {
+	Receipt   Receipt         `cbor:"receipt"`
+	Signature canon.Signature `cbor:"sig"`
+}
+
 // Voucher is the consumer's cumulative promise over a session. It accepts the
 // history under Root and nothing else.
 type Voucher struct {

@@ -94,8 +94,11 @@ type Bundle struct {
 	Ledger     []byte             `cbor:"ledger"` // light-client proof of the session's record
 	Manifest   []byte             `cbor:"manifest"`
 	Transcript receipt.Transcript `cbor:"transcript"`
-	Path       []canon.Hash       `cbor:"path"`              // from the transcript's leaf to the settled root
-	Sources    [][]string         `cbor:"sources,omitempty"` // addresses of peers that may serve the model; hints only
+	Path       []canon.Hash       `cbor:"path"` // from the transcript's leaf to the receipt's root
+	// Unsettled is the provider's receipt where the ledger holds none that
+	// covers the answer: it binds the provider, but nobody paid for it.
+	Unsettled *receipt.Signed `cbor:"unsettled,omitempty"`
+	Sources   [][]string      `cbor:"sources,omitempty"` // addresses of peers that may serve the model; hints only
 }
 
 // DecodeBundle reads a bundle strictly.
@@ -115,7 +118,8 @@ type Checked struct {
 	Session  job.Session
 	Model    canon.CID
 	Manifest artifact.Manifest
-	Paid     uint64 // udlt for this answer alone, at the session's price, rounded up
+	Price    uint64 // udlt for this answer alone, at the session's price, rounded up
+	Settled  bool   // the ledger holds the receipt, and both sides signed it
 }
 
 // ErrUnsettled says that the ledger holds no receipt for the session yet.
@@ -137,27 +141,40 @@ func (b Bundle) check(chain string, record []byte) (Checked, error) {
 	if err := canon.Unmarshal(record, &s); err != nil {
 		return Checked{}, err
 	}
-	if s.Claim == nil || (s.State != job.SessionSettled && s.State != job.SessionReleased) {
-		return Checked{}, ErrUnsettled
-	}
-	if err := s.Claim.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
+	signed, err := b.receipt(chain, s)
+	if err != nil {
 		return Checked{}, err
 	}
 	if err := asked(b.Transcript, chain, s); err != nil {
 		return Checked{}, err
 	}
-	if err := b.served(s.Claim.Receipt); err != nil {
+	if err := b.served(signed); err != nil {
 		return Checked{}, err
 	}
 	manifest, err := artifact.DecodeAs(s.Terms.Model, b.Manifest)
 	if err != nil {
 		return Checked{}, err
 	}
-	paid, err := s.Price.Cost(uint64(len(b.Transcript.Request.Tokens)), uint64(len(b.Transcript.Answer.Tokens)))
+	price, err := s.Price.Cost(uint64(len(b.Transcript.Request.Tokens)), uint64(len(b.Transcript.Answer.Tokens)))
 	if err != nil {
 		return Checked{}, err
 	}
-	return Checked{Session: s, Model: s.Terms.Model, Manifest: manifest, Paid: paid}, nil
+	return Checked{Session: s, Model: s.Terms.Model, Manifest: manifest, Price: price, Settled: b.Unsettled == nil}, nil
+}
+
+// receipt is the provider's word that the bundle rests on: the one that was
+// settled, or the one that comes with it.
+func (b Bundle) receipt(chain string, s job.Session) (receipt.Receipt, error) {
+	if u := b.Unsettled; u != nil {
+		if u.Receipt.Chain != chain || u.Receipt.Session != s.ID {
+			return receipt.Receipt{}, errors.New("the receipt is of another session")
+		}
+		return u.Receipt, canon.Verify(s.ProviderKey, receipt.DomainReceipt, u.Receipt, u.Signature)
+	}
+	if s.Claim == nil || (s.State != job.SessionSettled && s.State != job.SessionReleased) {
+		return receipt.Receipt{}, ErrUnsettled
+	}
+	return s.Claim.Receipt, s.Claim.Check(chain, s.ID, s.ProviderKey, s.SessionKey)
 }
 
 // asked checks that the session's consumer asked just this, for the model that

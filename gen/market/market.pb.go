@@ -679,18 +679,291 @@ func (m *Session) GetClaim() *Claim {
 	return nil
 }
 
+// Complaint is a consumer's word that the provider of its session signed a
+// wrong answer, with the receipt that covers it.
+type Complaint struct {
+	Session  uint64        `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Seq      uint64        `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	Consumer string        `protobuf:"bytes,3,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Provider string        `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
+	Model    string        `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	Receipt  SignedReceipt `protobuf:"bytes,6,opt,name=receipt,proto3" json:"receipt"`
+	Evidence string        `protobuf:"bytes,7,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Filed    uint64        `protobuf:"varint,8,opt,name=filed,proto3" json:"filed,omitempty"`
+}
+
+func (m *Complaint) Reset()         { *m = Complaint{} }
+func (m *Complaint) String() string { return proto.CompactTextString(m) }
+func (*Complaint) ProtoMessage()    {}
+func (*Complaint) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{6}
+}
+func (m *Complaint) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Complaint) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Complaint.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Complaint) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Complaint.Merge(m, src)
+}
+func (m *Complaint) XXX_Size() int {
+	return m.Size()
+}
+func (m *Complaint) XXX_DiscardUnknown() {
+	xxx_messageInfo_Complaint.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Complaint proto.InternalMessageInfo
+
+func (m *Complaint) GetSession() uint64 {
+	if m != nil {
+		return m.Session
+	}
+	return 0
+}
+
+func (m *Complaint) GetSeq() uint64 {
+	if m != nil {
+		return m.Seq
+	}
+	return 0
+}
+
+func (m *Complaint) GetConsumer() string {
+	if m != nil {
+		return m.Consumer
+	}
+	return ""
+}
+
+func (m *Complaint) GetProvider() string {
+	if m != nil {
+		return m.Provider
+	}
+	return ""
+}
+
+func (m *Complaint) GetModel() string {
+	if m != nil {
+		return m.Model
+	}
+	return ""
+}
+
+func (m *Complaint) GetReceipt() SignedReceipt {
+	if m != nil {
+		return m.Receipt
+	}
+	return SignedReceipt{}
+}
+
+func (m *Complaint) GetEvidence() string {
+	if m != nil {
+		return m.Evidence
+	}
+	return ""
+}
+
+func (m *Complaint) GetFiled() uint64 {
+	if m != nil {
+		return m.Filed
+	}
+	return 0
+}
+
+// SignedReceipt is a provider's receipt for a session.
+type SignedReceipt struct {
+	Chain     string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	Seq       uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	Input     uint64 `protobuf:"varint,3,opt,name=input,proto3" json:"input,omitempty"`
+	Output    uint64 `protobuf:"varint,4,opt,name=output,proto3" json:"output,omitempty"`
+	Amount    uint64 `protobuf:"varint,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Root      string `protobuf:"bytes,6,opt,name=root,proto3" json:"root,omitempty"`
+	Signature string `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`
+}
+
+func (m *SignedReceipt) Reset()         { *m = SignedReceipt{} }
+func (m *SignedReceipt) String() string { return proto.CompactTextString(m) }
+func (*SignedReceipt) ProtoMessage()    {}
+func (*SignedReceipt) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{7}
+}
+func (m *SignedReceipt) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *SignedReceipt) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_SignedReceipt.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *SignedReceipt) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_SignedReceipt.Merge(m, src)
+}
+func (m *SignedReceipt) XXX_Size() int {
+	return m.Size()
+}
+func (m *SignedReceipt) XXX_DiscardUnknown() {
+	xxx_messageInfo_SignedReceipt.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_SignedReceipt proto.InternalMessageInfo
+
+func (m *SignedReceipt) GetChain() string {
+	if m != nil {
+		return m.Chain
+	}
+	return ""
+}
+
+func (m *SignedReceipt) GetSeq() uint64 {
+	if m != nil {
+		return m.Seq
+	}
+	return 0
+}
+
+func (m *SignedReceipt) GetInput() uint64 {
+	if m != nil {
+		return m.Input
+	}
+	return 0
+}
+
+func (m *SignedReceipt) GetOutput() uint64 {
+	if m != nil {
+		return m.Output
+	}
+	return 0
+}
+
+func (m *SignedReceipt) GetAmount() uint64 {
+	if m != nil {
+		return m.Amount
+	}
+	return 0
+}
+
+func (m *SignedReceipt) GetRoot() string {
+	if m != nil {
+		return m.Root
+	}
+	return ""
+}
+
+func (m *SignedReceipt) GetSignature() string {
+	if m != nil {
+		return m.Signature
+	}
+	return ""
+}
+
+// Standing is what the ledger has seen of a provider.
+type Standing struct {
+	Withheld   uint64 `protobuf:"varint,1,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	Released   uint64 `protobuf:"varint,2,opt,name=released,proto3" json:"released,omitempty"`
+	Sessions   uint64 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Requests   uint64 `protobuf:"varint,4,opt,name=requests,proto3" json:"requests,omitempty"`
+	Complaints uint64 `protobuf:"varint,5,opt,name=complaints,proto3" json:"complaints,omitempty"`
+}
+
+func (m *Standing) Reset()         { *m = Standing{} }
+func (m *Standing) String() string { return proto.CompactTextString(m) }
+func (*Standing) ProtoMessage()    {}
+func (*Standing) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{8}
+}
+func (m *Standing) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Standing) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Standing.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Standing) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Standing.Merge(m, src)
+}
+func (m *Standing) XXX_Size() int {
+	return m.Size()
+}
+func (m *Standing) XXX_DiscardUnknown() {
+	xxx_messageInfo_Standing.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Standing proto.InternalMessageInfo
+
+func (m *Standing) GetWithheld() uint64 {
+	if m != nil {
+		return m.Withheld
+	}
+	return 0
+}
+
+func (m *Standing) GetReleased() uint64 {
+	if m != nil {
+		return m.Released
+	}
+	return 0
+}
+
+func (m *Standing) GetSessions() uint64 {
+	if m != nil {
+		return m.Sessions
+	}
+	return 0
+}
+
+func (m *Standing) GetRequests() uint64 {
+	if m != nil {
+		return m.Requests
+	}
+	return 0
+}
+
+func (m *Standing) GetComplaints() uint64 {
+	if m != nil {
+		return m.Complaints
+	}
+	return 0
+}
+
 type GenesisState struct {
-	Params    Params    `protobuf:"bytes,1,opt,name=params,proto3" json:"params"`
-	NextOrder uint64    `protobuf:"varint,2,opt,name=next_order,json=nextOrder,proto3" json:"next_order,omitempty"`
-	Orders    []Order   `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders"`
-	Sessions  []Session `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions"`
+	Params     Params      `protobuf:"bytes,1,opt,name=params,proto3" json:"params"`
+	NextOrder  uint64      `protobuf:"varint,2,opt,name=next_order,json=nextOrder,proto3" json:"next_order,omitempty"`
+	Orders     []Order     `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders"`
+	Sessions   []Session   `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions"`
+	Complaints []Complaint `protobuf:"bytes,5,rep,name=complaints,proto3" json:"complaints"`
 }
 
 func (m *GenesisState) Reset()         { *m = GenesisState{} }
 func (m *GenesisState) String() string { return proto.CompactTextString(m) }
 func (*GenesisState) ProtoMessage()    {}
 func (*GenesisState) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{6}
+	return fileDescriptor_3ae737db9e6cbe41, []int{9}
 }
 func (m *GenesisState) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -747,6 +1020,13 @@ func (m *GenesisState) GetSessions() []Session {
 	return nil
 }
 
+func (m *GenesisState) GetComplaints() []Complaint {
+	if m != nil {
+		return m.Complaints
+	}
+	return nil
+}
+
 type MsgPlaceOrder struct {
 	Consumer   string `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	SessionKey string `protobuf:"bytes,2,opt,name=session_key,json=sessionKey,proto3" json:"session_key,omitempty"`
@@ -757,7 +1037,7 @@ func (m *MsgPlaceOrder) Reset()         { *m = MsgPlaceOrder{} }
 func (m *MsgPlaceOrder) String() string { return proto.CompactTextString(m) }
 func (*MsgPlaceOrder) ProtoMessage()    {}
 func (*MsgPlaceOrder) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{7}
+	return fileDescriptor_3ae737db9e6cbe41, []int{10}
 }
 func (m *MsgPlaceOrder) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -815,7 +1095,7 @@ func (m *MsgPlaceOrderResponse) Reset()         { *m = MsgPlaceOrderResponse{} }
 func (m *MsgPlaceOrderResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgPlaceOrderResponse) ProtoMessage()    {}
 func (*MsgPlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{8}
+	return fileDescriptor_3ae737db9e6cbe41, []int{11}
 }
 func (m *MsgPlaceOrderResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -860,7 +1140,7 @@ func (m *MsgCancelOrder) Reset()         { *m = MsgCancelOrder{} }
 func (m *MsgCancelOrder) String() string { return proto.CompactTextString(m) }
 func (*MsgCancelOrder) ProtoMessage()    {}
 func (*MsgCancelOrder) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{9}
+	return fileDescriptor_3ae737db9e6cbe41, []int{12}
 }
 func (m *MsgCancelOrder) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -910,7 +1190,7 @@ func (m *MsgCancelOrderResponse) Reset()         { *m = MsgCancelOrderResponse{}
 func (m *MsgCancelOrderResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgCancelOrderResponse) ProtoMessage()    {}
 func (*MsgCancelOrderResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{10}
+	return fileDescriptor_3ae737db9e6cbe41, []int{13}
 }
 func (m *MsgCancelOrderResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -949,7 +1229,7 @@ func (m *MsgTopUp) Reset()         { *m = MsgTopUp{} }
 func (m *MsgTopUp) String() string { return proto.CompactTextString(m) }
 func (*MsgTopUp) ProtoMessage()    {}
 func (*MsgTopUp) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{11}
+	return fileDescriptor_3ae737db9e6cbe41, []int{14}
 }
 func (m *MsgTopUp) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1006,7 +1286,7 @@ func (m *MsgTopUpResponse) Reset()         { *m = MsgTopUpResponse{} }
 func (m *MsgTopUpResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgTopUpResponse) ProtoMessage()    {}
 func (*MsgTopUpResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{12}
+	return fileDescriptor_3ae737db9e6cbe41, []int{15}
 }
 func (m *MsgTopUpResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1050,7 +1330,7 @@ func (m *Entry) Reset()         { *m = Entry{} }
 func (m *Entry) String() string { return proto.CompactTextString(m) }
 func (*Entry) ProtoMessage()    {}
 func (*Entry) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{13}
+	return fileDescriptor_3ae737db9e6cbe41, []int{16}
 }
 func (m *Entry) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1130,7 +1410,7 @@ func (m *MsgSettle) Reset()         { *m = MsgSettle{} }
 func (m *MsgSettle) String() string { return proto.CompactTextString(m) }
 func (*MsgSettle) ProtoMessage()    {}
 func (*MsgSettle) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{14}
+	return fileDescriptor_3ae737db9e6cbe41, []int{17}
 }
 func (m *MsgSettle) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1183,7 +1463,7 @@ func (m *MsgSettleResponse) Reset()         { *m = MsgSettleResponse{} }
 func (m *MsgSettleResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgSettleResponse) ProtoMessage()    {}
 func (*MsgSettleResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{15}
+	return fileDescriptor_3ae737db9e6cbe41, []int{18}
 }
 func (m *MsgSettleResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1229,7 +1509,7 @@ func (m *EntryResult) Reset()         { *m = EntryResult{} }
 func (m *EntryResult) String() string { return proto.CompactTextString(m) }
 func (*EntryResult) ProtoMessage()    {}
 func (*EntryResult) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{16}
+	return fileDescriptor_3ae737db9e6cbe41, []int{19}
 }
 func (m *EntryResult) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1288,7 +1568,7 @@ func (m *MsgCloseSession) Reset()         { *m = MsgCloseSession{} }
 func (m *MsgCloseSession) String() string { return proto.CompactTextString(m) }
 func (*MsgCloseSession) ProtoMessage()    {}
 func (*MsgCloseSession) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{17}
+	return fileDescriptor_3ae737db9e6cbe41, []int{20}
 }
 func (m *MsgCloseSession) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1338,7 +1618,7 @@ func (m *MsgCloseSessionResponse) Reset()         { *m = MsgCloseSessionResponse
 func (m *MsgCloseSessionResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgCloseSessionResponse) ProtoMessage()    {}
 func (*MsgCloseSessionResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{18}
+	return fileDescriptor_3ae737db9e6cbe41, []int{21}
 }
 func (m *MsgCloseSessionResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1367,6 +1647,126 @@ func (m *MsgCloseSessionResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgCloseSessionResponse proto.InternalMessageInfo
 
+type MsgComplain struct {
+	Sender           string `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
+	Session          uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Seq              uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	Receipt          []byte `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	ReceiptSignature []byte `protobuf:"bytes,5,opt,name=receipt_signature,json=receiptSignature,proto3" json:"receipt_signature,omitempty"`
+	Evidence         string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+}
+
+func (m *MsgComplain) Reset()         { *m = MsgComplain{} }
+func (m *MsgComplain) String() string { return proto.CompactTextString(m) }
+func (*MsgComplain) ProtoMessage()    {}
+func (*MsgComplain) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{22}
+}
+func (m *MsgComplain) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgComplain) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgComplain.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgComplain) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgComplain.Merge(m, src)
+}
+func (m *MsgComplain) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgComplain) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgComplain.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgComplain proto.InternalMessageInfo
+
+func (m *MsgComplain) GetSender() string {
+	if m != nil {
+		return m.Sender
+	}
+	return ""
+}
+
+func (m *MsgComplain) GetSession() uint64 {
+	if m != nil {
+		return m.Session
+	}
+	return 0
+}
+
+func (m *MsgComplain) GetSeq() uint64 {
+	if m != nil {
+		return m.Seq
+	}
+	return 0
+}
+
+func (m *MsgComplain) GetReceipt() []byte {
+	if m != nil {
+		return m.Receipt
+	}
+	return nil
+}
+
+func (m *MsgComplain) GetReceiptSignature() []byte {
+	if m != nil {
+		return m.ReceiptSignature
+	}
+	return nil
+}
+
+func (m *MsgComplain) GetEvidence() string {
+	if m != nil {
+		return m.Evidence
+	}
+	return ""
+}
+
+type MsgComplainResponse struct {
+}
+
+func (m *MsgComplainResponse) Reset()         { *m = MsgComplainResponse{} }
+func (m *MsgComplainResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgComplainResponse) ProtoMessage()    {}
+func (*MsgComplainResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{23}
+}
+func (m *MsgComplainResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgComplainResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgComplainResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgComplainResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgComplainResponse.Merge(m, src)
+}
+func (m *MsgComplainResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgComplainResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgComplainResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgComplainResponse proto.InternalMessageInfo
+
 type QueryParams struct {
 }
 
@@ -1374,7 +1774,7 @@ func (m *QueryParams) Reset()         { *m = QueryParams{} }
 func (m *QueryParams) String() string { return proto.CompactTextString(m) }
 func (*QueryParams) ProtoMessage()    {}
 func (*QueryParams) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{19}
+	return fileDescriptor_3ae737db9e6cbe41, []int{24}
 }
 func (m *QueryParams) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1411,7 +1811,7 @@ func (m *QueryParamsResponse) Reset()         { *m = QueryParamsResponse{} }
 func (m *QueryParamsResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryParamsResponse) ProtoMessage()    {}
 func (*QueryParamsResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{20}
+	return fileDescriptor_3ae737db9e6cbe41, []int{25}
 }
 func (m *QueryParamsResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1455,7 +1855,7 @@ func (m *QueryOrder) Reset()         { *m = QueryOrder{} }
 func (m *QueryOrder) String() string { return proto.CompactTextString(m) }
 func (*QueryOrder) ProtoMessage()    {}
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{21}
+	return fileDescriptor_3ae737db9e6cbe41, []int{26}
 }
 func (m *QueryOrder) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1499,7 +1899,7 @@ func (m *QueryOrderResponse) Reset()         { *m = QueryOrderResponse{} }
 func (m *QueryOrderResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryOrderResponse) ProtoMessage()    {}
 func (*QueryOrderResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{22}
+	return fileDescriptor_3ae737db9e6cbe41, []int{27}
 }
 func (m *QueryOrderResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1544,7 +1944,7 @@ func (m *QueryOrders) Reset()         { *m = QueryOrders{} }
 func (m *QueryOrders) String() string { return proto.CompactTextString(m) }
 func (*QueryOrders) ProtoMessage()    {}
 func (*QueryOrders) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{23}
+	return fileDescriptor_3ae737db9e6cbe41, []int{28}
 }
 func (m *QueryOrders) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1596,7 +1996,7 @@ func (m *QueryOrdersResponse) Reset()         { *m = QueryOrdersResponse{} }
 func (m *QueryOrdersResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryOrdersResponse) ProtoMessage()    {}
 func (*QueryOrdersResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{24}
+	return fileDescriptor_3ae737db9e6cbe41, []int{29}
 }
 func (m *QueryOrdersResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1647,7 +2047,7 @@ func (m *QuerySession) Reset()         { *m = QuerySession{} }
 func (m *QuerySession) String() string { return proto.CompactTextString(m) }
 func (*QuerySession) ProtoMessage()    {}
 func (*QuerySession) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{25}
+	return fileDescriptor_3ae737db9e6cbe41, []int{30}
 }
 func (m *QuerySession) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1691,7 +2091,7 @@ func (m *QuerySessionResponse) Reset()         { *m = QuerySessionResponse{} }
 func (m *QuerySessionResponse) String() string { return proto.CompactTextString(m) }
 func (*QuerySessionResponse) ProtoMessage()    {}
 func (*QuerySessionResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{26}
+	return fileDescriptor_3ae737db9e6cbe41, []int{31}
 }
 func (m *QuerySessionResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1737,7 +2137,7 @@ func (m *QuerySessions) Reset()         { *m = QuerySessions{} }
 func (m *QuerySessions) String() string { return proto.CompactTextString(m) }
 func (*QuerySessions) ProtoMessage()    {}
 func (*QuerySessions) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{27}
+	return fileDescriptor_3ae737db9e6cbe41, []int{32}
 }
 func (m *QuerySessions) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1796,7 +2196,7 @@ func (m *QuerySessionsResponse) Reset()         { *m = QuerySessionsResponse{} }
 func (m *QuerySessionsResponse) String() string { return proto.CompactTextString(m) }
 func (*QuerySessionsResponse) ProtoMessage()    {}
 func (*QuerySessionsResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_3ae737db9e6cbe41, []int{28}
+	return fileDescriptor_3ae737db9e6cbe41, []int{33}
 }
 func (m *QuerySessionsResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1839,6 +2239,198 @@ func (m *QuerySessionsResponse) GetPagination() *query.PageResponse {
 	return nil
 }
 
+type QueryComplaints struct {
+	Provider   string             `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	Pagination *query.PageRequest `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryComplaints) Reset()         { *m = QueryComplaints{} }
+func (m *QueryComplaints) String() string { return proto.CompactTextString(m) }
+func (*QueryComplaints) ProtoMessage()    {}
+func (*QueryComplaints) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{34}
+}
+func (m *QueryComplaints) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryComplaints) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryComplaints.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryComplaints) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryComplaints.Merge(m, src)
+}
+func (m *QueryComplaints) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryComplaints) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryComplaints.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryComplaints proto.InternalMessageInfo
+
+func (m *QueryComplaints) GetProvider() string {
+	if m != nil {
+		return m.Provider
+	}
+	return ""
+}
+
+func (m *QueryComplaints) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+type QueryComplaintsResponse struct {
+	Complaints []Complaint         `protobuf:"bytes,1,rep,name=complaints,proto3" json:"complaints"`
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryComplaintsResponse) Reset()         { *m = QueryComplaintsResponse{} }
+func (m *QueryComplaintsResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryComplaintsResponse) ProtoMessage()    {}
+func (*QueryComplaintsResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{35}
+}
+func (m *QueryComplaintsResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryComplaintsResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryComplaintsResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryComplaintsResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryComplaintsResponse.Merge(m, src)
+}
+func (m *QueryComplaintsResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryComplaintsResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryComplaintsResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryComplaintsResponse proto.InternalMessageInfo
+
+func (m *QueryComplaintsResponse) GetComplaints() []Complaint {
+	if m != nil {
+		return m.Complaints
+	}
+	return nil
+}
+
+func (m *QueryComplaintsResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+type QueryStanding struct {
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+}
+
+func (m *QueryStanding) Reset()         { *m = QueryStanding{} }
+func (m *QueryStanding) String() string { return proto.CompactTextString(m) }
+func (*QueryStanding) ProtoMessage()    {}
+func (*QueryStanding) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{36}
+}
+func (m *QueryStanding) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryStanding) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryStanding.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryStanding) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryStanding.Merge(m, src)
+}
+func (m *QueryStanding) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryStanding) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryStanding.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryStanding proto.InternalMessageInfo
+
+func (m *QueryStanding) GetProvider() string {
+	if m != nil {
+		return m.Provider
+	}
+	return ""
+}
+
+type QueryStandingResponse struct {
+	Standing Standing `protobuf:"bytes,1,opt,name=standing,proto3" json:"standing"`
+}
+
+func (m *QueryStandingResponse) Reset()         { *m = QueryStandingResponse{} }
+func (m *QueryStandingResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryStandingResponse) ProtoMessage()    {}
+func (*QueryStandingResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_3ae737db9e6cbe41, []int{37}
+}
+func (m *QueryStandingResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryStandingResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryStandingResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryStandingResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryStandingResponse.Merge(m, src)
+}
+func (m *QueryStandingResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryStandingResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryStandingResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryStandingResponse proto.InternalMessageInfo
+
+func (m *QueryStandingResponse) GetStanding() Standing {
+	if m != nil {
+		return m.Standing
+	}
+	return Standing{}
+}
+
 func init() {
 	proto.RegisterType((*Params)(nil), "daulat.market.v1.Params")
 	proto.RegisterType((*Terms)(nil), "daulat.market.v1.Terms")
@@ -1846,6 +2438,9 @@ func init() {
 	proto.RegisterType((*Escrow)(nil), "daulat.market.v1.Escrow")
 	proto.RegisterType((*Claim)(nil), "daulat.market.v1.Claim")
 	proto.RegisterType((*Session)(nil), "daulat.market.v1.Session")
+	proto.RegisterType((*Complaint)(nil), "daulat.market.v1.Complaint")
+	proto.RegisterType((*SignedReceipt)(nil), "daulat.market.v1.SignedReceipt")
+	proto.RegisterType((*Standing)(nil), "daulat.market.v1.Standing")
 	proto.RegisterType((*GenesisState)(nil), "daulat.market.v1.GenesisState")
 	proto.RegisterType((*MsgPlaceOrder)(nil), "daulat.market.v1.MsgPlaceOrder")
 	proto.RegisterType((*MsgPlaceOrderResponse)(nil), "daulat.market.v1.MsgPlaceOrderResponse")
@@ -1859,6 +2454,8 @@ func init() {
 	proto.RegisterType((*EntryResult)(nil), "daulat.market.v1.EntryResult")
 	proto.RegisterType((*MsgCloseSession)(nil), "daulat.market.v1.MsgCloseSession")
 	proto.RegisterType((*MsgCloseSessionResponse)(nil), "daulat.market.v1.MsgCloseSessionResponse")
+	proto.RegisterType((*MsgComplain)(nil), "daulat.market.v1.MsgComplain")
+	proto.RegisterType((*MsgComplainResponse)(nil), "daulat.market.v1.MsgComplainResponse")
 	proto.RegisterType((*QueryParams)(nil), "daulat.market.v1.QueryParams")
 	proto.RegisterType((*QueryParamsResponse)(nil), "daulat.market.v1.QueryParamsResponse")
 	proto.RegisterType((*QueryOrder)(nil), "daulat.market.v1.QueryOrder")
@@ -1869,124 +2466,151 @@ func init() {
 	proto.RegisterType((*QuerySessionResponse)(nil), "daulat.market.v1.QuerySessionResponse")
 	proto.RegisterType((*QuerySessions)(nil), "daulat.market.v1.QuerySessions")
 	proto.RegisterType((*QuerySessionsResponse)(nil), "daulat.market.v1.QuerySessionsResponse")
+	proto.RegisterType((*QueryComplaints)(nil), "daulat.market.v1.QueryComplaints")
+	proto.RegisterType((*QueryComplaintsResponse)(nil), "daulat.market.v1.QueryComplaintsResponse")
+	proto.RegisterType((*QueryStanding)(nil), "daulat.market.v1.QueryStanding")
+	proto.RegisterType((*QueryStandingResponse)(nil), "daulat.market.v1.QueryStandingResponse")
 }
 
 func init() { proto.RegisterFile("daulat/market/v1/market.proto", fileDescriptor_3ae737db9e6cbe41) }
 
 var fileDescriptor_3ae737db9e6cbe41 = []byte{
-	// 1779 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xac, 0x58, 0x5f, 0x8f, 0xdc, 0x48,
-	0x11, 0x8f, 0xe7, 0xdf, 0xce, 0xd4, 0xcc, 0x24, 0x9b, 0xce, 0xde, 0xc5, 0x19, 0x76, 0x67, 0x37,
-	0xce, 0xe5, 0x72, 0x97, 0x53, 0x66, 0x48, 0x72, 0x1c, 0x52, 0x10, 0x0f, 0x97, 0xd5, 0x11, 0x89,
-	0xd3, 0xea, 0x16, 0xef, 0x71, 0x08, 0x84, 0xb4, 0x72, 0xec, 0x3e, 0xaf, 0xb5, 0x1e, 0xdb, 0x71,
-	0x7b, 0xf6, 0x0f, 0x08, 0x09, 0x85, 0xb7, 0x93, 0x90, 0x10, 0x88, 0x47, 0x3e, 0x03, 0x11, 0xe2,
-	0x03, 0xf0, 0x82, 0x74, 0x8f, 0x07, 0x27, 0x24, 0x78, 0x41, 0x28, 0x41, 0xca, 0xd7, 0x40, 0x5d,
-	0x5d, 0xed, 0xf1, 0xec, 0x78, 0x66, 0xb3, 0x4b, 0x5e, 0x46, 0xae, 0xaa, 0x5f, 0x77, 0x55, 0x57,
-	0x57, 0xfd, 0xca, 0x1e, 0x58, 0xf3, 0x9c, 0x71, 0xe8, 0x64, 0xc3, 0x91, 0x93, 0xee, 0xf3, 0x6c,
-	0x78, 0x70, 0x97, 0x9e, 0x06, 0x49, 0x1a, 0x67, 0x31, 0x5b, 0x56, 0xe6, 0x01, 0x29, 0x0f, 0xee,
-	0xf6, 0x2e, 0x3b, 0xa3, 0x20, 0x8a, 0x87, 0xf8, 0xab, 0x40, 0xbd, 0xdb, 0x6e, 0x2c, 0x46, 0xb1,
-	0x18, 0x3e, 0x76, 0x04, 0x1f, 0x3e, 0x19, 0xf3, 0xf4, 0x78, 0x78, 0x70, 0xf7, 0x31, 0xcf, 0x9c,
-	0xbb, 0xc3, 0xc4, 0xf1, 0x83, 0xc8, 0xc9, 0x82, 0x38, 0x22, 0xec, 0x55, 0xc2, 0x8e, 0x84, 0x8f,
-	0xce, 0x84, 0x4f, 0x86, 0x6b, 0xca, 0xb0, 0x8b, 0xd2, 0x50, 0x09, 0x64, 0x5a, 0xf1, 0x63, 0x3f,
-	0x56, 0x7a, 0xf9, 0x44, 0xda, 0x55, 0x3f, 0x8e, 0xfd, 0x90, 0x0f, 0x9d, 0x24, 0x18, 0x3a, 0x51,
-	0x14, 0x67, 0xe8, 0x86, 0xd6, 0x58, 0x9f, 0x41, 0x63, 0xdb, 0x49, 0x9d, 0x91, 0x60, 0xd7, 0xa1,
-	0xe3, 0x86, 0xb1, 0xe0, 0xbb, 0x87, 0x41, 0xe4, 0xc5, 0x87, 0xa6, 0xb1, 0x61, 0xbc, 0x53, 0xb3,
-	0xdb, 0xa8, 0xfb, 0x11, 0xaa, 0xd8, 0xbb, 0xb0, 0xec, 0xee, 0x39, 0x61, 0xc8, 0x23, 0x3f, 0x87,
-	0x55, 0x10, 0x76, 0x29, 0xd7, 0x2b, 0xa8, 0xf5, 0xb7, 0x0a, 0xd4, 0x3f, 0xe5, 0xe9, 0x48, 0x30,
-	0x06, 0xb5, 0xfd, 0x20, 0xf2, 0x70, 0xbf, 0x96, 0x8d, 0xcf, 0xac, 0x07, 0x4d, 0x7e, 0xc4, 0xdd,
-	0x71, 0x16, 0xa7, 0xb8, 0x41, 0xcb, 0xce, 0x65, 0xb6, 0x02, 0xf5, 0x51, 0xec, 0xf1, 0xd0, 0xac,
-	0xa2, 0x41, 0x09, 0x6c, 0x15, 0x5a, 0x8e, 0x10, 0xe3, 0xd4, 0x89, 0x5c, 0x6e, 0xd6, 0xd0, 0xe7,
-	0x44, 0xc1, 0x4c, 0x58, 0x4a, 0xd2, 0xe0, 0xc0, 0x71, 0x8f, 0xcd, 0x3a, 0xae, 0xd2, 0x22, 0xbb,
-	0x01, 0xdd, 0x20, 0x4a, 0xc6, 0xd9, 0xae, 0xcb, 0x83, 0x30, 0x88, 0x7c, 0xb3, 0x81, 0x6b, 0x3b,
-	0xa8, 0xdc, 0x54, 0x3a, 0x76, 0x13, 0x2e, 0xc6, 0xe3, 0xac, 0x88, 0x5a, 0x42, 0x54, 0x57, 0x69,
-	0x35, 0xec, 0x4d, 0x68, 0x70, 0xe1, 0xa6, 0xf1, 0xa1, 0xd9, 0x44, 0x33, 0x49, 0xf2, 0x84, 0x22,
-	0xe3, 0x89, 0xd9, 0x42, 0x2d, 0x3e, 0xcb, 0x13, 0x26, 0x4e, 0x16, 0x70, 0x19, 0x2e, 0xa0, 0x3e,
-	0x97, 0xa5, 0xcd, 0x1b, 0xa7, 0x78, 0x0d, 0x66, 0x5b, 0xd9, 0xb4, 0xac, 0x32, 0xe3, 0x86, 0x63,
-	0x8f, 0x7b, 0x66, 0x67, 0xa3, 0xaa, 0x32, 0xa3, 0x64, 0xeb, 0xd7, 0x15, 0xa8, 0x7f, 0x92, 0x7a,
-	0x3c, 0x65, 0x17, 0xa1, 0x12, 0x78, 0x74, 0x43, 0x95, 0xc0, 0x63, 0xef, 0x43, 0xd3, 0x8d, 0x23,
-	0x31, 0x1e, 0x71, 0xca, 0xe7, 0x43, 0xf3, 0xef, 0x7f, 0xbe, 0xb3, 0x42, 0xd5, 0xf1, 0xa1, 0xe7,
-	0xa5, 0x5c, 0x88, 0x9d, 0x2c, 0x0d, 0x22, 0xdf, 0xce, 0x91, 0x6c, 0x1d, 0xda, 0x82, 0x0b, 0x11,
-	0xc4, 0xd1, 0xee, 0x3e, 0x3f, 0xa6, 0x7c, 0x03, 0xa9, 0x3e, 0xe6, 0xc7, 0xec, 0x3e, 0xd4, 0x33,
-	0x79, 0x87, 0x98, 0xf0, 0xf6, 0xbd, 0xab, 0x83, 0x93, 0x55, 0x3e, 0xc0, 0x2b, 0x7e, 0x58, 0xfb,
-	0xf2, 0xdf, 0xeb, 0x17, 0x6c, 0x85, 0x95, 0xf7, 0x27, 0x32, 0x27, 0xe3, 0x74, 0x13, 0x4a, 0x90,
-	0xb9, 0x4b, 0x42, 0xc7, 0xe5, 0x1e, 0x5d, 0x00, 0x49, 0xf2, 0xe6, 0xf8, 0x51, 0x12, 0xa4, 0x5c,
-	0x50, 0xce, 0xb5, 0xc8, 0x36, 0xa0, 0xcd, 0x8f, 0x92, 0xd0, 0x51, 0x6d, 0x81, 0x29, 0x6f, 0xd9,
-	0x45, 0x95, 0xf5, 0x85, 0x01, 0x8d, 0x8f, 0xd4, 0x15, 0xac, 0x42, 0xcb, 0xe3, 0x49, 0x2c, 0x82,
-	0x8c, 0xeb, 0xbc, 0x4c, 0x14, 0xd2, 0x79, 0x18, 0xbb, 0xfb, 0xdc, 0xa3, 0x6a, 0x25, 0x49, 0x26,
-	0xfb, 0x30, 0xc8, 0xf6, 0xf6, 0x78, 0xe8, 0xe1, 0xe9, 0x6b, 0x76, 0x2e, 0xcb, 0x4b, 0x4d, 0x9c,
-	0xc0, 0xa3, 0x5a, 0xc3, 0x67, 0x89, 0x4f, 0xf9, 0xe7, 0xe3, 0x48, 0x5e, 0x4e, 0x5d, 0xe1, 0xb5,
-	0x6c, 0xfd, 0xb1, 0x02, 0xf5, 0xcd, 0xd0, 0x09, 0x46, 0x6c, 0x19, 0xaa, 0x82, 0x3f, 0xa1, 0x28,
-	0xe4, 0xa3, 0x4c, 0x09, 0xd6, 0x1b, 0xb9, 0x57, 0x82, 0x8c, 0x4a, 0xd5, 0x17, 0xf9, 0x26, 0x49,
-	0x56, 0x63, 0xca, 0x5d, 0x1e, 0x24, 0xd9, 0xae, 0x33, 0x8a, 0xc7, 0x51, 0x46, 0x31, 0x74, 0x49,
-	0xfb, 0x21, 0x2a, 0x25, 0xec, 0x20, 0x1e, 0xbb, 0x7b, 0x3c, 0xd5, 0x30, 0x15, 0x52, 0x97, 0xb4,
-	0x04, 0x63, 0x50, 0x4b, 0xe3, 0x38, 0xc3, 0xb4, 0xb7, 0x6c, 0x7c, 0x96, 0xf1, 0x7c, 0x1e, 0x44,
-	0x4e, 0x88, 0x29, 0x6f, 0xda, 0x4a, 0x60, 0xef, 0xc1, 0x65, 0xed, 0x57, 0x04, 0x7e, 0xe4, 0x64,
-	0xe3, 0x94, 0x53, 0xda, 0x97, 0xc9, 0xb0, 0xa3, 0xf5, 0x12, 0xac, 0xbd, 0x4f, 0xc0, 0x2d, 0x05,
-	0x26, 0xc3, 0x04, 0xbc, 0x02, 0x75, 0x77, 0xcf, 0x09, 0x22, 0xec, 0x84, 0x96, 0xad, 0x04, 0xeb,
-	0xeb, 0x1a, 0x2c, 0xed, 0xa8, 0x62, 0x7b, 0x4d, 0x05, 0xfd, 0x3e, 0x34, 0x93, 0x34, 0x3e, 0x08,
-	0x3c, 0x9e, 0xaa, 0x6a, 0x5e, 0xb4, 0x4a, 0x23, 0x4f, 0xb6, 0x41, 0x6d, 0xa6, 0x0d, 0xae, 0x43,
-	0x47, 0x83, 0x11, 0xa1, 0x0a, 0xbb, 0xad, 0x75, 0x53, 0x9d, 0xd2, 0x38, 0x43, 0xa7, 0xac, 0x43,
-	0x5b, 0x71, 0x53, 0x92, 0x06, 0x2e, 0xa7, 0xfa, 0x07, 0x54, 0x6d, 0x4b, 0x8d, 0x74, 0x4c, 0xbc,
-	0xa4, 0x10, 0x8a, 0x76, 0xda, 0x4a, 0x97, 0x43, 0xa6, 0x58, 0xbb, 0xf5, 0x6a, 0xac, 0x0d, 0xa5,
-	0xac, 0x3d, 0xe9, 0xdd, 0xf6, 0x89, 0xde, 0x4d, 0xb9, 0x23, 0xe2, 0xc8, 0xec, 0xa0, 0x9a, 0x24,
-	0x2c, 0xe0, 0x84, 0x47, 0xdc, 0x33, 0xbb, 0x54, 0xc0, 0x28, 0xe1, 0x75, 0xcb, 0x0e, 0x33, 0x2f,
-	0xaa, 0x72, 0x47, 0x81, 0x7d, 0x90, 0xb3, 0xe7, 0x25, 0xcc, 0x91, 0x39, 0x9b, 0x23, 0xd5, 0xcc,
-	0x94, 0x24, 0xcd, 0xae, 0x77, 0xe4, 0x6e, 0x4e, 0x30, 0x32, 0x97, 0xe7, 0xa5, 0x16, 0xdb, 0xce,
-	0x56, 0x28, 0xeb, 0x5f, 0x06, 0x74, 0x1e, 0xf1, 0x88, 0x8b, 0x40, 0xec, 0x60, 0xf4, 0x1f, 0x40,
-	0x23, 0xc1, 0x09, 0x87, 0xe5, 0x55, 0xea, 0x57, 0x4d, 0x40, 0xed, 0x57, 0xa1, 0xd9, 0x1a, 0x40,
-	0xc4, 0x8f, 0xb2, 0xdd, 0x58, 0x32, 0x2e, 0x75, 0x6e, 0x4b, 0x6a, 0x14, 0x05, 0x7f, 0x0b, 0x1a,
-	0x68, 0x11, 0x66, 0x75, 0xa3, 0x5a, 0x1e, 0x17, 0x02, 0xf5, 0xae, 0x0a, 0xcc, 0xbe, 0x03, 0x4d,
-	0xaa, 0x2c, 0xc9, 0xaa, 0x72, 0xe1, 0xb5, 0xd9, 0x85, 0xd4, 0x15, 0xb4, 0x34, 0x5f, 0x60, 0xfd,
-	0xc5, 0x80, 0xee, 0x96, 0xf0, 0xb7, 0x25, 0x75, 0xaa, 0x28, 0x8a, 0x7d, 0x62, 0x9c, 0x97, 0xf8,
-	0x2b, 0xf3, 0x89, 0xbf, 0xfa, 0xea, 0xe5, 0xfc, 0xe0, 0xc6, 0xd3, 0x97, 0xcf, 0x6e, 0xe7, 0x4e,
-	0xbe, 0x78, 0xf9, 0xec, 0xf6, 0x65, 0x7a, 0x69, 0x9a, 0x04, 0x6c, 0xdd, 0x81, 0x37, 0xa6, 0x4e,
-	0x60, 0x73, 0x91, 0xc4, 0x91, 0x40, 0x8e, 0x50, 0x99, 0x56, 0x24, 0xa0, 0x04, 0xeb, 0xa9, 0x01,
-	0x17, 0xb7, 0x84, 0xbf, 0x29, 0xa7, 0x7c, 0xf8, 0xff, 0x1c, 0x39, 0xdf, 0xbe, 0x52, 0xd8, 0xfe,
-	0xc1, 0x5b, 0x33, 0x21, 0x33, 0x0a, 0xb9, 0xe0, 0xd1, 0x32, 0xe1, 0xcd, 0xe9, 0x18, 0x74, 0xd0,
-	0xd6, 0x6f, 0x0d, 0x68, 0x6e, 0x09, 0xff, 0xd3, 0x38, 0xf9, 0x61, 0x72, 0xce, 0xc0, 0x4c, 0x58,
-	0xa2, 0xc4, 0x53, 0x68, 0x5a, 0x94, 0xed, 0x45, 0xc4, 0x4e, 0xf3, 0x41, 0x49, 0x0f, 0xfa, 0x33,
-	0x41, 0x77, 0x28, 0x68, 0x8c, 0xc3, 0x62, 0xb0, 0xac, 0x63, 0xca, 0x03, 0xfd, 0xab, 0x01, 0xf5,
-	0x8f, 0xa2, 0x2c, 0x3d, 0x2e, 0xfa, 0x33, 0xa6, 0xfd, 0x99, 0xb0, 0x44, 0x34, 0x8f, 0x91, 0x74,
-	0x6c, 0x2d, 0x96, 0x4f, 0x86, 0x2a, 0x62, 0x66, 0x27, 0x83, 0x09, 0x4b, 0x34, 0x00, 0x90, 0x4a,
-	0x3b, 0xb6, 0x16, 0xcb, 0x67, 0x46, 0x5d, 0x6d, 0x53, 0x3a, 0x33, 0x24, 0x89, 0x21, 0xa3, 0x36,
-	0x6d, 0x25, 0x58, 0xbf, 0x37, 0xa0, 0xb5, 0x25, 0xfc, 0x1d, 0x9e, 0x65, 0x21, 0x67, 0xdf, 0x84,
-	0x86, 0xe0, 0x91, 0xf7, 0x0a, 0xf9, 0x26, 0x1c, 0xfb, 0x36, 0x2c, 0xf1, 0x28, 0x4b, 0x03, 0x2e,
-	0xcc, 0xca, 0xbc, 0xb6, 0xc5, 0x3c, 0x51, 0x69, 0x6b, 0xf4, 0x83, 0x35, 0x99, 0x74, 0xda, 0x45,
-	0xa6, 0xbc, 0x4b, 0x29, 0x57, 0x91, 0x58, 0x36, 0x5c, 0xce, 0xc3, 0xca, 0x4b, 0xfa, 0xbb, 0x32,
-	0xa1, 0x62, 0x1c, 0x66, 0x92, 0x7a, 0xa4, 0xb3, 0xb5, 0x39, 0xce, 0x6c, 0x44, 0x69, 0x97, 0xb4,
-	0xc6, 0xda, 0x81, 0x76, 0xc1, 0xba, 0xe0, 0xe2, 0x72, 0xd6, 0xae, 0x14, 0x59, 0x7b, 0x05, 0xea,
-	0x3c, 0x4d, 0xe3, 0x54, 0xbf, 0x47, 0xa3, 0x20, 0x1b, 0xea, 0x92, 0x2c, 0x66, 0x99, 0x4d, 0x3d,
-	0x7c, 0xcf, 0x9e, 0xc6, 0xb9, 0x45, 0xab, 0x48, 0xa0, 0x90, 0xa7, 0x2b, 0xba, 0x9f, 0x0a, 0x0e,
-	0xad, 0x6b, 0x70, 0xf5, 0x44, 0x0c, 0x79, 0xa1, 0x76, 0xa1, 0xfd, 0x03, 0xf9, 0x65, 0xa4, 0x28,
-	0xd9, 0xda, 0x82, 0x2b, 0x05, 0x31, 0xcf, 0xec, 0x39, 0x39, 0xdd, 0x5a, 0x05, 0xc0, 0xed, 0x4a,
-	0xdf, 0xa2, 0xad, 0x4d, 0x60, 0x13, 0x6b, 0xee, 0xeb, 0x4e, 0x91, 0x98, 0xe6, 0xf3, 0xbc, 0x66,
-	0xac, 0x7d, 0x3a, 0xc0, 0x27, 0x8a, 0xef, 0x57, 0xa0, 0x9e, 0x38, 0x69, 0x76, 0x4c, 0x9f, 0x3f,
-	0x4a, 0x60, 0xdf, 0x03, 0x98, 0x7c, 0xf1, 0x61, 0x0a, 0xdb, 0xf7, 0xde, 0x1e, 0x50, 0xca, 0xe5,
-	0xe7, 0xe1, 0x00, 0x3f, 0x0f, 0x07, 0xf4, 0x79, 0x38, 0xd8, 0x76, 0x7c, 0x6e, 0xf3, 0x27, 0x63,
-	0x2e, 0x32, 0xbb, 0xb0, 0x52, 0xb6, 0xc3, 0x95, 0x82, 0xb7, 0x3c, 0xe6, 0xc9, 0x70, 0x32, 0xce,
-	0x32, 0x9c, 0x1e, 0x95, 0x84, 0x75, 0xeb, 0xd4, 0xb0, 0x94, 0xcf, 0xa9, 0xb8, 0xfa, 0xd0, 0xc1,
-	0xb0, 0xe6, 0xbc, 0xde, 0x59, 0x1f, 0xc3, 0x4a, 0xd1, 0x9e, 0xc7, 0x7d, 0x7f, 0xba, 0xc6, 0x17,
-	0x0d, 0xc7, 0xbc, 0xe4, 0xac, 0x5f, 0x19, 0xd0, 0x2d, 0xee, 0x36, 0x2f, 0xe9, 0xe5, 0x6d, 0x32,
-	0x7d, 0x15, 0xd5, 0x73, 0x5f, 0xc5, 0x1f, 0x0c, 0x78, 0x63, 0x2a, 0x8a, 0xfc, 0x50, 0xc5, 0x91,
-	0x6f, 0x9c, 0x71, 0xe4, 0xbf, 0xb6, 0x2b, 0xb9, 0xf7, 0xa7, 0x2a, 0x54, 0xb7, 0x84, 0xcf, 0x3e,
-	0x03, 0x28, 0xbc, 0x3f, 0xac, 0xcf, 0x46, 0x32, 0x35, 0x9e, 0x7b, 0xb7, 0x4e, 0x01, 0xe4, 0xa7,
-	0xfc, 0x31, 0xb4, 0x8b, 0x53, 0x7a, 0xa3, 0x74, 0x5d, 0x01, 0xd1, 0x7b, 0xe7, 0x34, 0x44, 0xbe,
-	0xf5, 0x23, 0xa8, 0xab, 0x09, 0xdb, 0x2b, 0x5d, 0x82, 0xb6, 0x9e, 0x35, 0xdf, 0x96, 0x6f, 0xf4,
-	0x7d, 0x68, 0xd0, 0xe4, 0xf8, 0x46, 0x29, 0x5a, 0x19, 0x7b, 0x37, 0x16, 0x18, 0xf3, 0xbd, 0x7e,
-	0x0a, 0x9d, 0x29, 0x12, 0xbd, 0x5e, 0x7e, 0x9c, 0x02, 0xa4, 0xf7, 0xee, 0xa9, 0x10, 0xbd, 0x7b,
-	0xaf, 0xfe, 0xcb, 0x97, 0xcf, 0x6e, 0x1b, 0xf7, 0xfe, 0x51, 0x83, 0x3a, 0x16, 0x15, 0x4b, 0xf2,
-	0xff, 0x69, 0x4a, 0x86, 0x48, 0x81, 0x22, 0x7b, 0x37, 0x17, 0x9a, 0x73, 0x9e, 0xdd, 0x78, 0xfa,
-	0xf5, 0x7f, 0x7f, 0x57, 0xe9, 0x31, 0x73, 0x38, 0xf3, 0xc7, 0x16, 0xbd, 0xff, 0xa6, 0xfa, 0xcf,
-	0x86, 0xd5, 0x39, 0x3b, 0xaa, 0x6b, 0x7c, 0x6b, 0x91, 0x35, 0x77, 0x77, 0x13, 0xdd, 0xad, 0xb3,
-	0xb5, 0x59, 0x77, 0x8a, 0x7b, 0x86, 0x3f, 0x0f, 0xbc, 0x5f, 0xc8, 0x53, 0x12, 0x6f, 0xae, 0x2d,
-	0xda, 0x76, 0xfe, 0x29, 0xa7, 0x79, 0x70, 0xd1, 0x29, 0x89, 0xf2, 0x7e, 0x36, 0xf9, 0x06, 0xed,
-	0xcf, 0xd9, 0x53, 0x5f, 0xdf, 0xdb, 0x8b, 0xed, 0xb9, 0xd3, 0x5b, 0xe8, 0xf4, 0x3a, 0x5b, 0x9f,
-	0x75, 0xaa, 0xdb, 0x5a, 0x9d, 0xf6, 0x08, 0x9a, 0x39, 0x65, 0xad, 0x2f, 0xde, 0x5c, 0x94, 0x35,
-	0x62, 0x29, 0xdd, 0x58, 0x16, 0xba, 0x5f, 0x65, 0xbd, 0xf9, 0xee, 0x1f, 0xbe, 0xf7, 0xe5, 0xf3,
-	0xbe, 0xf1, 0xd5, 0xf3, 0xbe, 0xf1, 0x9f, 0xe7, 0x7d, 0xe3, 0x37, 0x2f, 0xfa, 0x17, 0xbe, 0x7a,
-	0xd1, 0xbf, 0xf0, 0xcf, 0x17, 0xfd, 0x0b, 0x3f, 0xd1, 0xaf, 0xec, 0x3e, 0x8f, 0x68, 0xe1, 0xe3,
-	0x06, 0xfe, 0x53, 0x78, 0xff, 0x7f, 0x01, 0x00, 0x00, 0xff, 0xff, 0xaa, 0x4f, 0xa6, 0x0b, 0x03,
-	0x15, 0x00, 0x00,
+	// 2152 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xac, 0x59, 0xcd, 0x6f, 0xdc, 0xc6,
+	0x15, 0x37, 0xf7, 0x4b, 0xbb, 0x6f, 0x77, 0x6d, 0x79, 0x2c, 0xdb, 0xf4, 0x46, 0x5a, 0x49, 0xf4,
+	0x67, 0x6c, 0x58, 0x5b, 0xdb, 0x69, 0x0a, 0xa8, 0x2d, 0x0a, 0x5b, 0x48, 0x0d, 0x34, 0x10, 0xa2,
+	0x52, 0x49, 0x8a, 0x16, 0x05, 0x04, 0x7a, 0x39, 0x59, 0x11, 0xe2, 0x92, 0x34, 0x87, 0x2b, 0x4b,
+	0x0d, 0x02, 0x04, 0x6e, 0x4e, 0x01, 0x0a, 0x14, 0x2d, 0x7a, 0x29, 0xda, 0x63, 0x6f, 0x05, 0xe2,
+	0x43, 0xff, 0x80, 0x5e, 0x0a, 0xe4, 0x98, 0x36, 0x97, 0x9e, 0xda, 0xc2, 0x2e, 0xe0, 0x63, 0xff,
+	0x85, 0x62, 0x66, 0xde, 0x0c, 0xb9, 0xbb, 0xe4, 0x5a, 0x56, 0x74, 0x11, 0xf6, 0xbd, 0xf7, 0xe3,
+	0xbc, 0x8f, 0x79, 0x5f, 0xa4, 0x60, 0xc9, 0x75, 0x46, 0xbe, 0x93, 0xf4, 0x86, 0x4e, 0xbc, 0x47,
+	0x93, 0xde, 0xfe, 0x1d, 0xfc, 0xb5, 0x16, 0xc5, 0x61, 0x12, 0x92, 0x79, 0x29, 0x5e, 0x43, 0xe6,
+	0xfe, 0x9d, 0xce, 0x59, 0x67, 0xe8, 0x05, 0x61, 0x4f, 0xfc, 0x95, 0xa0, 0xce, 0xcd, 0x7e, 0xc8,
+	0x86, 0x21, 0xeb, 0x3d, 0x72, 0x18, 0xed, 0x3d, 0x1e, 0xd1, 0xf8, 0xb0, 0xb7, 0x7f, 0xe7, 0x11,
+	0x4d, 0x9c, 0x3b, 0xbd, 0xc8, 0x19, 0x78, 0x81, 0x93, 0x78, 0x61, 0x80, 0xd8, 0x8b, 0x88, 0x1d,
+	0xb2, 0x81, 0x50, 0xc6, 0x06, 0x28, 0xb8, 0x24, 0x05, 0x3b, 0x82, 0xea, 0x49, 0x02, 0x45, 0x0b,
+	0x83, 0x70, 0x10, 0x4a, 0x3e, 0xff, 0x85, 0xdc, 0xc5, 0x41, 0x18, 0x0e, 0x7c, 0xda, 0x73, 0x22,
+	0xaf, 0xe7, 0x04, 0x41, 0x98, 0x08, 0x35, 0xf8, 0x8c, 0xf5, 0x21, 0xd4, 0xb6, 0x9c, 0xd8, 0x19,
+	0x32, 0xb2, 0x0a, 0xad, 0xbe, 0x1f, 0x32, 0xba, 0xf3, 0xc4, 0x0b, 0xdc, 0xf0, 0x89, 0x69, 0xac,
+	0x18, 0x37, 0x2a, 0x76, 0x53, 0xf0, 0x7e, 0x22, 0x58, 0xe4, 0x4d, 0x98, 0xef, 0xef, 0x3a, 0xbe,
+	0x4f, 0x83, 0x81, 0x86, 0x95, 0x04, 0xec, 0x8c, 0xe6, 0x4b, 0xa8, 0xf5, 0xf7, 0x12, 0x54, 0xdf,
+	0xa7, 0xf1, 0x90, 0x11, 0x02, 0x95, 0x3d, 0x2f, 0x70, 0xc5, 0x79, 0x0d, 0x5b, 0xfc, 0x26, 0x1d,
+	0xa8, 0xd3, 0x03, 0xda, 0x1f, 0x25, 0x61, 0x2c, 0x0e, 0x68, 0xd8, 0x9a, 0x26, 0x0b, 0x50, 0x1d,
+	0x86, 0x2e, 0xf5, 0xcd, 0xb2, 0x10, 0x48, 0x82, 0x2c, 0x42, 0xc3, 0x61, 0x6c, 0x14, 0x3b, 0x41,
+	0x9f, 0x9a, 0x15, 0xa1, 0x33, 0x65, 0x10, 0x13, 0xe6, 0xa2, 0xd8, 0xdb, 0x77, 0xfa, 0x87, 0x66,
+	0x55, 0x3c, 0xa5, 0x48, 0x72, 0x19, 0xda, 0x5e, 0x10, 0x8d, 0x92, 0x9d, 0x3e, 0xf5, 0x7c, 0x2f,
+	0x18, 0x98, 0x35, 0xf1, 0x6c, 0x4b, 0x30, 0x37, 0x24, 0x8f, 0x5c, 0x85, 0xd3, 0xe1, 0x28, 0xc9,
+	0xa2, 0xe6, 0x04, 0xaa, 0x2d, 0xb9, 0x0a, 0x76, 0x01, 0x6a, 0x94, 0xf5, 0xe3, 0xf0, 0x89, 0x59,
+	0x17, 0x62, 0xa4, 0xb8, 0x87, 0x2c, 0xa1, 0x91, 0xd9, 0x10, 0x5c, 0xf1, 0x9b, 0x7b, 0x18, 0x39,
+	0x89, 0x47, 0xb9, 0xb9, 0x20, 0xf8, 0x9a, 0xe6, 0x32, 0x77, 0x14, 0x8b, 0x6b, 0x30, 0x9b, 0x52,
+	0xa6, 0x68, 0x19, 0x99, 0xbe, 0x3f, 0x72, 0xa9, 0x6b, 0xb6, 0x56, 0xca, 0x32, 0x32, 0x92, 0xb6,
+	0x7e, 0x55, 0x82, 0xea, 0x7b, 0xb1, 0x4b, 0x63, 0x72, 0x1a, 0x4a, 0x9e, 0x8b, 0x37, 0x54, 0xf2,
+	0x5c, 0xf2, 0x16, 0xd4, 0xfb, 0x61, 0xc0, 0x46, 0x43, 0x8a, 0xf1, 0x7c, 0x60, 0xfe, 0xe3, 0x2f,
+	0xb7, 0x17, 0x30, 0x3b, 0xee, 0xbb, 0x6e, 0x4c, 0x19, 0xdb, 0x4e, 0x62, 0x2f, 0x18, 0xd8, 0x1a,
+	0x49, 0x96, 0xa1, 0xc9, 0x28, 0x63, 0x5e, 0x18, 0xec, 0xec, 0xd1, 0x43, 0x8c, 0x37, 0x20, 0xeb,
+	0x5d, 0x7a, 0x48, 0xee, 0x41, 0x35, 0xe1, 0x77, 0x28, 0x02, 0xde, 0xbc, 0x7b, 0x71, 0x6d, 0x32,
+	0xcb, 0xd7, 0xc4, 0x15, 0x3f, 0xa8, 0x7c, 0xf9, 0xaf, 0xe5, 0x53, 0xb6, 0xc4, 0xf2, 0xfb, 0x63,
+	0x89, 0x93, 0x50, 0xbc, 0x09, 0x49, 0xf0, 0xd8, 0x45, 0xbe, 0xd3, 0xa7, 0x2e, 0x5e, 0x00, 0x52,
+	0xfc, 0xe6, 0xe8, 0x41, 0xe4, 0xc5, 0x94, 0x61, 0xcc, 0x15, 0x49, 0x56, 0xa0, 0x49, 0x0f, 0x22,
+	0xdf, 0x91, 0x65, 0x21, 0x42, 0xde, 0xb0, 0xb3, 0x2c, 0xeb, 0x73, 0x03, 0x6a, 0xef, 0xc8, 0x2b,
+	0x58, 0x84, 0x86, 0x4b, 0xa3, 0x90, 0x79, 0x09, 0x55, 0x71, 0x49, 0x19, 0x5c, 0xb9, 0x1f, 0xf6,
+	0xf7, 0xa8, 0x8b, 0xd9, 0x8a, 0x14, 0x0f, 0xf6, 0x13, 0x2f, 0xd9, 0xdd, 0xa5, 0xbe, 0x2b, 0xbc,
+	0xaf, 0xd8, 0x9a, 0xe6, 0x97, 0x1a, 0x39, 0x9e, 0x8b, 0xb9, 0x26, 0x7e, 0x73, 0x7c, 0x4c, 0x3f,
+	0x1a, 0x05, 0xfc, 0x72, 0xaa, 0x12, 0xaf, 0x68, 0xeb, 0x8b, 0x12, 0x54, 0x37, 0x7c, 0xc7, 0x1b,
+	0x92, 0x79, 0x28, 0x33, 0xfa, 0x18, 0xad, 0xe0, 0x3f, 0x79, 0x48, 0x44, 0xbe, 0xa1, 0x7a, 0x49,
+	0x70, 0xab, 0x64, 0x7e, 0xa1, 0x6e, 0xa4, 0x78, 0x36, 0xc6, 0xb4, 0x4f, 0xbd, 0x28, 0xd9, 0x71,
+	0x86, 0xe1, 0x28, 0x48, 0xd0, 0x86, 0x36, 0x72, 0xef, 0x0b, 0x26, 0x87, 0xed, 0x87, 0xa3, 0xfe,
+	0x2e, 0x8d, 0x15, 0x4c, 0x9a, 0xd4, 0x46, 0x2e, 0xc2, 0x08, 0x54, 0xe2, 0x30, 0x4c, 0x44, 0xd8,
+	0x1b, 0xb6, 0xf8, 0xcd, 0xed, 0xf9, 0xc8, 0x0b, 0x1c, 0x5f, 0x84, 0xbc, 0x6e, 0x4b, 0x82, 0xdc,
+	0x82, 0xb3, 0x4a, 0x2f, 0xf3, 0x06, 0x81, 0x93, 0x8c, 0x62, 0x8a, 0x61, 0x9f, 0x47, 0xc1, 0xb6,
+	0xe2, 0x73, 0xb0, 0xd2, 0x9e, 0x82, 0x1b, 0x12, 0x8c, 0x82, 0x14, 0xbc, 0x00, 0xd5, 0xfe, 0xae,
+	0xe3, 0x05, 0xa2, 0x12, 0x1a, 0xb6, 0x24, 0xac, 0xaf, 0x2b, 0x30, 0xb7, 0x2d, 0x93, 0xed, 0x84,
+	0x12, 0xfa, 0x2d, 0xa8, 0x47, 0x71, 0xb8, 0xef, 0xb9, 0x34, 0x96, 0xd9, 0x3c, 0xeb, 0x29, 0x85,
+	0x9c, 0x2c, 0x83, 0xca, 0x54, 0x19, 0xac, 0x42, 0x4b, 0x81, 0x05, 0x42, 0x26, 0x76, 0x53, 0xf1,
+	0xc6, 0x2a, 0xa5, 0xf6, 0x1a, 0x95, 0xb2, 0x0c, 0x4d, 0xd9, 0x9b, 0xa2, 0xd8, 0xeb, 0x53, 0xcc,
+	0x7f, 0x10, 0xac, 0x2d, 0xce, 0xe1, 0x8a, 0xb1, 0x2f, 0x49, 0x84, 0x6c, 0x3b, 0x4d, 0xc9, 0xd3,
+	0x90, 0xb1, 0xae, 0xdd, 0x38, 0x5a, 0xd7, 0x86, 0xdc, 0xae, 0x9d, 0xd6, 0x6e, 0x73, 0xa2, 0x76,
+	0x63, 0xea, 0xb0, 0x30, 0x30, 0x5b, 0x82, 0x8d, 0x94, 0x48, 0xe0, 0x88, 0x06, 0xd4, 0x35, 0xdb,
+	0x98, 0xc0, 0x82, 0x12, 0xd7, 0xcd, 0x2b, 0xcc, 0x3c, 0x2d, 0xd3, 0x5d, 0x10, 0xe4, 0x6d, 0xdd,
+	0x3d, 0xcf, 0x88, 0x18, 0x99, 0xd3, 0x31, 0x92, 0xc5, 0x8c, 0x41, 0x52, 0xdd, 0xf5, 0x36, 0x3f,
+	0xcd, 0xf1, 0x86, 0xe6, 0x7c, 0x51, 0x68, 0x45, 0xd9, 0xd9, 0x12, 0x65, 0xfd, 0xb9, 0x04, 0x8d,
+	0x8d, 0x70, 0x18, 0xf9, 0x8e, 0x17, 0x24, 0xbc, 0xbd, 0xe0, 0x45, 0x62, 0x72, 0x29, 0x52, 0x55,
+	0x69, 0x29, 0xad, 0xd2, 0x6c, 0xce, 0x95, 0x8f, 0x95, 0x73, 0x95, 0x23, 0xe7, 0x9c, 0x1e, 0x72,
+	0xd5, 0xec, 0x90, 0xfb, 0x01, 0xcc, 0x61, 0xa1, 0x61, 0x1e, 0x2d, 0x4f, 0x3b, 0xcb, 0xab, 0x8a,
+	0xba, 0xb6, 0x84, 0x61, 0xa8, 0xd4, 0x53, 0x62, 0x7a, 0x70, 0x05, 0x01, 0xa6, 0x13, 0x9f, 0x1e,
+	0x48, 0xcb, 0xa2, 0xf7, 0xa9, 0x8b, 0x59, 0x24, 0x09, 0xeb, 0x0b, 0x03, 0xda, 0x63, 0x47, 0xa6,
+	0xc5, 0x6a, 0x64, 0x8a, 0x35, 0x27, 0x5c, 0xba, 0xa9, 0x95, 0xf3, 0x9b, 0x5a, 0x65, 0xac, 0xa9,
+	0x5d, 0x80, 0xda, 0x58, 0x97, 0x42, 0x2a, 0xb7, 0x3d, 0x2d, 0x42, 0x23, 0xed, 0x29, 0xd2, 0x8d,
+	0x94, 0x61, 0xfd, 0xde, 0x80, 0xfa, 0x76, 0xe2, 0x04, 0x2e, 0x1f, 0xc9, 0xd9, 0x0e, 0x6e, 0x4c,
+	0x74, 0x70, 0xd1, 0xad, 0x7d, 0xea, 0x30, 0xdd, 0xf7, 0x35, 0xcd, 0x65, 0x98, 0x08, 0x4c, 0x75,
+	0x7e, 0x45, 0xcb, 0xe7, 0x1e, 0x8f, 0x28, 0x4b, 0x18, 0x3a, 0xa1, 0x69, 0xd2, 0x05, 0xe8, 0xab,
+	0xe4, 0x62, 0xe8, 0x4a, 0x86, 0x63, 0xfd, 0xa1, 0x04, 0xad, 0x87, 0x34, 0xa0, 0xcc, 0x63, 0xdb,
+	0xa2, 0x76, 0xde, 0x86, 0x5a, 0x24, 0xf6, 0x2b, 0x61, 0x5e, 0x6e, 0xd6, 0xcb, 0xfd, 0x4b, 0x65,
+	0xbd, 0x44, 0x93, 0x25, 0x80, 0x80, 0x1e, 0x24, 0x3b, 0x21, 0x9f, 0xf7, 0x68, 0x7e, 0x83, 0x73,
+	0xe4, 0x02, 0xf0, 0x6d, 0xa8, 0x09, 0x09, 0xb7, 0xbe, 0x9c, 0x5f, 0x15, 0x02, 0xa8, 0x4e, 0x95,
+	0x60, 0xf2, 0xdd, 0x8c, 0xdb, 0x15, 0xf1, 0xe0, 0xa5, 0x9c, 0x0c, 0x93, 0x08, 0x7c, 0x34, 0x8d,
+	0xcb, 0xfd, 0x09, 0xdf, 0xf9, 0xe3, 0x6f, 0xe4, 0x54, 0xa3, 0xc2, 0xe0, 0x01, 0xd9, 0xf0, 0xfc,
+	0xd5, 0x80, 0xf6, 0x26, 0x1b, 0x6c, 0xf1, 0xd9, 0x2f, 0x1d, 0xc9, 0x16, 0x9d, 0x71, 0xdc, 0xcd,
+	0xa5, 0x54, 0xbc, 0xb9, 0x94, 0x8f, 0xde, 0x8f, 0xd7, 0x2f, 0x3f, 0x7d, 0xf9, 0xec, 0xa6, 0x56,
+	0xf2, 0xf9, 0xcb, 0x67, 0x37, 0xcf, 0xe2, 0xd6, 0x9f, 0x1a, 0x6c, 0xdd, 0x86, 0xf3, 0x63, 0x1e,
+	0xd8, 0x94, 0x45, 0x61, 0xc0, 0x44, 0x7d, 0xc9, 0xcb, 0x92, 0x79, 0x28, 0x09, 0xeb, 0xa9, 0x01,
+	0xa7, 0x37, 0xd9, 0x60, 0x83, 0xaf, 0xa9, 0xfe, 0x37, 0x71, 0x59, 0x1f, 0x5f, 0xca, 0x1c, 0xbf,
+	0x7e, 0x65, 0xca, 0x64, 0x82, 0x26, 0x67, 0x34, 0x5a, 0x26, 0x5c, 0x18, 0xb7, 0x41, 0x19, 0x6d,
+	0xfd, 0xc6, 0x80, 0xfa, 0x26, 0x1b, 0xbc, 0x1f, 0x46, 0x1f, 0x44, 0xc7, 0x34, 0x2c, 0xd3, 0x62,
+	0x4b, 0xe3, 0x2d, 0x36, 0xad, 0xf9, 0x72, 0xb6, 0xe6, 0xd7, 0xbb, 0x53, 0x46, 0xb7, 0xd0, 0x68,
+	0x61, 0x87, 0x45, 0x60, 0x5e, 0xd9, 0xa4, 0x0d, 0xfd, 0x9b, 0x01, 0xd5, 0x77, 0x82, 0x24, 0x3e,
+	0x9c, 0xd1, 0xd2, 0xcd, 0xb4, 0x7d, 0x72, 0x4b, 0x5a, 0x69, 0x5f, 0xcc, 0x5d, 0x6d, 0xca, 0x02,
+	0x33, 0xbd, 0xda, 0x98, 0x30, 0x87, 0x1b, 0x8c, 0x28, 0xff, 0x96, 0xad, 0xc8, 0xfc, 0xa5, 0xa7,
+	0x2a, 0x8f, 0xc9, 0x5d, 0x7a, 0xf8, 0x14, 0x16, 0xad, 0xad, 0x6e, 0x4b, 0xc2, 0xfa, 0x9d, 0x01,
+	0x8d, 0x4d, 0x36, 0xd8, 0xa6, 0x49, 0xe2, 0x53, 0xf2, 0x2d, 0xa8, 0x31, 0x1a, 0xb8, 0x47, 0x88,
+	0x37, 0xe2, 0xc8, 0x77, 0x60, 0x8e, 0x06, 0x49, 0xec, 0x51, 0x66, 0x96, 0x8a, 0x2a, 0x5f, 0xc4,
+	0x49, 0x8d, 0x06, 0x44, 0xaf, 0x2f, 0xf1, 0xa0, 0xe3, 0x29, 0x3c, 0xe4, 0x6d, 0x0c, 0xb9, 0xb4,
+	0xc4, 0xb2, 0xe1, 0xac, 0x36, 0x4b, 0xa7, 0xf4, 0xf7, 0x79, 0x40, 0xd9, 0xc8, 0x4f, 0x78, 0xf7,
+	0xe2, 0xca, 0x96, 0x0a, 0x94, 0xd9, 0x02, 0x95, 0x4e, 0x23, 0xf1, 0x8c, 0xb5, 0x0d, 0xcd, 0x8c,
+	0x74, 0xc6, 0xc5, 0xe9, 0xb5, 0xa3, 0x94, 0x5d, 0x3b, 0x16, 0xa0, 0x4a, 0xe3, 0x38, 0x8c, 0xd5,
+	0x8b, 0xa0, 0x20, 0x78, 0x41, 0x9d, 0xe1, 0xc9, 0xcc, 0xa3, 0xa9, 0xb6, 0xc7, 0xd7, 0x0f, 0x63,
+	0x61, 0xd2, 0xca, 0x26, 0x90, 0x89, 0xd3, 0x39, 0x55, 0x4f, 0x19, 0x85, 0xd6, 0x25, 0xb8, 0x38,
+	0x61, 0x83, 0x4e, 0xd4, 0xff, 0x19, 0xd0, 0xe4, 0x32, 0x6c, 0x7a, 0x27, 0x69, 0x9b, 0x1a, 0xc2,
+	0xe5, 0x74, 0x08, 0x67, 0x52, 0xbe, 0x72, 0x84, 0x94, 0xaf, 0x16, 0xa4, 0x7c, 0x76, 0x6f, 0xa8,
+	0x8d, 0xef, 0x0d, 0xeb, 0xcb, 0x13, 0x01, 0x39, 0xa3, 0x02, 0x82, 0x1e, 0x5a, 0xe7, 0xe1, 0x5c,
+	0xc6, 0x61, 0x1d, 0x88, 0x36, 0x34, 0x7f, 0x3c, 0xa2, 0xf1, 0xa1, 0x1c, 0x6f, 0xd6, 0x26, 0x9c,
+	0xcb, 0x90, 0x3a, 0xc5, 0x8e, 0x39, 0x1f, 0xad, 0x45, 0x00, 0x71, 0x5c, 0xee, 0xfb, 0xb0, 0xb5,
+	0x01, 0x24, 0x95, 0x6a, 0x5d, 0xb7, 0xb3, 0x1d, 0xba, 0x78, 0x66, 0xaa, 0xd6, 0xbd, 0x87, 0x0e,
+	0xbc, 0x27, 0x67, 0xe7, 0x02, 0x54, 0x23, 0x27, 0x4e, 0x0e, 0xd5, 0x5e, 0x24, 0x08, 0xf2, 0x43,
+	0x80, 0xf4, 0xdb, 0x8d, 0xb8, 0xaf, 0xe6, 0xdd, 0x6b, 0x6b, 0x78, 0xbf, 0x8f, 0x1c, 0x46, 0xd7,
+	0xc4, 0x87, 0x9e, 0x35, 0xfc, 0xd0, 0xb3, 0xb6, 0xe5, 0x0c, 0xa8, 0x2d, 0xb7, 0x09, 0x3b, 0xf3,
+	0x24, 0xef, 0x0b, 0xe7, 0x32, 0xda, 0xb4, 0xcd, 0xe9, 0xa0, 0x37, 0x5e, 0x67, 0xd0, 0x3f, 0xcc,
+	0x31, 0xeb, 0xfa, 0x2b, 0xcd, 0x92, 0x3a, 0xc7, 0xec, 0xea, 0x42, 0x4b, 0x98, 0x55, 0xf0, 0xa2,
+	0x66, 0xbd, 0x0b, 0x0b, 0x59, 0xb9, 0xb6, 0xfb, 0xde, 0x78, 0xb1, 0xcf, 0x5a, 0x34, 0x74, 0x7e,
+	0x5b, 0xbf, 0x34, 0xa0, 0x9d, 0x3d, 0xad, 0x28, 0xe8, 0xf9, 0xfd, 0x62, 0xfc, 0x2a, 0xca, 0xc7,
+	0xbe, 0x8a, 0x3f, 0x1a, 0x70, 0x7e, 0xcc, 0x0a, 0xed, 0x54, 0x76, 0x7d, 0x32, 0x5e, 0x77, 0x7d,
+	0x3a, 0xb1, 0x2b, 0x19, 0xc1, 0x19, 0x61, 0x9e, 0x5e, 0xb4, 0xc4, 0xca, 0xaa, 0x5f, 0x42, 0x64,
+	0xa4, 0xd2, 0x57, 0x8d, 0x93, 0xca, 0xd0, 0x3f, 0x19, 0x70, 0x71, 0x42, 0xaf, 0x0e, 0xcc, 0xf8,
+	0x6a, 0x68, 0x1c, 0x63, 0x35, 0x3c, 0xb9, 0xf0, 0xdc, 0x52, 0x39, 0x94, 0x79, 0x47, 0x28, 0x0a,
+	0x8e, 0xf5, 0x81, 0xba, 0x6a, 0x04, 0x6b, 0x8f, 0xbe, 0x07, 0x75, 0x86, 0x3c, 0x4c, 0xe0, 0x4e,
+	0xce, 0x55, 0x23, 0x42, 0xdf, 0x35, 0xd2, 0x77, 0x3f, 0xab, 0x40, 0x79, 0x93, 0x0d, 0xc8, 0x87,
+	0x00, 0x99, 0x5d, 0x37, 0xe7, 0x6d, 0x6e, 0x6c, 0x95, 0xec, 0x5c, 0x7f, 0x05, 0x40, 0x5b, 0xf7,
+	0x53, 0x68, 0x66, 0x37, 0xca, 0x95, 0xdc, 0xe7, 0x32, 0x88, 0xce, 0x8d, 0x57, 0x21, 0xf4, 0xd1,
+	0x0f, 0xa1, 0x2a, 0xb7, 0xc1, 0x4e, 0xee, 0x23, 0x42, 0xd6, 0xb1, 0x8a, 0x65, 0xfa, 0xa0, 0x1f,
+	0x41, 0x0d, 0xb7, 0x9c, 0x37, 0x72, 0xd1, 0x52, 0xd8, 0xb9, 0x3c, 0x43, 0xa8, 0xcf, 0xfa, 0x39,
+	0xb4, 0xc6, 0x06, 0xfe, 0x6a, 0xbe, 0x3b, 0x19, 0x48, 0xe7, 0xcd, 0x57, 0x42, 0xf4, 0xe9, 0x5b,
+	0x50, 0xd7, 0xe3, 0x7a, 0x29, 0xff, 0x31, 0x14, 0x77, 0xae, 0xce, 0x14, 0xab, 0x13, 0x3b, 0xd5,
+	0x4f, 0x5f, 0x3e, 0xbb, 0x69, 0xdc, 0xfd, 0x77, 0x0d, 0xaa, 0x22, 0xbd, 0x48, 0xa4, 0x3f, 0xb3,
+	0xe7, 0x28, 0xc8, 0xcc, 0xc5, 0x3c, 0x05, 0x39, 0x63, 0xd3, 0x5a, 0x79, 0xfa, 0xf5, 0x7f, 0x7f,
+	0x5b, 0xea, 0x10, 0xb3, 0x37, 0xf5, 0x7f, 0x09, 0x7c, 0x81, 0x8c, 0xd5, 0xb7, 0xe2, 0xc5, 0x82,
+	0x13, 0x65, 0x62, 0x5c, 0x99, 0x25, 0xd5, 0xea, 0xae, 0x0a, 0x75, 0xcb, 0x64, 0x69, 0x5a, 0x9d,
+	0x1c, 0x38, 0xbd, 0x8f, 0x3d, 0xf7, 0x13, 0xee, 0x25, 0x0e, 0xcb, 0xa5, 0x59, 0xc7, 0x16, 0x7b,
+	0x39, 0x3e, 0xfc, 0x66, 0x79, 0x89, 0x73, 0xee, 0x17, 0xe9, 0x27, 0xc4, 0x6e, 0xc1, 0x99, 0x2a,
+	0x21, 0xae, 0xcd, 0x96, 0x6b, 0xa5, 0xd7, 0x85, 0xd2, 0x55, 0xb2, 0x3c, 0xad, 0x54, 0xf5, 0x72,
+	0xe9, 0xed, 0x01, 0xd4, 0xf5, 0x9c, 0x5a, 0x9e, 0x7d, 0x38, 0xcb, 0x2b, 0xed, 0xdc, 0x19, 0x63,
+	0x59, 0x42, 0xfd, 0x22, 0xe9, 0x14, 0xab, 0x27, 0x9f, 0x1a, 0x00, 0x99, 0xee, 0xbf, 0x5a, 0x70,
+	0x76, 0x0a, 0xc9, 0xab, 0x86, 0x82, 0x5e, 0x6e, 0x5d, 0x11, 0x06, 0x74, 0xc9, 0xe2, 0xb4, 0x01,
+	0x99, 0x76, 0xfd, 0x59, 0xf6, 0x2b, 0x4c, 0xa1, 0xf7, 0x08, 0x28, 0xf6, 0x7e, 0xa2, 0xed, 0x5a,
+	0x6b, 0x42, 0xf9, 0x0d, 0x72, 0x2d, 0xc7, 0x7b, 0xc4, 0xb2, 0xde, 0xc7, 0xaa, 0x7d, 0x7f, 0xf2,
+	0xe0, 0xd6, 0x97, 0xcf, 0xbb, 0xc6, 0x57, 0xcf, 0xbb, 0xc6, 0x7f, 0x9e, 0x77, 0x8d, 0x5f, 0xbf,
+	0xe8, 0x9e, 0xfa, 0xea, 0x45, 0xf7, 0xd4, 0x3f, 0x5f, 0x74, 0x4f, 0xfd, 0x4c, 0xbd, 0xba, 0x0f,
+	0x68, 0x80, 0x87, 0x3c, 0xaa, 0x89, 0x7f, 0x79, 0xdd, 0xfb, 0x7f, 0x00, 0x00, 0x00, 0xff, 0xff,
+	0x98, 0xe8, 0x82, 0x2c, 0xcc, 0x1b, 0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -2011,6 +2635,8 @@ type MsgClient interface {
 	Settle(ctx context.Context, in *MsgSettle, opts ...grpc.CallOption) (*MsgSettleResponse, error)
 	// CloseSession starts to close a session without a pair.
 	CloseSession(ctx context.Context, in *MsgCloseSession, opts ...grpc.CallOption) (*MsgCloseSessionResponse, error)
+	// Complain puts on record that the provider of a session signed a wrong answer.
+	Complain(ctx context.Context, in *MsgComplain, opts ...grpc.CallOption) (*MsgComplainResponse, error)
 }
 
 type msgClient struct {
@@ -2066,6 +2692,15 @@ func (c *msgClient) CloseSession(ctx context.Context, in *MsgCloseSession, opts 
 	return out, nil
 }
 
+func (c *msgClient) Complain(ctx context.Context, in *MsgComplain, opts ...grpc.CallOption) (*MsgComplainResponse, error) {
+	out := new(MsgComplainResponse)
+	err := c.cc.Invoke(ctx, "/daulat.market.v1.Msg/Complain", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MsgServer is the server API for Msg service.
 type MsgServer interface {
 	// PlaceOrder locks escrow and waits for a match.
@@ -2078,6 +2713,8 @@ type MsgServer interface {
 	Settle(context.Context, *MsgSettle) (*MsgSettleResponse, error)
 	// CloseSession starts to close a session without a pair.
 	CloseSession(context.Context, *MsgCloseSession) (*MsgCloseSessionResponse, error)
+	// Complain puts on record that the provider of a session signed a wrong answer.
+	Complain(context.Context, *MsgComplain) (*MsgComplainResponse, error)
 }
 
 // UnimplementedMsgServer can be embedded to have forward compatible implementations.
@@ -2098,6 +2735,9 @@ func (*UnimplementedMsgServer) Settle(ctx context.Context, req *MsgSettle) (*Msg
 }
 func (*UnimplementedMsgServer) CloseSession(ctx context.Context, req *MsgCloseSession) (*MsgCloseSessionResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method CloseSession not implemented")
+}
+func (*UnimplementedMsgServer) Complain(ctx context.Context, req *MsgComplain) (*MsgComplainResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Complain not implemented")
 }
 
 func RegisterMsgServer(s grpc1.Server, srv MsgServer) {
@@ -2194,6 +2834,24 @@ func _Msg_CloseSession_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Msg_Complain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgComplain)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).Complain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/daulat.market.v1.Msg/Complain",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).Complain(ctx, req.(*MsgComplain))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var Msg_serviceDesc = _Msg_serviceDesc
 var _Msg_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "daulat.market.v1.Msg",
@@ -2219,6 +2877,10 @@ var _Msg_serviceDesc = grpc.ServiceDesc{
 			MethodName: "CloseSession",
 			Handler:    _Msg_CloseSession_Handler,
 		},
+		{
+			MethodName: "Complain",
+			Handler:    _Msg_Complain_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "daulat/market/v1/market.proto",
@@ -2235,6 +2897,10 @@ type QueryClient interface {
 	Session(ctx context.Context, in *QuerySession, opts ...grpc.CallOption) (*QuerySessionResponse, error)
 	// Sessions lists sessions in which party is consumer or provider.
 	Sessions(ctx context.Context, in *QuerySessions, opts ...grpc.CallOption) (*QuerySessionsResponse, error)
+	// Complaints lists complaints, about one provider if provider is given.
+	Complaints(ctx context.Context, in *QueryComplaints, opts ...grpc.CallOption) (*QueryComplaintsResponse, error)
+	// Standing answers with what the ledger has seen of a provider.
+	Standing(ctx context.Context, in *QueryStanding, opts ...grpc.CallOption) (*QueryStandingResponse, error)
 }
 
 type queryClient struct {
@@ -2290,6 +2956,24 @@ func (c *queryClient) Sessions(ctx context.Context, in *QuerySessions, opts ...g
 	return out, nil
 }
 
+func (c *queryClient) Complaints(ctx context.Context, in *QueryComplaints, opts ...grpc.CallOption) (*QueryComplaintsResponse, error) {
+	out := new(QueryComplaintsResponse)
+	err := c.cc.Invoke(ctx, "/daulat.market.v1.Query/Complaints", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Standing(ctx context.Context, in *QueryStanding, opts ...grpc.CallOption) (*QueryStandingResponse, error) {
+	out := new(QueryStandingResponse)
+	err := c.cc.Invoke(ctx, "/daulat.market.v1.Query/Standing", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServer is the server API for Query service.
 type QueryServer interface {
 	Params(context.Context, *QueryParams) (*QueryParamsResponse, error)
@@ -2299,6 +2983,10 @@ type QueryServer interface {
 	Session(context.Context, *QuerySession) (*QuerySessionResponse, error)
 	// Sessions lists sessions in which party is consumer or provider.
 	Sessions(context.Context, *QuerySessions) (*QuerySessionsResponse, error)
+	// Complaints lists complaints, about one provider if provider is given.
+	Complaints(context.Context, *QueryComplaints) (*QueryComplaintsResponse, error)
+	// Standing answers with what the ledger has seen of a provider.
+	Standing(context.Context, *QueryStanding) (*QueryStandingResponse, error)
 }
 
 // UnimplementedQueryServer can be embedded to have forward compatible implementations.
@@ -2319,6 +3007,12 @@ func (*UnimplementedQueryServer) Session(ctx context.Context, req *QuerySession)
 }
 func (*UnimplementedQueryServer) Sessions(ctx context.Context, req *QuerySessions) (*QuerySessionsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Sessions not implemented")
+}
+func (*UnimplementedQueryServer) Complaints(ctx context.Context, req *QueryComplaints) (*QueryComplaintsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Complaints not implemented")
+}
+func (*UnimplementedQueryServer) Standing(ctx context.Context, req *QueryStanding) (*QueryStandingResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Standing not implemented")
 }
 
 func RegisterQueryServer(s grpc1.Server, srv QueryServer) {
@@ -2415,6 +3109,42 @@ func _Query_Sessions_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Query_Complaints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryComplaints)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Complaints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/daulat.market.v1.Query/Complaints",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Complaints(ctx, req.(*QueryComplaints))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Standing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryStanding)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Standing(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/daulat.market.v1.Query/Standing",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Standing(ctx, req.(*QueryStanding))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var Query_serviceDesc = _Query_serviceDesc
 var _Query_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "daulat.market.v1.Query",
@@ -2439,6 +3169,14 @@ var _Query_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Sessions",
 			Handler:    _Query_Sessions_Handler,
+		},
+		{
+			MethodName: "Complaints",
+			Handler:    _Query_Complaints_Handler,
+		},
+		{
+			MethodName: "Standing",
+			Handler:    _Query_Standing_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -2917,6 +3655,194 @@ func (m *Session) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *Complaint) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Complaint) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Complaint) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Filed != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Filed))
+		i--
+		dAtA[i] = 0x40
+	}
+	if len(m.Evidence) > 0 {
+		i -= len(m.Evidence)
+		copy(dAtA[i:], m.Evidence)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Evidence)))
+		i--
+		dAtA[i] = 0x3a
+	}
+	{
+		size, err := m.Receipt.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintMarket(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x32
+	if len(m.Model) > 0 {
+		i -= len(m.Model)
+		copy(dAtA[i:], m.Model)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Model)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if len(m.Provider) > 0 {
+		i -= len(m.Provider)
+		copy(dAtA[i:], m.Provider)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Provider)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if len(m.Consumer) > 0 {
+		i -= len(m.Consumer)
+		copy(dAtA[i:], m.Consumer)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Consumer)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if m.Seq != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Seq))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Session != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Session))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *SignedReceipt) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *SignedReceipt) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *SignedReceipt) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Signature) > 0 {
+		i -= len(m.Signature)
+		copy(dAtA[i:], m.Signature)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Signature)))
+		i--
+		dAtA[i] = 0x3a
+	}
+	if len(m.Root) > 0 {
+		i -= len(m.Root)
+		copy(dAtA[i:], m.Root)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Root)))
+		i--
+		dAtA[i] = 0x32
+	}
+	if m.Amount != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Amount))
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.Output != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Output))
+		i--
+		dAtA[i] = 0x20
+	}
+	if m.Input != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Input))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Seq != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Seq))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Chain) > 0 {
+		i -= len(m.Chain)
+		copy(dAtA[i:], m.Chain)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Chain)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Standing) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Standing) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Standing) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Complaints != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Complaints))
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.Requests != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Requests))
+		i--
+		dAtA[i] = 0x20
+	}
+	if m.Sessions != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Sessions))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Released != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Released))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Withheld != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Withheld))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *GenesisState) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -2937,6 +3863,20 @@ func (m *GenesisState) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if len(m.Complaints) > 0 {
+		for iNdEx := len(m.Complaints) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Complaints[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintMarket(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x2a
+		}
+	}
 	if len(m.Sessions) > 0 {
 		for iNdEx := len(m.Sessions) - 1; iNdEx >= 0; iNdEx-- {
 			{
@@ -3426,6 +4366,90 @@ func (m *MsgCloseSessionResponse) MarshalToSizedBuffer(dAtA []byte) (int, error)
 	return len(dAtA) - i, nil
 }
 
+func (m *MsgComplain) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgComplain) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgComplain) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Evidence) > 0 {
+		i -= len(m.Evidence)
+		copy(dAtA[i:], m.Evidence)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Evidence)))
+		i--
+		dAtA[i] = 0x32
+	}
+	if len(m.ReceiptSignature) > 0 {
+		i -= len(m.ReceiptSignature)
+		copy(dAtA[i:], m.ReceiptSignature)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.ReceiptSignature)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if len(m.Receipt) > 0 {
+		i -= len(m.Receipt)
+		copy(dAtA[i:], m.Receipt)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Receipt)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if m.Seq != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Seq))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Session != 0 {
+		i = encodeVarintMarket(dAtA, i, uint64(m.Session))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Sender) > 0 {
+		i -= len(m.Sender)
+		copy(dAtA[i:], m.Sender)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Sender)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgComplainResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgComplainResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgComplainResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
 func (m *QueryParams) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -3797,6 +4821,160 @@ func (m *QuerySessionsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *QueryComplaints) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryComplaints) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryComplaints) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintMarket(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Provider) > 0 {
+		i -= len(m.Provider)
+		copy(dAtA[i:], m.Provider)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Provider)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryComplaintsResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryComplaintsResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryComplaintsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintMarket(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Complaints) > 0 {
+		for iNdEx := len(m.Complaints) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Complaints[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintMarket(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryStanding) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryStanding) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryStanding) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Provider) > 0 {
+		i -= len(m.Provider)
+		copy(dAtA[i:], m.Provider)
+		i = encodeVarintMarket(dAtA, i, uint64(len(m.Provider)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryStandingResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryStandingResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryStandingResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Standing.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintMarket(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintMarket(dAtA []byte, offset int, v uint64) int {
 	offset -= sovMarket(v)
 	base := offset
@@ -4040,6 +5218,99 @@ func (m *Session) Size() (n int) {
 	return n
 }
 
+func (m *Complaint) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Session != 0 {
+		n += 1 + sovMarket(uint64(m.Session))
+	}
+	if m.Seq != 0 {
+		n += 1 + sovMarket(uint64(m.Seq))
+	}
+	l = len(m.Consumer)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = len(m.Provider)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = len(m.Model)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = m.Receipt.Size()
+	n += 1 + l + sovMarket(uint64(l))
+	l = len(m.Evidence)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	if m.Filed != 0 {
+		n += 1 + sovMarket(uint64(m.Filed))
+	}
+	return n
+}
+
+func (m *SignedReceipt) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Chain)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	if m.Seq != 0 {
+		n += 1 + sovMarket(uint64(m.Seq))
+	}
+	if m.Input != 0 {
+		n += 1 + sovMarket(uint64(m.Input))
+	}
+	if m.Output != 0 {
+		n += 1 + sovMarket(uint64(m.Output))
+	}
+	if m.Amount != 0 {
+		n += 1 + sovMarket(uint64(m.Amount))
+	}
+	l = len(m.Root)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = len(m.Signature)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	return n
+}
+
+func (m *Standing) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Withheld != 0 {
+		n += 1 + sovMarket(uint64(m.Withheld))
+	}
+	if m.Released != 0 {
+		n += 1 + sovMarket(uint64(m.Released))
+	}
+	if m.Sessions != 0 {
+		n += 1 + sovMarket(uint64(m.Sessions))
+	}
+	if m.Requests != 0 {
+		n += 1 + sovMarket(uint64(m.Requests))
+	}
+	if m.Complaints != 0 {
+		n += 1 + sovMarket(uint64(m.Complaints))
+	}
+	return n
+}
+
 func (m *GenesisState) Size() (n int) {
 	if m == nil {
 		return 0
@@ -4059,6 +5330,12 @@ func (m *GenesisState) Size() (n int) {
 	}
 	if len(m.Sessions) > 0 {
 		for _, e := range m.Sessions {
+			l = e.Size()
+			n += 1 + l + sovMarket(uint64(l))
+		}
+	}
+	if len(m.Complaints) > 0 {
+		for _, e := range m.Complaints {
 			l = e.Size()
 			n += 1 + l + sovMarket(uint64(l))
 		}
@@ -4260,6 +5537,46 @@ func (m *MsgCloseSessionResponse) Size() (n int) {
 	return n
 }
 
+func (m *MsgComplain) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Sender)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	if m.Session != 0 {
+		n += 1 + sovMarket(uint64(m.Session))
+	}
+	if m.Seq != 0 {
+		n += 1 + sovMarket(uint64(m.Seq))
+	}
+	l = len(m.Receipt)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = len(m.ReceiptSignature)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	l = len(m.Evidence)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgComplainResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
 func (m *QueryParams) Size() (n int) {
 	if m == nil {
 		return 0
@@ -4403,6 +5720,66 @@ func (m *QuerySessionsResponse) Size() (n int) {
 		l = m.Pagination.Size()
 		n += 1 + l + sovMarket(uint64(l))
 	}
+	return n
+}
+
+func (m *QueryComplaints) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Provider)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryComplaintsResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Complaints) > 0 {
+		for _, e := range m.Complaints {
+			l = e.Size()
+			n += 1 + l + sovMarket(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryStanding) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Provider)
+	if l > 0 {
+		n += 1 + l + sovMarket(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryStandingResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Standing.Size()
+	n += 1 + l + sovMarket(uint64(l))
 	return n
 }
 
@@ -6026,6 +7403,641 @@ func (m *Session) Unmarshal(dAtA []byte) error {
 	}
 	return nil
 }
+func (m *Complaint) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Complaint: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Complaint: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Session", wireType)
+			}
+			m.Session = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Session |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Seq", wireType)
+			}
+			m.Seq = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Seq |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Consumer", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Consumer = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Provider", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Provider = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Model", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Model = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Receipt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Receipt.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Evidence", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Evidence = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Filed", wireType)
+			}
+			m.Filed = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Filed |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *SignedReceipt) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: SignedReceipt: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: SignedReceipt: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Chain", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Chain = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Seq", wireType)
+			}
+			m.Seq = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Seq |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Input", wireType)
+			}
+			m.Input = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Input |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Output", wireType)
+			}
+			m.Output = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Output |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			m.Amount = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Amount |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Root", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Root = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Signature", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Signature = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Standing) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Standing: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Standing: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Withheld", wireType)
+			}
+			m.Withheld = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Withheld |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Released", wireType)
+			}
+			m.Released = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Released |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sessions", wireType)
+			}
+			m.Sessions = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sessions |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Requests", wireType)
+			}
+			m.Requests = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Requests |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Complaints", wireType)
+			}
+			m.Complaints = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Complaints |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
 func (m *GenesisState) Unmarshal(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
@@ -6172,6 +8184,40 @@ func (m *GenesisState) Unmarshal(dAtA []byte) error {
 			}
 			m.Sessions = append(m.Sessions, Session{})
 			if err := m.Sessions[len(m.Sessions)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Complaints", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Complaints = append(m.Complaints, Complaint{})
+			if err := m.Complaints[len(m.Complaints)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -7442,6 +9488,276 @@ func (m *MsgCloseSessionResponse) Unmarshal(dAtA []byte) error {
 	}
 	return nil
 }
+func (m *MsgComplain) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgComplain: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgComplain: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sender", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Sender = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Session", wireType)
+			}
+			m.Session = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Session |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Seq", wireType)
+			}
+			m.Seq = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Seq |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Receipt", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Receipt = append(m.Receipt[:0], dAtA[iNdEx:postIndex]...)
+			if m.Receipt == nil {
+				m.Receipt = []byte{}
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ReceiptSignature", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ReceiptSignature = append(m.ReceiptSignature[:0], dAtA[iNdEx:postIndex]...)
+			if m.ReceiptSignature == nil {
+				m.ReceiptSignature = []byte{}
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Evidence", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Evidence = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgComplainResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgComplainResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgComplainResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
 func (m *QueryParams) Unmarshal(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
@@ -8369,6 +10685,409 @@ func (m *QuerySessionsResponse) Unmarshal(dAtA []byte) error {
 				m.Pagination = &query.PageResponse{}
 			}
 			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryComplaints) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryComplaints: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryComplaints: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Provider", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Provider = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryComplaintsResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryComplaintsResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryComplaintsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Complaints", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Complaints = append(m.Complaints, Complaint{})
+			if err := m.Complaints[len(m.Complaints)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryStanding) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryStanding: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryStanding: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Provider", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Provider = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipMarket(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryStandingResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowMarket
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryStandingResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryStandingResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Standing", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowMarket
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthMarket
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthMarket
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Standing.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

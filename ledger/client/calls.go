@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	sdkmath "cosmossdk.io/math"
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -189,10 +190,7 @@ func (c *Client) CloseSession(ctx context.Context, id uint64) error {
 }
 
 // Settlement is the newest pair of a session.
-type Settlement struct {
-	Entry receipt.Entry
-	Close bool // start to close the session
-}
+type Settlement = receipt.Settlement
 
 // Settle brings the newest pairs of many sessions in one transaction. It
 // returns one error per entry, nil for those that were taken, or an error that
@@ -216,6 +214,56 @@ func (c *Client) Settle(ctx context.Context, all []Settlement) ([]error, error) 
 		}
 	}
 	return errs, nil
+}
+
+// Complain puts on record that the provider of the account's session signed a
+// wrong answer to ask number seq; receipt r covers it. Others find the evidence
+// by its hash, so the caller keeps it.
+func (c *Client) Complain(ctx context.Context, session, seq uint64, r receipt.Signed, evidence canon.Hash) error {
+	err := c.send(ctx, &marketpb.MsgComplain{Sender: c.Account(), Session: session, Seq: seq,
+		Receipt: canon.MustMarshal(r.Receipt), ReceiptSignature: r.Signature[:], Evidence: evidence.String()}, nil)
+	return wrap(err, "complain about session %d", session)
+}
+
+// Complaints lists the complaints about a provider, or all for an empty name.
+func (c *Client) Complaints(ctx context.Context, provider string) ([]job.Complaint, error) {
+	complaints, err := list(func(page *sdkquery.PageRequest) ([]marketpb.Complaint, *sdkquery.PageResponse, error) {
+		var r marketpb.QueryComplaintsResponse
+		err := c.query(ctx, marketQuery+"Complaints", &marketpb.QueryComplaints{Provider: provider, Pagination: page}, &r)
+		return r.Complaints, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list complaints: %w", err)
+	}
+	return parseAll(complaints, parseComplaint)
+}
+
+// Standing is what the ledger has seen of a provider.
+type Standing = job.Standing
+
+// Standing returns what the ledger has seen of an account as a provider: all
+// zero, if it never was one.
+func (c *Client) Standing(ctx context.Context, provider string) (Standing, error) {
+	var r marketpb.QueryStandingResponse
+	if err := c.query(ctx, marketQuery+"Standing", &marketpb.QueryStanding{Provider: provider}, &r); err != nil {
+		return Standing{}, fmt.Errorf("standing of %s: %w", provider, err)
+	}
+	t := r.Standing
+	return Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
+		Complaints: t.Complaints}, nil
+}
+
+// Stake is what a provider can lose, in udlt: its bond and its withheld pay.
+func (c *Client) Stake(ctx context.Context, provider string) (uint64, error) {
+	p, err := c.Provider(ctx, provider)
+	if err != nil {
+		return 0, err
+	}
+	t, err := c.Standing(ctx, provider)
+	if err != nil {
+		return 0, err
+	}
+	return p.Bond + min(t.Withheld, math.MaxUint64-p.Bond), nil
 }
 
 func wrap(err error, format string, args ...any) error {

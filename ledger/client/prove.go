@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cometbft/cometbft/light"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
@@ -80,7 +79,7 @@ func (c *Client) provenRecord(ctx context.Context, id uint64, height int64) (rec
 
 // path finds light blocks from root, exclusive, to target, inclusive, each
 // verified by the one before. Where too many validators changed in between, it
-// goes halfway first.
+// goes halfway first. Time is that of target.
 func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int64) ([][]byte, error) {
 	if target <= root.Height {
 		return nil, nil
@@ -93,7 +92,7 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 	verified, ahead := root, []*cmttypes.LightBlock{last}
 	for len(ahead) > 0 {
 		next := ahead[len(ahead)-1]
-		err := verifyBlock(verified, next, time.Now())
+		err := verifyBlock(verified, next, last.Time)
 		if halfway := (verified.Height + next.Height) / 2; errors.As(err, &light.ErrNewValSetCantBeTrusted{}) && halfway > verified.Height {
 			if next, err = c.lightBlock(ctx, halfway); err != nil {
 				return nil, err

@@ -142,6 +142,25 @@ func parseClaim(session uint64, w *marketpb.Claim) (*receipt.Entry, error) {
 	return e, nil
 }
 
+func parseComplaint(w marketpb.Complaint) (c job.Complaint, err error) {
+	c = job.Complaint{Version: canon.Version, Session: w.Session, Seq: w.Seq, Consumer: w.Consumer, Provider: w.Provider,
+		Filed: w.Filed, Receipt: receipt.Signed{Receipt: receipt.Receipt{Chain: w.Receipt.Chain, Session: w.Session,
+			Seq: w.Receipt.Seq, Input: w.Receipt.Input, Output: w.Receipt.Output, Amount: w.Receipt.Amount}}}
+	if c.Model, err = canon.ParseCID(w.Model); err != nil {
+		return c, fmt.Errorf("complaint: model: %w", err)
+	}
+	if err := c.Receipt.Receipt.Root.UnmarshalText([]byte(w.Receipt.Root)); err != nil {
+		return c, fmt.Errorf("complaint: root: %w", err)
+	}
+	if err := c.Receipt.Signature.UnmarshalText([]byte(w.Receipt.Signature)); err != nil {
+		return c, fmt.Errorf("complaint: receipt: %w", err)
+	}
+	if err := c.Evidence.UnmarshalText([]byte(w.Evidence)); err != nil {
+		return c, fmt.Errorf("complaint: evidence: %w", err)
+	}
+	return c, nil
+}
+
 // wireEntry carries the bytes that were signed.
 func wireEntry(s Settlement) marketpb.Entry {
 	e := s.Entry

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"cosmossdk.io/collections"
 	"cosmossdk.io/math"
@@ -44,11 +46,12 @@ func udlt(amount uint64) sdk.Coins {
 	return sdk.NewCoins(sdk.NewCoin(escrow.Denom, math.NewIntFromUint64(amount)))
 }
 
-// Conserved reports an error unless every session's account is balanced and the
-// module account holds exactly what is locked or withheld. It reads everything:
+// Conserved reports an error unless every session's account is balanced, the
+// module account holds exactly what is locked or withheld, and each provider's
+// standing is the sum of its sessions and complaints. It reads everything:
 // it is for tests and for a look from outside, not for each block.
 func (s *Store) Conserved(ctx context.Context) error {
-	owed := math.ZeroInt()
+	owed, want := math.ZeroInt(), map[string]job.Standing{}
 	add := func(amount uint64) { owed = owed.Add(math.NewIntFromUint64(amount)) }
 	err := s.orders.Walk(ctx, nil, func(_ uint64, o job.Order) (bool, error) {
 		if o.State == job.OrderOpen {
@@ -65,6 +68,7 @@ func (s *Store) Conserved(ctx context.Context) error {
 		}
 		add(j.Escrow.Locked)
 		add(j.Escrow.Withheld)
+		want[j.Provider] = want[j.Provider].Moved(job.Session{}, j)
 		return false, nil
 	})
 	if err != nil {
@@ -74,7 +78,34 @@ func (s *Store) Conserved(ctx context.Context) error {
 	if !held.Equal(owed) {
 		return fmt.Errorf("market holds %s udlt but owes %s", held, owed)
 	}
-	return nil
+	return s.standingsAre(ctx, want)
+}
+
+// standingsAre reports an error unless the standings are what the sessions say,
+// in want, and the complaints.
+func (s *Store) standingsAre(ctx context.Context, want map[string]job.Standing) error {
+	err := s.complaints.Walk(ctx, nil, func(_ complaintKey, c job.Complaint) (bool, error) {
+		want[c.Provider] = want[c.Provider].Accused()
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, provider := range slices.Sorted(maps.Keys(want)) {
+		got, err := s.standing(ctx, provider)
+		if err != nil {
+			return err
+		}
+		if got != want[provider] {
+			return fmt.Errorf("provider %s stands at %+v, not %+v", provider, got, want[provider])
+		}
+	}
+	return s.standings.Walk(ctx, nil, func(provider string, got job.Standing) (bool, error) {
+		if got != want[provider] {
+			return true, fmt.Errorf("provider %s stands at %+v without a session", provider, got)
+		}
+		return false, nil
+	})
 }
 
 // orZero reads an absent number as 0.

@@ -23,6 +23,8 @@ type state struct {
 	next     uint64
 	orders   []job.Order
 	sessions []job.Session
+
+	complaints []job.Complaint
 }
 
 // load writes a genesis state into an empty store. The module account must
@@ -48,6 +50,11 @@ func (s *Store) load(ctx context.Context, g *pb.GenesisState) error {
 			return err
 		}
 	}
+	for _, c := range st.complaints {
+		if err := s.putComplaint(ctx, c); err != nil {
+			return err
+		}
+	}
 	return s.Conserved(ctx)
 }
 
@@ -70,6 +77,13 @@ func (s *Store) dump(ctx context.Context) (*pb.GenesisState, error) {
 	}
 	err = s.sessions.Walk(ctx, nil, func(_ uint64, j job.Session) (bool, error) {
 		g.Sessions = append(g.Sessions, wireSession(j))
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.complaints.Walk(ctx, nil, func(_ complaintKey, c job.Complaint) (bool, error) {
+		g.Complaints = append(g.Complaints, wireComplaint(c))
 		return false, nil
 	})
 	return g, err
@@ -102,22 +116,51 @@ func (s *Store) parse(g *pb.GenesisState) (st state, err error) {
 		orders[o.ID] = o
 		st.orders = append(st.orders, o)
 	}
-	seen := make(map[uint64]bool, len(g.Sessions))
+	sessions := make(map[uint64]job.Session, len(g.Sessions))
 	for _, w := range g.Sessions {
 		j, err := s.parseGenesisSession(w, orders[w.Id])
 		if err != nil {
 			return st, fmt.Errorf("market genesis: session %d: %w", w.Id, err)
 		}
-		if seen[j.ID] {
+		if _, twice := sessions[j.ID]; twice {
 			return st, fmt.Errorf("market genesis: session %d comes twice", j.ID)
 		}
-		seen[j.ID] = true
+		sessions[j.ID] = j
 		st.sessions = append(st.sessions, j)
 	}
 	if matched != len(st.sessions) {
 		return st, fmt.Errorf("market genesis: %d matched orders have %d sessions", matched, len(st.sessions))
 	}
-	return st, nil
+	st.complaints, err = parseGenesisComplaints(g.Complaints, sessions)
+	return st, err
+}
+
+func parseGenesisComplaints(list []pb.Complaint, sessions map[uint64]job.Session) (all []job.Complaint, err error) {
+	seen, count := map[[2]uint64]bool{}, map[uint64]int{}
+	for _, w := range list {
+		c, err := parseGenesisComplaint(w, sessions[w.Session])
+		if err != nil {
+			return nil, fmt.Errorf("market genesis: complaint %d of session %d: %w", w.Seq, w.Session, err)
+		}
+		key := [2]uint64{c.Session, c.Seq}
+		if count[c.Session]++; seen[key] || count[c.Session] > MaxComplaints {
+			return nil, fmt.Errorf("market genesis: complaint %d of session %d comes twice or is one too many", c.Seq, c.Session)
+		}
+		seen[key] = true
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func parseGenesisComplaint(w pb.Complaint, s job.Session) (job.Complaint, error) {
+	c, err := parseComplaint(w)
+	if err != nil {
+		return c, err
+	}
+	if err := c.Check(w.Receipt.Chain, s); err != nil {
+		return c, err
+	}
+	return c, readable(c)
 }
 
 func (s *Store) parseGenesisOrder(w pb.Order) (job.Order, error) {

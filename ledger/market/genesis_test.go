@@ -6,6 +6,7 @@ import (
 
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 
+	"daulat/core/canon"
 	"daulat/core/job"
 	pb "daulat/gen/market"
 )
@@ -27,12 +28,15 @@ func busyWorld(t testing.TB) *world {
 	_, err = w.place(c, hopeless)
 	w.check(err)
 	w.settle(p, wireEntry(pair(p, c, released, 4, 44, 45, true), false))
+	w.check(w.complain(accusation(c, p, released, 2)))
 	w.block(500)
 	w.settle(p, wireEntry(pair(p, c, settled, 5, 55, 55, true), false),
 		wireEntry(pair(p, c, closing, 6, 66, 60, false), true), wireEntry(pair(p, c, open, 7, 77, 77, false), false))
 	hopeless.Patience = 1000
 	_, err = w.place(c, hopeless)
 	w.check(err)
+	w.check(w.complain(accusation(c, p, open, 4)))
+	w.check(w.complain(accusation(c, p, open, 9)))
 	w.block(1)
 	_, err = deliver(w, server{w.store}.TopUp, &pb.MsgTopUp{Consumer: c.account, Session: empty, Amount: 12})
 	w.check(err)
@@ -43,7 +47,8 @@ func TestGenesisRoundTrip(t *testing.T) {
 	w := busyWorld(t)
 	first := w.module.ExportGenesis(w.ctx, w.cdc)
 	for _, want := range []string{`"open"`, `"matched"`, `"cancelled"`, `"expired"`, `"closing"`, `"settled"`, `"released"`,
-		`"close_window":"70"`, `"voucher_amount":"60"`, `"next_order":"13"`, `"explanation":"of 1 offers`, chainID} {
+		`"close_window":"70"`, `"voucher_amount":"60"`, `"next_order":"13"`, `"explanation":"of 1 offers`, chainID,
+		`"complaints":[{"session":"5","seq":"2"`, `"filed":"1000005"`} {
 		if !strings.Contains(string(first), want) {
 			t.Errorf("genesis lacks %s", want)
 		}
@@ -64,7 +69,7 @@ func TestGenesisRoundTrip(t *testing.T) {
 		w.block(1000)
 		again.block(1000)
 	}
-	if w.snapshot() != again.snapshot() || w.count(job.OrderOpen) != 0 {
+	if w.snapshot() != again.snapshot() || w.count(job.OrderOpen) != 0 || w.stands(w.actor(2)) != again.stands(w.actor(2)) {
 		t.Fatal("the restored chain goes on differently")
 	}
 }
@@ -72,30 +77,47 @@ func TestGenesisRoundTrip(t *testing.T) {
 func TestBadGenesisIsRefused(t *testing.T) {
 	w := busyWorld(t)
 	for name, spoil := range map[string]func(*pb.GenesisState){
-		"no window":          func(g *pb.GenesisState) { g.Params.CloseWindow = 0 },
-		"long window":        func(g *pb.GenesisState) { g.Params.ChallengeWindow = MaxWindow + 1 },
-		"IDs from 0":         func(g *pb.GenesisState) { g.NextOrder = 0 },
-		"ID to come":         func(g *pb.GenesisState) { g.NextOrder = 7 },
-		"order twice":        func(g *pb.GenesisState) { g.Orders = append(g.Orders, g.Orders[0]) },
-		"session twice":      func(g *pb.GenesisState) { g.Sessions[1] = g.Sessions[0] },
-		"lost session":       func(g *pb.GenesisState) { g.Sessions = g.Sessions[1:] },
-		"lost order":         func(g *pb.GenesisState) { g.Orders = g.Orders[1:] },
-		"order state":        func(g *pb.GenesisState) { g.Orders[0].State = "lost" },
-		"session state":      func(g *pb.GenesisState) { g.Sessions[0].State = "lost" },
-		"loud account":       func(g *pb.GenesisState) { g.Orders[5].Consumer = strings.ToUpper(g.Orders[5].Consumer) },
-		"loud provider":      func(g *pb.GenesisState) { g.Sessions[0].Provider = strings.ToUpper(g.Sessions[0].Provider) },
-		"other consumer":     func(g *pb.GenesisState) { g.Sessions[0].Consumer = g.Sessions[0].Provider },
-		"price over ceiling": func(g *pb.GenesisState) { g.Sessions[0].OutputPrice = 201 },
-		"unbalanced":         func(g *pb.GenesisState) { g.Sessions[0].Escrow.Deposited++ },
-		"wrapped":            func(g *pb.GenesisState) { g.Sessions[3].Escrow.Paid, g.Sessions[3].Escrow.Refunded = 1<<63, 1<<63 },
-		"no clock":           func(g *pb.GenesisState) { g.Sessions[1].Clock = 0 },
-		"clock after all":    func(g *pb.GenesisState) { g.Sessions[0].Clock = 1 },
-		"no window left":     func(g *pb.GenesisState) { g.Sessions[0].CloseWindow = 0 },
-		"never expires":      func(g *pb.GenesisState) { g.Orders[7].Expires = 1 << 62 },
-		"forged claim":       func(g *pb.GenesisState) { g.Sessions[0].Claim.ReceiptAmount++ },
-		"claim elsewhere":    func(g *pb.GenesisState) { g.Sessions[0].Claim.Chain = "x" },
-		"unreadable":         func(g *pb.GenesisState) { g.Orders[7].Explanation = "\xff" },
-		"money missing":      func(g *pb.GenesisState) { g.Orders[7].Terms.Escrow++ },
+		"no window":           func(g *pb.GenesisState) { g.Params.CloseWindow = 0 },
+		"long window":         func(g *pb.GenesisState) { g.Params.ChallengeWindow = MaxWindow + 1 },
+		"IDs from 0":          func(g *pb.GenesisState) { g.NextOrder = 0 },
+		"ID to come":          func(g *pb.GenesisState) { g.NextOrder = 7 },
+		"order twice":         func(g *pb.GenesisState) { g.Orders = append(g.Orders, g.Orders[0]) },
+		"session twice":       func(g *pb.GenesisState) { g.Sessions[1] = g.Sessions[0] },
+		"lost session":        func(g *pb.GenesisState) { g.Sessions = g.Sessions[1:] },
+		"lost order":          func(g *pb.GenesisState) { g.Orders = g.Orders[1:] },
+		"order state":         func(g *pb.GenesisState) { g.Orders[0].State = "lost" },
+		"session state":       func(g *pb.GenesisState) { g.Sessions[0].State = "lost" },
+		"loud account":        func(g *pb.GenesisState) { g.Orders[5].Consumer = strings.ToUpper(g.Orders[5].Consumer) },
+		"loud provider":       func(g *pb.GenesisState) { g.Sessions[0].Provider = strings.ToUpper(g.Sessions[0].Provider) },
+		"other consumer":      func(g *pb.GenesisState) { g.Sessions[0].Consumer = g.Sessions[0].Provider },
+		"price over ceiling":  func(g *pb.GenesisState) { g.Sessions[0].OutputPrice = 201 },
+		"unbalanced":          func(g *pb.GenesisState) { g.Sessions[0].Escrow.Deposited++ },
+		"wrapped":             func(g *pb.GenesisState) { g.Sessions[3].Escrow.Paid, g.Sessions[3].Escrow.Refunded = 1<<63, 1<<63 },
+		"no clock":            func(g *pb.GenesisState) { g.Sessions[1].Clock = 0 },
+		"clock after all":     func(g *pb.GenesisState) { g.Sessions[0].Clock = 1 },
+		"no window left":      func(g *pb.GenesisState) { g.Sessions[0].CloseWindow = 0 },
+		"never expires":       func(g *pb.GenesisState) { g.Orders[7].Expires = 1 << 62 },
+		"forged claim":        func(g *pb.GenesisState) { g.Sessions[0].Claim.ReceiptAmount++ },
+		"claim elsewhere":     func(g *pb.GenesisState) { g.Sessions[0].Claim.Chain = "x" },
+		"unreadable":          func(g *pb.GenesisState) { g.Orders[7].Explanation = "\xff" },
+		"complaint twice":     func(g *pb.GenesisState) { g.Complaints[1] = g.Complaints[2] },
+		"complaint forged":    func(g *pb.GenesisState) { g.Complaints[0].Receipt.Amount++ },
+		"complaint of none":   func(g *pb.GenesisState) { g.Complaints[0].Session = 99 },
+		"complaint elsewhere": func(g *pb.GenesisState) { g.Complaints[0].Provider = g.Complaints[0].Consumer },
+		"complaint of others": func(g *pb.GenesisState) { g.Complaints[0].Session = 6 },
+		"complaint seq":       func(g *pb.GenesisState) { g.Complaints[0].Seq = 0 },
+		"complaint model":     func(g *pb.GenesisState) { g.Complaints[0].Model = "b" },
+		"complaint root":      func(g *pb.GenesisState) { g.Complaints[0].Receipt.Root = "" },
+		"complaint evidence":  func(g *pb.GenesisState) { g.Complaints[0].Evidence = canon.Hash{}.String() },
+		"complaint signature": func(g *pb.GenesisState) { g.Complaints[0].Receipt.Signature = "" },
+		"complaints too many": func(g *pb.GenesisState) {
+			for seq := range uint64(MaxComplaints) {
+				c := g.Complaints[0]
+				c.Seq = 50 + seq
+				g.Complaints = append(g.Complaints, c)
+			}
+		},
+		"money missing": func(g *pb.GenesisState) { g.Orders[7].Terms.Escrow++ },
 	} {
 		g, err := w.store.dump(w.ctx)
 		w.check(err)

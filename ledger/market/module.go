@@ -51,7 +51,7 @@ func (Module) RegisterLegacyAminoCodec(*codec.LegacyAmino) {}
 // RegisterInterfaces makes the module's messages known.
 func (Module) RegisterInterfaces(r codectypes.InterfaceRegistry) {
 	r.RegisterImplementations((*sdk.Msg)(nil), &pb.MsgPlaceOrder{}, &pb.MsgCancelOrder{}, &pb.MsgTopUp{},
-		&pb.MsgSettle{}, &pb.MsgCloseSession{})
+		&pb.MsgSettle{}, &pb.MsgCloseSession{}, &pb.MsgComplain{})
 	msgservice.RegisterMsgServiceDesc(r, &pb.Msg_serviceDesc)
 }
 

@@ -102,6 +102,42 @@ func (q queries) Sessions(ctx context.Context, r *pb.QuerySessions) (*pb.QuerySe
 	return &pb.QuerySessionsResponse{Sessions: list, Pagination: next}, err
 }
 
+// Complaints lists complaints by session and sequence number, those about one
+// provider if provider is given.
+func (q queries) Complaints(ctx context.Context, r *pb.QueryComplaints) (*pb.QueryComplaintsResponse, error) {
+	page, err := bounded(r.Pagination)
+	if err != nil {
+		return nil, err
+	}
+	if r.Provider == "" {
+		list, next, err := query.CollectionPaginate(ctx, q.complaints, page,
+			func(_ complaintKey, c job.Complaint) (pb.Complaint, error) { return wireComplaint(c), nil })
+		return &pb.QueryComplaintsResponse{Complaints: list, Pagination: next}, err
+	}
+	provider, err := q.account(r.Provider)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	list, next, err := query.CollectionPaginate(ctx, q.accused, page,
+		func(k accusedKey, _ collections.NoValue) (pb.Complaint, error) {
+			c, err := q.complaints.Get(ctx, k.K2())
+			return wireComplaint(c), err
+		},
+		query.WithCollectionPaginationPairPrefix[string, complaintKey](provider))
+	return &pb.QueryComplaintsResponse{Complaints: list, Pagination: next}, err
+}
+
+// Standing answers with what was seen of an account as a provider: nothing, if
+// it never was one.
+func (q queries) Standing(ctx context.Context, r *pb.QueryStanding) (*pb.QueryStandingResponse, error) {
+	provider, err := q.account(r.Provider)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	t, err := q.standing(ctx, provider)
+	return &pb.QueryStandingResponse{Standing: wireStanding(t)}, err
+}
+
 // bounded caps a page. Offsets and totals are refused, as they walk everything.
 func bounded(r *query.PageRequest) (*query.PageRequest, error) {
 	if r == nil {

@@ -132,6 +132,12 @@ func (p *player) step() {
 	case 5:
 		a := p.anyone()
 		p.bank.blocked[string(a.raw)] = p.r.IntN(4) == 0
+	case 8:
+		s, err := p.store.session(p.ctx, p.someJob())
+		if err == nil {
+			err = p.complain(accusation(p.anyone(), p.byAccount(s.Provider), s.ID, p.r.Uint64N(4)))
+		}
+		p.count("complain", err)
 	case 6, 7:
 		p.block(p.r.Uint64N(5000))
 	default:
@@ -205,7 +211,7 @@ func TestRandomMoves(t *testing.T) {
 		}
 		p.settled()
 	}
-	for _, m := range []string{"place", "cancel", "cancel refused", "top up", "top up refused", "close", "close refused",
+	for _, m := range []string{"place", "cancel", "cancel refused", "top up", "top up refused", "close", "close refused", "complain", "complain refused",
 		"entry open true", "entry open false", "entry closing true", "entry settled true", "entry released false"} {
 		if moves[m] == 0 {
 			t.Errorf("never played: %s (%v)", m, moves)

@@ -19,6 +19,9 @@ import (
 // MaxEntries is the most pairs that one Settle message brings.
 const MaxEntries = 1000
 
+// MaxComplaints is the most complaints about one session.
+const MaxComplaints = 8
+
 // entryGas pays for the two signatures of a pair.
 const entryGas storetypes.Gas = 2 * authtypes.DefaultSigVerifyCostED25519
 
@@ -180,6 +183,62 @@ func (s server) CloseSession(ctx context.Context, m *pb.MsgCloseSession) (*pb.Ms
 		return nil, refuse(err)
 	}
 	return &pb.MsgCloseSessionResponse{}, s.advance(ctx, before, after, nil)
+}
+
+// Complain puts a consumer's complaint on record. Each sequence number of a
+// session takes one; the same again is harmless.
+func (s server) Complain(ctx context.Context, m *pb.MsgComplain) (*pb.MsgComplainResponse, error) {
+	sender, err := s.account(m.Sender)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	signed, evidence, err := parseAccusation(m)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	session, err := s.session(ctx, m.Session)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	c := sdk.UnwrapSDKContext(ctx)
+	c.GasMeter().ConsumeGas(authtypes.DefaultSigVerifyCostED25519, "signed receipt")
+	complaint, err := session.Complain(sender, c.ChainID(), m.Seq, signed, evidence, clock(ctx))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	isNew, err := s.admitComplaint(ctx, complaint)
+	if err != nil || !isNew {
+		return &pb.MsgComplainResponse{}, err
+	}
+	emit(ctx, "complaint_filed", "session", decimal(complaint.Session), "seq", decimal(complaint.Seq),
+		"provider", complaint.Provider, "consumer", complaint.Consumer, "evidence", complaint.Evidence.String())
+	return &pb.MsgComplainResponse{}, s.putComplaint(ctx, complaint)
+}
+
+// admitComplaint refuses a change of what is on record, and one complaint too
+// many.
+func (s server) admitComplaint(ctx context.Context, c job.Complaint) (isNew bool, err error) {
+	old, err := s.complaints.Get(ctx, collections.Join(c.Session, c.Seq))
+	if err == nil {
+		c.Filed = old.Filed
+		if c != old {
+			return false, refuse(fmt.Errorf("another complaint about request %d of session %d is on record", c.Seq, c.Session))
+		}
+		return false, nil
+	}
+	if !errors.Is(err, collections.ErrNotFound) {
+		return false, err
+	}
+	n := 0
+	of := collections.NewPrefixedPairRange[uint64, uint64](c.Session)
+	err = s.complaints.Walk(ctx, of, func(complaintKey, job.Complaint) (bool, error) {
+		n++
+		return false, nil
+	})
+	if err == nil && n >= MaxComplaints {
+		err = refuse(fmt.Errorf("a session has at most %d complaints", MaxComplaints))
+	}
+	return err == nil, err
 }
 
 // advance saves a session's next state, says so, and pays.

@@ -3,6 +3,7 @@ package market
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"cosmossdk.io/collections"
@@ -40,10 +41,13 @@ const (
 type (
 	clockKey = collections.Triple[uint64, uint16, uint64] // block time in seconds, kind, ID
 	partyKey = collections.Pair[string, uint64]           // account, ID
+
+	complaintKey = collections.Pair[uint64, uint64] // session, sequence number
+	accusedKey   = collections.Pair[string, complaintKey]
 )
 
-// Store holds the market's state. Orders and sessions are stored as the
-// canonical bytes of their core types; all other collections can be rebuilt
+// Store holds the market's state. Orders, sessions and complaints are stored as
+// the canonical bytes of their core types; all other collections can be rebuilt
 // from them.
 type Store struct {
 	addresses address.Codec
@@ -55,12 +59,16 @@ type Store struct {
 	sessions collections.Map[uint64, job.Session] // under the ID of their order
 	next     collections.Item[uint64]             // order ID
 
+	complaints collections.Map[complaintKey, job.Complaint]
+
 	clocks         collections.KeySet[clockKey]
 	open           collections.KeySet[uint64] // orders
 	cursor         collections.Item[uint64]   // the open order that was cleared last
 	busy           collections.Map[string, uint64]
 	orderParties   collections.KeySet[partyKey]
 	sessionParties collections.KeySet[partyKey]
+	accused        collections.KeySet[accusedKey]        // provider first
+	standings      collections.Map[string, job.Standing] // of providers; none is zero
 }
 
 // NewStore lays the market's collections over a store.
@@ -83,6 +91,11 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, coins Coins, offers
 		busy:           collections.NewMap(b, collections.NewPrefix(7), "busy", collections.StringKey, collections.Uint64Value),
 		next:           collections.NewItem(b, collections.NewPrefix(8), "next_order", collections.Uint64Value),
 		cursor:         collections.NewItem(b, collections.NewPrefix(9), "cursor", collections.Uint64Value),
+		complaints: collections.NewMap(b, collections.NewPrefix(10), "complaints",
+			collections.PairKeyCodec(id, id), canonical[job.Complaint]{}),
+		accused: collections.NewKeySet(b, collections.NewPrefix(11), "accused",
+			collections.PairKeyCodec(collections.StringKey, collections.PairKeyCodec(id, id))),
+		standings: collections.NewMap(b, collections.NewPrefix(12), "standings", collections.StringKey, canonical[job.Standing]{}),
 	}
 	if _, err := b.Build(); err != nil {
 		panic(err)
@@ -125,10 +138,25 @@ func (s *Store) putSession(ctx context.Context, before, after job.Session) error
 	if err := s.shiftBusy(ctx, after.Provider, before.State, after.State); err != nil {
 		return err
 	}
+	err := s.shiftStanding(ctx, after.Provider, func(t job.Standing) job.Standing { return t.Moved(before, after) })
+	if err != nil {
+		return err
+	}
 	if err := s.moveClock(ctx, clockSession, after.ID, before.Clock, after.Clock); err != nil {
 		return err
 	}
 	return s.sessions.Set(ctx, after.ID, after)
+}
+
+// putComplaint saves a new complaint and what is derived from it.
+func (s *Store) putComplaint(ctx context.Context, c job.Complaint) error {
+	if err := s.accused.Set(ctx, collections.Join(c.Provider, collections.Join(c.Session, c.Seq))); err != nil {
+		return err
+	}
+	if err := s.shiftStanding(ctx, c.Provider, job.Standing.Accused); err != nil {
+		return err
+	}
+	return s.complaints.Set(ctx, collections.Join(c.Session, c.Seq), c)
 }
 
 // orderDue is the block time at which an order's state ends, 0 for never.
@@ -175,6 +203,26 @@ func (s *Store) shiftBusy(ctx context.Context, provider string, before, after jo
 
 func (s *Store) busyOf(ctx context.Context, provider string) (uint64, error) {
 	return orZero(s.busy.Get(ctx, provider))
+}
+
+func (s *Store) standing(ctx context.Context, provider string) (job.Standing, error) {
+	t, err := s.standings.Get(ctx, provider)
+	if errors.Is(err, collections.ErrNotFound) {
+		return job.Standing{}, nil
+	}
+	return t, err
+}
+
+func (s *Store) shiftStanding(ctx context.Context, provider string, shift func(job.Standing) job.Standing) error {
+	before, err := s.standing(ctx, provider)
+	if err != nil {
+		return err
+	}
+	after := shift(before)
+	if after == before {
+		return nil
+	}
+	return s.standings.Set(ctx, provider, after)
 }
 
 // canonical stores a core type as its canonical bytes.

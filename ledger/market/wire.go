@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
@@ -46,11 +45,6 @@ func (s *Store) parseTerms(t pb.Terms) (job.Terms, error) {
 	model, err := canon.ParseCID(t.Model)
 	if err != nil {
 		return job.Terms{}, fmt.Errorf("terms: model: %w", err)
-	}
-	// The canonical encoding has no other strings: what can't be read back must
-	// never be stored.
-	if !utf8.ValidString(t.Executor) {
-		return job.Terms{}, errors.New("terms: executor is not UTF-8")
 	}
 	terms := job.Terms{Version: canon.Version, Kind: t.Kind, Executor: t.Executor, Model: model,
 		Assurance: job.Assurance(t.Assurance), Privacy: job.Privacy(t.Privacy),
@@ -180,6 +174,54 @@ func parseEntry(w pb.Entry) (e receipt.Entry, err error) {
 	e.ReceiptSignature = canon.Signature(w.ReceiptSignature)
 	e.VoucherSignature = canon.Signature(w.VoucherSignature)
 	return e, nil
+}
+
+// parseAccusation reads the signed receipt and the evidence of a complaint
+// strictly.
+func parseAccusation(m *pb.MsgComplain) (r receipt.Signed, evidence canon.Hash, err error) {
+	if len(m.ReceiptSignature) != len(r.Signature) {
+		return r, evidence, fmt.Errorf("a signature has %d bytes", len(r.Signature))
+	}
+	if len(m.Receipt) > maxSigned || canon.Unmarshal(m.Receipt, &r.Receipt) != nil {
+		return r, evidence, errors.New("receipt is not in its canonical form")
+	}
+	r.Signature = canon.Signature(m.ReceiptSignature)
+	if err := evidence.UnmarshalText([]byte(m.Evidence)); err != nil {
+		return r, evidence, fmt.Errorf("evidence: %w", err)
+	}
+	return r, evidence, nil
+}
+
+func wireComplaint(c job.Complaint) pb.Complaint {
+	r := c.Receipt.Receipt
+	return pb.Complaint{Session: c.Session, Seq: c.Seq, Consumer: c.Consumer, Provider: c.Provider, Model: c.Model.String(),
+		Receipt: pb.SignedReceipt{Chain: r.Chain, Seq: r.Seq, Input: r.Input, Output: r.Output, Amount: r.Amount,
+			Root: r.Root.String(), Signature: hex.EncodeToString(c.Receipt.Signature[:])},
+		Evidence: c.Evidence.String(), Filed: c.Filed}
+}
+
+func parseComplaint(w pb.Complaint) (job.Complaint, error) {
+	c := job.Complaint{Version: canon.Version, Session: w.Session, Seq: w.Seq, Consumer: w.Consumer, Provider: w.Provider,
+		Filed: w.Filed, Receipt: receipt.Signed{Receipt: receipt.Receipt{Chain: w.Receipt.Chain, Session: w.Session,
+			Seq: w.Receipt.Seq, Input: w.Receipt.Input, Output: w.Receipt.Output, Amount: w.Receipt.Amount}}}
+	if err := c.Model.UnmarshalText([]byte(w.Model)); err != nil {
+		return c, fmt.Errorf("model: %w", err)
+	}
+	if err := c.Receipt.Receipt.Root.UnmarshalText([]byte(w.Receipt.Root)); err != nil {
+		return c, fmt.Errorf("receipt: root: %w", err)
+	}
+	if err := c.Receipt.Signature.UnmarshalText([]byte(w.Receipt.Signature)); err != nil {
+		return c, fmt.Errorf("receipt: %w", err)
+	}
+	if err := c.Evidence.UnmarshalText([]byte(w.Evidence)); err != nil {
+		return c, fmt.Errorf("evidence: %w", err)
+	}
+	return c, nil
+}
+
+func wireStanding(t job.Standing) pb.Standing {
+	return pb.Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
+		Complaints: t.Complaints}
 }
 
 // clock is block time in seconds.

@@ -143,14 +143,11 @@ func pair(id, seq, amount uint64, final bool) receipt.Entry {
 	return e
 }
 
-func TestMarket(t *testing.T) {
-	v := network(t)
+// enter makes bob a provider with an offer for the model of manifest.
+func enter(t *testing.T, alice, bob *client.Client) {
+	t.Helper()
 	ctx := t.Context()
-	alice, bob := as(t, v, aliceSeed), as(t, v, bobSeed)
 	data, model := manifest(t)
-	trust := must[client.Trust](t)(alice.Trust(ctx))
-
-	// The provider enters.
 	claim := identity.Sign(match.DomainProvider, match.Claim{Chain: chain, Account: bob.Account()})
 	if err := alice.RegisterProvider(ctx, identity.Public(), nil, claim); err == nil {
 		t.Fatal("a provider registered with another's key")
@@ -178,11 +175,25 @@ func TestMarket(t *testing.T) {
 	if all := must[[]match.Offer](t)(alice.Offers(ctx, model)); len(all) != 1 || all[0] != offer {
 		t.Fatalf("offers %+v", all)
 	}
+}
+
+func ask(model canon.CID) job.Terms {
+	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: "float/1", Model: model, Privacy: job.Open,
+		Ceiling: job.Price{Input: 1000, Output: 2000}, Escrow: 100_000, Step: 1000, Patience: 600, Duration: 3600}
+}
+
+func TestMarket(t *testing.T) {
+	v := network(t)
+	ctx := t.Context()
+	alice, bob := as(t, v, aliceSeed), as(t, v, bobSeed)
+	_, model := manifest(t)
+	trust := must[client.Trust](t)(alice.Trust(ctx))
+
+	enter(t, alice, bob)
 
 	// An order becomes a session in the block that takes it.
-	terms := job.Terms{Version: canon.Version, Kind: job.Inference, Executor: "float/1", Model: model, Privacy: job.Open,
-		Ceiling: job.Price{Input: 1000, Output: 2000}, Escrow: 100_000, Step: 1000, Patience: 600, Duration: 3600,
-		Excluded: []string{alice.Account()}}
+	terms := ask(model)
+	terms.Excluded = []string{alice.Account()}
 	id := must[uint64](t)(alice.PlaceOrder(ctx, session.Public(), terms))
 	if o := must[job.Order](t)(alice.Order(ctx, id)); o.State != job.OrderMatched || !o.Terms.Equal(terms) || o.SessionKey != session.Public() {
 		t.Fatalf("order %+v", o)

@@ -6,6 +6,9 @@
 // listeners are on loopback unless told otherwise; warnings and errors always
 // reach data/node.log, so a halt is never silent.
 //
+// Only CometBFT's RPC is served. Further servers, such as gRPC, start after the
+// node in start, and their closers go on release, which Stop runs.
+//
 // Start at [Init], then [Start]. A home holds config (genesis and keys) and
 // data (databases and log).
 package validator

@@ -176,7 +176,11 @@ func TestStopAndResume(t *testing.T) {
 	if err := c.Send(t.Context(), to, 7); err != nil {
 		t.Fatalf("first transaction after a restart: %v", err)
 	}
-	if trust, err := c.Trust(t.Context()); err != nil || trust.GenesisHash != hash {
+	rpc, err := client.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trust, err := client.New(rpc, chain, nil).Trust(t.Context()); err != nil || trust.GenesisHash != hash {
 		t.Fatalf("trust %v: %v", trust, err)
 	}
 }

@@ -21,6 +21,14 @@ type Record struct {
 	Newest  *receipt.Entry `cbor:"newest,omitempty"` // the newest pair, which the ledger may not know yet
 }
 
+// Lie is an answer that was found wrong before it was paid for, with what binds
+// the provider to it.
+type Lie struct {
+	Transcript receipt.Transcript `cbor:"transcript"`
+	Receipt    receipt.Signed     `cbor:"receipt"`
+	Path       []canon.Hash       `cbor:"path"` // from the transcript's leaf to the receipt's root
+}
+
 // Journal is a side's memory of its sessions on disk. A write is on disk when
 // the call returns, so whoever is killed at any moment finds every voucher it
 // acknowledged and every transcript it signed for.
@@ -29,6 +37,7 @@ type Journal struct{ db *bbolt.DB }
 var (
 	sessionsBucket    = []byte("sessions")    // session → Record
 	transcriptsBucket = []byte("transcripts") // session ‖ index → Transcript
+	liesBucket        = []byte("lies")        // session ‖ seq → Lie
 	countersBucket    = []byte("counters")    // name → last number given out
 	requestCounter    = []byte("request")
 )
@@ -44,7 +53,7 @@ func OpenJournal(path string) (*Journal, error) {
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, countersBucket} {
+		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, liesBucket, countersBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -120,6 +129,17 @@ func (j *Journal) Transcripts(session uint64) (all []receipt.Transcript, err err
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	return all, nil
+}
+
+// SaveLie keeps the evidence against a provider.
+func (j *Journal) SaveLie(l Lie) error {
+	ask := l.Transcript.Ask
+	return j.update(func(tx *bbolt.Tx) error { return put(tx, liesBucket, key(ask.Session, ask.Seq), l) })
+}
+
+// Lie returns the evidence kept under a receipt's name.
+func (j *Journal) Lie(session, seq uint64) (l Lie, err error) {
+	return l, j.view(liesBucket, key(session, seq), &l)
 }
 
 // NextCounter returns a request counter that was never given out before.

@@ -15,12 +15,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
+	"daulat/core/verify"
 	"daulat/link"
 	wire "daulat/link/session"
 )
@@ -36,6 +38,12 @@ type Ledger interface {
 	Settle(ctx context.Context, s []receipt.Settlement) ([]error, error)
 	// Addresses are where a provider is reached.
 	Addresses(ctx context.Context, provider string) ([]string, error)
+	// Stake is what a provider can lose by a proven lie, in udlt: its bond and
+	// its withheld pay.
+	Stake(ctx context.Context, provider string) (uint64, error)
+	// Complain puts on record that a provider signed a wrong answer: number seq
+	// of the session, under this receipt. The evidence's hash goes with it.
+	Complain(ctx context.Context, session, seq uint64, r receipt.Signed, evidence canon.Hash) error
 	// Now is the newest block's time in seconds.
 	Now(ctx context.Context) (uint64, error)
 }
@@ -51,26 +59,25 @@ type Config struct {
 	Link    Dialer
 	Key     canon.PrivateKey // session key: signs requests and vouchers
 	Journal *wire.Journal
+	Auditor verify.Runner // runs drawn answers again before they are paid for; nil draws none
 	Log     *slog.Logger
 }
 
-// Client asks. It is safe for concurrent use; requests for one model go through
-// one session, one after the other.
+// Client asks. It is safe for concurrent use: a session carries one request at a
+// time, and a model has as many warm sessions as there were requests at once.
 type Client struct {
 	Config
-	mu   sync.Mutex
-	pool map[canon.CID]*pooled
-}
-
-// pooled is the warm session for a model.
-type pooled struct {
-	turn    chan struct{} // holds one token while somebody uses the session
-	session *Session
+	mu      sync.Mutex
+	pool    map[canon.CID][]*Session
+	resumed map[canon.CID]bool   // models whose sessions of an earlier run were taken up
+	shunned map[string]time.Time // providers that failed, and until when they are not asked
 }
 
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
-func New(c Config) *Client { return &Client{Config: c, pool: map[canon.CID]*pooled{}} }
+func New(c Config) *Client {
+	return &Client{Config: c, pool: map[canon.CID][]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]time.Time{}}
+}
 
 // Prompt is what is asked of a model.
 type Prompt struct {
@@ -119,92 +126,151 @@ type Admission struct {
 // is called once before the request leaves, then token for each token; an error
 // of either ends the request.
 func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
-	slot := c.slot(terms.Model)
-	select {
-	case slot.turn <- struct{}{}:
-		defer func() { <-slot.turn }()
-	case <-ctx.Done():
-		return Result{}, ctx.Err()
-	}
-	if err := c.ready(ctx, slot, terms, p); err != nil {
+	s, err := c.take(ctx, terms, p)
+	if err != nil {
 		return Result{}, err
 	}
-	r, err := slot.session.Ask(ctx, p, begin, token)
+	defer s.unlock()
+	r, err := s.Ask(ctx, p, begin, token)
 	if err != nil {
-		c.abandon(ctx, slot)
+		c.abandon(ctx, s, err)
 	}
 	return r, err
 }
 
-// abandon starts to close a session in which a request failed, so that the next
-// request gets a provider that works; what is owed there is settled meanwhile.
-func (c *Client) abandon(ctx context.Context, slot *pooled) {
-	old := slot.session
-	slot.session = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
-	defer cancel()
-	if err := old.shut(ctx); err != nil {
-		c.Log.Warn("closing a failed session did not work; it ends at its deadline", "session", old.ID(), "error", err)
+// take returns a session that carries p, locked: a warm one that is free, or a
+// new one.
+func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
+	if err := c.resume(ctx, terms.Model); err != nil {
+		return nil, err
 	}
-}
-
-func (c *Client) slot(model canon.CID) *pooled {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.pool[model]
-	if s == nil {
-		s = &pooled{turn: make(chan struct{}, 1)}
-		c.pool[model] = s
-	}
-	return s
-}
-
-// ready leaves a session in the slot that can carry p: the warm one, one from
-// the journal, or a new one.
-func (c *Client) ready(ctx context.Context, slot *pooled, terms job.Terms, p Prompt) error {
-	if slot.session == nil {
-		s, err := c.resume(ctx, terms.Model)
-		if err != nil {
-			return err
+	for _, s := range c.warm(terms.Model) {
+		if !s.tryLock() {
+			continue
 		}
-		slot.session = s
-	}
-	if slot.session != nil {
-		if slot.session.carries(p) {
-			return nil
+		if s.over {
+			s.unlock()
+			continue
 		}
-		old := slot.session
-		slot.session = nil
-		if err := old.Close(ctx); err != nil {
-			c.Log.Warn("closing a used-up session failed", "session", old.ID(), "error", err)
+		if s.carries(p) {
+			return s, nil
 		}
+		c.remove(s)
+		if err := s.shut(ctx); err != nil {
+			c.Log.Warn("closing a used-up session failed; it ends at its deadline", "session", s.ID(), "error", err)
+		}
+		s.over = true
+		s.unlock()
 	}
 	s, err := c.Open(ctx, terms)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	slot.session = s
-	return nil
+	s.tryLock() // nobody else has it yet
+	c.add(s)
+	return s, nil
 }
 
-// resume takes up a session for the model that an earlier run left open.
-func (c *Client) resume(ctx context.Context, model canon.CID) (*Session, error) {
+// Renew closes the warm sessions for a model, so that the next request is
+// matched anew.
+func (c *Client) Renew(ctx context.Context, model canon.CID) error {
+	var failed []error
+	for _, s := range c.warm(model) {
+		failed = append(failed, c.Settle(ctx, s.ID()))
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Client) warm(model canon.CID) []*Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.pool[model])
+}
+
+func (c *Client) add(s *Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool[s.model] = append(c.pool[s.model], s)
+}
+
+func (c *Client) remove(s *Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool[s.model] = slices.DeleteFunc(c.pool[s.model], func(other *Session) bool { return other == s })
+}
+
+// abandon starts to close a session in which a request failed, so that the next
+// request gets a provider that works; what is owed there is settled meanwhile.
+func (c *Client) abandon(ctx context.Context, s *Session, why error) {
+	c.remove(s)
+	c.shun(ctx, s.record.Session.Provider, why)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	if err := s.shut(ctx); err != nil {
+		c.Log.Warn("closing a failed session did not work; it ends at its deadline", "session", s.ID(), "error", err)
+	}
+	s.over = true
+}
+
+// shun keeps a provider that failed from this client's next orders. A request
+// that the asker itself gave up, or that no provider could take, says nothing
+// against the provider.
+func (c *Client) shun(ctx context.Context, provider string, why error) {
+	var refused *wire.Refusal
+	if ctx.Err() != nil || (errors.As(why, &refused) && refused.Code == wire.Invalid) {
+		return
+	}
+	span := shunFailed
+	var lie *LieError
+	if errors.As(why, &lie) {
+		span = shunLied
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shunned[provider] = time.Now().Add(span)
+}
+
+// excluded are the providers that an order placed now shall not get.
+func (c *Client) excluded() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []string
+	for account, until := range c.shunned {
+		if time.Now().After(until) {
+			delete(c.shunned, account)
+			continue
+		}
+		all = append(all, account)
+	}
+	slices.Sort(all)
+	return all[:min(len(all), job.MaxExcluded)]
+}
+
+// resume takes up the sessions for a model that an earlier run left open.
+func (c *Client) resume(ctx context.Context, model canon.CID) error {
+	c.mu.Lock()
+	done := c.resumed[model]
+	c.resumed[model] = true
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
 	records, err := c.Journal.Records(func(r wire.Record) bool {
 		return r.Session.State == job.SessionOpen && r.Session.Terms.Model == model
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, r := range records {
 		s, err := c.restore(ctx, r)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if s != nil {
-			return s, nil
+			c.add(s)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // restore brings a record up to date; it returns nil for a session that can
@@ -225,15 +291,12 @@ func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
 	if fresh.State != job.SessionOpen || now+closeMargin >= fresh.Clock || (r.Newest != nil && r.Newest.Voucher.Final) {
 		return nil, nil
 	}
-	addrs, err := c.Ledger.Addresses(ctx, fresh.Provider)
-	if err != nil {
-		return nil, err
-	}
-	return c.session(r, addrs, now), nil
+	return c.session(ctx, r, now)
 }
 
 // Open places an order, waits until it is matched, and returns the session.
 func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
+	terms.Excluded = c.excluded()
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err
@@ -242,10 +305,6 @@ func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
 		return nil, err
 	}
 	opened, err := c.Ledger.Session(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := c.Ledger.Addresses(ctx, opened.Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -258,16 +317,26 @@ func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
 		return nil, err
 	}
 	c.Log.Info("session opened", "session", id, "provider", opened.Provider)
-	return c.session(r, addrs, now), nil
+	return c.session(ctx, r, now)
 }
 
-func (c *Client) session(r wire.Record, addrs []string, now uint64) *Session {
+func (c *Client) session(ctx context.Context, r wire.Record, now uint64) (*Session, error) {
+	addrs, err := c.Ledger.Addresses(ctx, r.Session.Provider)
+	if err != nil {
+		return nil, err
+	}
+	stake, err := c.Ledger.Stake(ctx, r.Session.Provider)
+	if err != nil {
+		return nil, err
+	}
 	left := time.Duration(r.Session.Clock-min(now, r.Session.Clock)) * time.Second
-	return &Session{client: c, record: r, addrs: addrs, expires: time.Now().Add(left - closeMargin*time.Second)}
+	return &Session{client: c, id: r.Session.ID, model: r.Session.Terms.Model, turn: make(chan struct{}, 1), record: r, stake: stake, addrs: addrs, expires: time.Now().Add(left - closeMargin*time.Second)}, nil
 }
 
 const (
 	abandonTimeout = 20 * time.Second
+	shunFailed     = 5 * time.Minute
+	shunLied       = 24 * time.Hour
 
 	matchPoll = 100 * time.Millisecond
 	matchWait = 5 * time.Second // after which a reason for no match is given
@@ -315,17 +384,6 @@ func (c *Client) giveUp(ctx context.Context, id uint64, why string) error {
 
 // CloseAll settles every session that is open, with final vouchers.
 func (c *Client) CloseAll(ctx context.Context) error {
-	c.mu.Lock()
-	slots := make([]*pooled, 0, len(c.pool))
-	for _, s := range c.pool {
-		slots = append(slots, s)
-	}
-	c.mu.Unlock()
-	for _, s := range slots {
-		s.turn <- struct{}{}
-		s.session = nil
-		<-s.turn
-	}
 	records, err := c.Journal.Records(func(r wire.Record) bool { return r.Session.State == job.SessionOpen })
 	if err != nil {
 		return err
@@ -338,32 +396,39 @@ func (c *Client) CloseAll(ctx context.Context) error {
 }
 
 // Settle ends the session, if it is open, and waits until the ledger shows it
-// settled.
+// settled. A request that is under way in it comes to its end first.
 func (c *Client) Settle(ctx context.Context, id uint64) error {
-	r, err := c.Journal.Record(id)
+	s, err := c.find(ctx, id)
 	if err != nil {
 		return err
 	}
-	c.retire(id, r.Session.Terms.Model)
-	if r.Session, err = c.Ledger.Session(ctx, id); err != nil {
+	if err := s.lock(ctx); err != nil {
 		return err
 	}
-	if r.Session.State != job.SessionOpen && r.Session.State != job.SessionClosing {
-		return c.Journal.Save(r)
-	}
-	addrs, err := c.Ledger.Addresses(ctx, r.Session.Provider)
+	defer s.unlock()
+	c.remove(s)
+	fresh, err := c.Ledger.Session(ctx, id)
 	if err != nil {
 		return err
 	}
-	return c.session(r, addrs, 0).Close(ctx)
+	s.over = true
+	if fresh.State == job.SessionSettled || fresh.State == job.SessionReleased {
+		s.record.Session = fresh
+		return c.Journal.Save(s.record)
+	}
+	return s.Close(ctx)
 }
 
-// retire takes the session out of the pool once nobody uses it.
-func (c *Client) retire(id uint64, model canon.CID) {
-	slot := c.slot(model)
-	slot.turn <- struct{}{}
-	defer func() { <-slot.turn }()
-	if slot.session != nil && slot.session.ID() == id {
-		slot.session = nil
+// find returns the warm session with the number, or one from the journal.
+func (c *Client) find(ctx context.Context, id uint64) (*Session, error) {
+	r, err := c.Journal.Record(id)
+	if err != nil {
+		return nil, err
 	}
+	for _, s := range c.warm(r.Session.Terms.Model) {
+		if s.ID() == id {
+			return s, nil
+		}
+	}
+	return c.session(ctx, r, 0)
 }

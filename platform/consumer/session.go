@@ -13,16 +13,41 @@ import (
 	wire "daulat/link/session"
 )
 
-// Session is one open lease. Its methods are called one at a time.
+// Session is one open lease. Whoever calls its methods holds its lock.
 type Session struct {
 	client  *Client
+	id      uint64
+	model   canon.CID
+	turn    chan struct{} // holds one token while somebody uses the session
+	over    bool          // takes no more requests
 	record  wire.Record
+	stake   uint64 // what the provider could lose when the session was taken up, udlt
 	addrs   []string
 	expires time.Time // local clock; the ledger's deadline less a margin
 }
 
 // ID is the session's number on the ledger.
-func (s *Session) ID() uint64 { return s.record.Session.ID }
+func (s *Session) ID() uint64 { return s.id }
+
+func (s *Session) tryLock() bool {
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Session) lock(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Session) unlock() { <-s.turn }
 
 // frameTimeout bounds the wait for one frame; the first one comes after the
 // whole prompt is computed.
@@ -73,7 +98,15 @@ func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error
 	if err != nil {
 		return Result{}, err
 	}
-	return s.pay(stream, ask, answer, done)
+	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
+	entry, next, err := s.accept(t, done)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := s.audit(ctx, t, entry, next); err != nil {
+		return Result{}, err
+	}
+	return s.pay(stream, t, entry, next)
 }
 
 // sign makes the request and notes that its number is used.
@@ -148,34 +181,9 @@ func receive(c wire.Conn, most uint64, token func(uint32) error) (receipt.Answer
 	}
 }
 
-// pay checks the receipt against the consumer's own count, and answers with the
-// voucher once that is on disk.
-func (s *Session) pay(c wire.Conn, ask wire.Ask, answer receipt.Answer, done wire.Done) (Result, error) {
-	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
-	entry, next, err := s.accept(t, done, false)
-	if err != nil {
-		return Result{}, err
-	}
-	price := next.Tally.Amount - s.record.Served.Tally.Amount
-	record := s.record
-	record.Served, record.Newest = next, &entry
-	if err := s.client.Journal.Append(record, t); err != nil {
-		return Result{}, err
-	}
-	s.record = record
-	result := Result{Session: s.ID(), Seq: ask.Ask.Seq, Provider: s.record.Session.Provider, Answer: answer,
-		Input: uint64(len(ask.Request.Tokens)), Price: price}
-	// The answer is here and the voucher is kept: if the provider does not hear
-	// of it now, it does with the next request or with the final voucher.
-	if err := s.hand(c, entry); err != nil {
-		s.client.Log.Warn("voucher not acknowledged", "session", s.ID(), "error", err)
-	}
-	return result, nil
-}
-
 // accept makes the pair for the history with t, if the provider's receipt says
-// the same.
-func (s *Session) accept(t receipt.Transcript, done wire.Done, final bool) (receipt.Entry, job.Served, error) {
+// the same as the consumer's own count.
+func (s *Session) accept(t receipt.Transcript, done wire.Done) (receipt.Entry, job.Served, error) {
 	next, err := s.record.Session.Serve(s.record.Served, t.Leaf())
 	if err != nil {
 		return receipt.Entry{}, next, err
@@ -185,7 +193,7 @@ func (s *Session) accept(t receipt.Transcript, done wire.Done, final bool) (rece
 		return receipt.Entry{}, next, fmt.Errorf("receipt differs from what was served: %d udlt for %d requests, not %d for %d",
 			done.Receipt.Amount, done.Receipt.Seq, want.Amount, want.Seq)
 	}
-	v := next.Tally.Voucher(chain, s.ID(), final)
+	v := next.Tally.Voucher(chain, s.ID(), false)
 	e := receipt.Entry{Receipt: done.Receipt, ReceiptSignature: done.Signature,
 		Voucher: v, VoucherSignature: s.client.Key.Sign(receipt.DomainVoucher, v)}
 	if err := e.Check(chain, s.ID(), s.record.Session.ProviderKey, s.client.Key.Public()); err != nil {
@@ -193,6 +201,24 @@ func (s *Session) accept(t receipt.Transcript, done wire.Done, final bool) (rece
 	}
 	next.Paid = v.Amount
 	return e, next, nil
+}
+
+// pay keeps the transcript and the voucher, then hands the voucher over.
+func (s *Session) pay(c wire.Conn, t receipt.Transcript, e receipt.Entry, next job.Served) (Result, error) {
+	result := Result{Session: s.ID(), Seq: t.Ask.Seq, Provider: s.record.Session.Provider, Answer: t.Answer,
+		Input: uint64(len(t.Request.Tokens)), Price: next.Tally.Amount - s.record.Served.Tally.Amount}
+	record := s.record
+	record.Served, record.Newest = next, &e
+	if err := s.client.Journal.Append(record, t); err != nil {
+		return Result{}, err
+	}
+	s.record = record
+	// The answer is here and the voucher is kept: if the provider does not hear
+	// of it now, it does with the next request or with the final voucher.
+	if err := s.hand(c, e); err != nil {
+		s.client.Log.Warn("voucher not acknowledged", "session", s.ID(), "error", err)
+	}
+	return result, nil
 }
 
 func (s *Session) hand(c wire.Conn, e receipt.Entry) error {

@@ -22,6 +22,8 @@ import (
 type Runtime interface {
 	// Up runs until ctx ends; ready is called once everything serves.
 	Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error
+	// Provide sells answers until ctx ends; ready is called once it serves.
+	Provide(ctx context.Context, o control.ProvideOptions, p control.Progress, ready func(control.Providing)) error
 	// Attach finds the daulat that runs in the home.
 	Attach(home string) (control.Attached, error)
 	Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error)
@@ -87,7 +89,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
-	root.AddCommand(a.up(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.status(), a.demo())
 	return root
 }
 

@@ -27,9 +27,10 @@ func (a *app) demo() *cobra.Command {
 	var once, noise bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "A tour: start a network, ask, and have a stranger check the answer",
+		Short: "A tour: start a network, ask, have a stranger check the answer, and catch a liar",
 		Long: `Start a network as "daulat up" does, ask it one question, export the receipt, and check the
-answer from a second, empty home that knows nothing but the file and the trust line.
+answer from a second, empty home that knows nothing but the file and the trust line. Then let
+a provider lie, and catch it.
 The network stays up until Ctrl-C, or ends at once with --once.`,
 		Example: "  daulat demo\n  daulat demo --once",
 		Args:    exactly(),
@@ -102,12 +103,33 @@ func (t tour) show(ctx context.Context, dir string, ready control.Ready) (string
 	if r.ModelID != ready.ModelID {
 		return "", fmt.Errorf("the answer is by model %s, and %s was served", r.ModelID, ready.ModelID)
 	}
+	if err := t.catch(ctx); err != nil {
+		return "", err
+	}
 	weights := "real"
 	if t.noise || ready.Model == "noise" {
 		weights = "noise"
 	}
-	return fmt.Sprintf("RESULT main-job weights=%s model=%s verified=yes tokens=%d price_udlt=%d receipt=%s",
+	return fmt.Sprintf("RESULT main-job weights=%s model=%s verified=yes cheat=caught tokens=%d price_udlt=%d receipt=%s",
 		weights, r.ModelID, r.Output, r.Price, r.Receipt), nil
+}
+
+// catch has a provider lie, and fails unless a stranger sees it.
+func (t tour) catch(ctx context.Context) error {
+	t.say("catching a liar: a cheaper provider announces the same model, and one tensor of its file is altered")
+	at, err := t.attach()
+	if err != nil {
+		return err
+	}
+	r, err := at.Operations.Liar(ctx)
+	if err != nil {
+		return fmt.Errorf("catch a liar: %w", err)
+	}
+	sayReport(t.out, r)
+	if r.Verdict != "disagree" {
+		return fmt.Errorf("the liar was not caught: %s", r.Line)
+	}
+	return nil
 }
 
 // command runs one daulat command in a process of its own and reads its JSON.

@@ -90,6 +90,9 @@ type Operations interface {
 	Providers(ctx context.Context) ([]Provider, error)
 	// Export settles the receipt's session if it is open and bundles the proof.
 	Export(ctx context.Context, receipt string) (Exported, error)
+	// Liar starts a provider whose model file was altered, asks it through the
+	// market, and has a stranger check the answer.
+	Liar(ctx context.Context) (Report, error)
 	// Send moves money from the wallet.
 	Send(ctx context.Context, to string, amount uint64) error
 }
@@ -109,6 +112,7 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "job", o.Job)
 	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
 	serve(mux, "export", o.Export)
+	serve(mux, "liar", func(ctx context.Context, _ empty) (Report, error) { return o.Liar(ctx) })
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
 	return mux
 }
@@ -173,6 +177,11 @@ func (c Client) Providers(ctx context.Context) (out []Provider, err error) {
 // Export implements Operations.
 func (c Client) Export(ctx context.Context, receipt string) (out Exported, err error) {
 	return out, c.call(ctx, "export", receipt, &out)
+}
+
+// Liar implements Operations.
+func (c Client) Liar(ctx context.Context) (out Report, err error) {
+	return out, c.call(ctx, "liar", empty{}, &out)
 }
 
 // Send implements Operations.

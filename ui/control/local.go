@@ -1,5 +1,7 @@
 package control
 
+import "daulat/core/job"
+
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 
@@ -29,10 +31,17 @@ type Ready struct {
 type ProvideOptions struct {
 	Home        string
 	Ledger      string // RPC address of a node
-	Model       string // model name or manifest ID
-	File        string // weights to serve; default: those the manifest names
+	Model       string // name or manifest ID of a model on the home's shelf
 	InputPrice  uint64 // udlt per 1,000 tokens
 	OutputPrice uint64 // udlt per 1,000 tokens
+}
+
+// Providing is what a provider that serves tells its user.
+type Providing struct {
+	Account string    `json:"account"`
+	Model   string    `json:"model"`
+	ModelID string    `json:"model_id"`
+	Price   job.Price `json:"price_udlt_per_1000"`
 }
 
 // VerifyOptions say what to check, and on whose word the ledger rests.

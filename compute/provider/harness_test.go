@@ -1,0 +1,349 @@
+package provider_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"daulat/compute/executor/inference"
+	"daulat/compute/provider"
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+	"daulat/link"
+	"daulat/link/session"
+	"daulat/link/session/sessiontest"
+)
+
+// toy is a model whose answer counts up from the prompt's length.
+type toy struct {
+	mu    sync.Mutex
+	calls int
+	// pause, if set, is called before each token.
+	pause func(i int)
+}
+
+const room = 64 // tokens of context
+
+func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(uint32) error) (receipt.Answer, error) {
+	if len(r.Tokens) >= room {
+		return receipt.Answer{}, fmt.Errorf("%w: too long", inference.ErrPrompt)
+	}
+	m.mu.Lock()
+	m.calls++
+	m.mu.Unlock()
+	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
+	for i := range int(r.Params.MaxTokens) {
+		if m.pause != nil {
+			m.pause(i)
+		}
+		token := uint32(len(r.Tokens) + i)
+		if err := emit(token); err != nil {
+			return receipt.Answer{}, err
+		}
+		a.Tokens = append(a.Tokens, token)
+	}
+	return a, nil
+}
+
+func (m *toy) Replay(context.Context, receipt.Request, receipt.Answer) (verify.Verdict, error) {
+	return verify.Verdict{}, errors.New("toy models are not replayed")
+}
+func (m *toy) Context() int { return room }
+func (m *toy) Close() error { return nil }
+
+func (m *toy) Model(context.Context, canon.CID) (inference.Model, error) { return m, nil }
+
+func (m *toy) called() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls
+}
+
+// setup is a ledger and one provider that sells the toy model at 1 udlt a token.
+type setup struct {
+	t        testing.TB
+	chain    *sessiontest.Chain
+	key      canon.PrivateKey
+	path     string // of the journal
+	journal  *session.Journal
+	link     *link.Node
+	provider *provider.Provider
+	toy      *toy
+	manifest []byte
+	model    canon.CID
+}
+
+func newKey(t testing.TB) canon.PrivateKey {
+	t.Helper()
+	key, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func start(t testing.TB) *setup {
+	t.Helper()
+	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), toy: &toy{}, path: filepath.Join(t.TempDir(), "journal")}
+	m := artifact.Manifest{Version: canon.Version, Name: "toy", Media: artifact.MediaModelGGUF, Licence: "Apache-2.0",
+		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Hash{1}), Size: 1}},
+		Model: &artifact.Model{Semantics: "toy/1", Architecture: "toy", Context: room}}
+	var err error
+	if s.manifest, s.model, err = m.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	s.run()
+	t.Cleanup(func() {
+		s.stop()
+		if err := s.chain.Audit(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *setup) run() {
+	s.t.Helper()
+	var err error
+	if s.journal, err = session.OpenJournal(s.path); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.link, err = link.Open(link.Config{Key: s.key}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.chain.Account("provider", 0), Link: s.link, Key: s.key,
+		Journal: s.journal, Models: s.toy, Parallel: 4, Log: slog.New(slog.DiscardHandler),
+		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
+			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *setup) stop() {
+	s.provider.Close()
+	if err := errors.Join(s.link.Close(), s.journal.Close()); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// crash starts the provider again from what was on disk at this moment, as
+// after kill -9.
+func (s *setup) crash() {
+	s.t.Helper()
+	disk, err := os.ReadFile(s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.stop()
+	s.path += "+"
+	if err := os.WriteFile(s.path, disk, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.run()
+}
+
+// eventually waits for what happens on other goroutines.
+func (s *setup) eventually(what string, happened func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(15 * time.Second)
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			s.t.Fatal("never happened:", what)
+		}
+	}
+}
+
+func (s *setup) onLedger(id uint64) job.Session {
+	s.t.Helper()
+	now, err := s.chain.Account("provider", 0).Session(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now
+}
+
+func (s *setup) advance(seconds uint64) {
+	s.t.Helper()
+	if err := s.chain.Advance(seconds); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// asker is a consumer that sends exactly the frames that a test wants.
+type asker struct {
+	*setup
+	account *sessiontest.Account
+	key     canon.PrivateKey
+	node    *link.Node
+	session job.Session
+	served  job.Served // the history that its newest voucher covers
+	seq     uint64
+	last    *session.Payment
+}
+
+const (
+	wallet   = 10_000
+	duration = 3600
+)
+
+// lease opens a session with the given escrow and exposure step.
+func (s *setup) lease(escrow, step uint64) *asker {
+	s.t.Helper()
+	a := &asker{setup: s, account: s.chain.Account("consumer", wallet), key: newKey(s.t)}
+	var err error
+	if a.node, err = link.Open(link.Config{Key: newKey(s.t)}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if err := a.node.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
+	id, err := a.account.PlaceOrder(s.t.Context(), a.key.Public(), job.Terms{Version: canon.Version, Kind: job.Inference,
+		Executor: "toy/1", Model: s.model, Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: 1000, Output: 1000},
+		Escrow: escrow, Step: step, Patience: 60, Duration: duration})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if a.session, err = a.account.Session(s.t.Context(), id); err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+// ask signs the next request.
+func (a *asker) ask(prompt, most int) session.Ask {
+	a.seq++
+	r := receipt.Request{Version: canon.Version, Key: a.key.Public(), Counter: a.seq, Model: a.session.Terms.Model,
+		Tokens: make([]uint32, prompt), Params: receipt.Params{MaxTokens: uint64(most), TopP: receipt.MaxTopP}}
+	return a.sign(receipt.Ask{Chain: sessiontest.ID, Session: a.session.ID, Seq: a.seq, Request: r.Hash(), Salt: canon.Hash{byte(a.seq)}}, r)
+}
+
+func (a *asker) sign(ask receipt.Ask, r receipt.Request) session.Ask {
+	return session.Ask{Ask: ask, Signature: a.key.Sign(receipt.DomainAsk, ask), Request: r, Last: a.last}
+}
+
+// send opens a stream with a frame.
+func (a *asker) send(first any) *link.Stream {
+	a.t.Helper()
+	s, err := a.node.DialKey(a.t.Context(), a.setup.key.Public(), a.link.Addrs(), session.Protocol)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(s.Reset)
+	if err := s.Send(first); err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+// hear reads an answer up to its receipt.
+func hear(s *link.Stream) (answer receipt.Answer, done session.Done, err error) {
+	answer.Tokens = []uint32{}
+	for {
+		var r session.Reply
+		if err := s.Receive(&r); err != nil {
+			return answer, done, err
+		}
+		switch {
+		case r.Refused != nil:
+			return answer, done, r.Refused
+		case r.Done != nil:
+			answer.Finish = r.Done.Finish
+			return answer, *r.Done, nil
+		}
+		answer.Tokens = append(answer.Tokens, r.Tokens...)
+	}
+}
+
+// answered asks, checks the receipt, and returns the stream that waits for a
+// voucher and the history that the voucher is for.
+func (a *asker) answered(ask session.Ask) (*link.Stream, job.Served) {
+	a.t.Helper()
+	s := a.send(session.Opening{Ask: &ask})
+	answer, done, err := hear(s)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	next, err := a.session.Serve(a.served, receipt.NewLeaf(ask.Ask, ask.Request, answer))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if want := next.Tally.Receipt(sessiontest.ID, a.session.ID); done.Receipt != want {
+		a.t.Fatalf("receipt is %+v, want %+v", done.Receipt, want)
+	}
+	if err := canon.Verify(a.session.ProviderKey, receipt.DomainReceipt, done.Receipt, done.Signature); err != nil {
+		a.t.Fatal(err)
+	}
+	return s, next
+}
+
+// voucher signs for a history.
+func (a *asker) voucher(m job.Served, final bool) session.Payment {
+	v := m.Tally.Voucher(sessiontest.ID, a.session.ID, final)
+	return session.Payment{Voucher: v, Signature: a.key.Sign(receipt.DomainVoucher, v)}
+}
+
+// pay hands over a payment and returns what the provider says to it.
+func pay(s *link.Stream, p session.Payment) error {
+	if err := s.Send(p); err != nil {
+		return err
+	}
+	return paid(s)
+}
+
+func paid(s *link.Stream) error {
+	var r session.Reply
+	if err := s.Receive(&r); err != nil {
+		return err
+	}
+	if r.Refused != nil {
+		return r.Refused
+	}
+	if !r.Paid {
+		return errors.New("not acknowledged")
+	}
+	return nil
+}
+
+// buy asks and pays.
+func (a *asker) buy(prompt, most int) {
+	a.t.Helper()
+	s, next := a.answered(a.ask(prompt, most))
+	p := a.voucher(next, false)
+	if err := pay(s, p); err != nil {
+		a.t.Fatal(err)
+	}
+	a.served, a.last = next, &p
+}
+
+// finish ends the session with a voucher for a history.
+func (a *asker) finish(m job.Served) error {
+	a.t.Helper()
+	p := a.voucher(m, true)
+	return paid(a.send(session.Opening{Finish: &p}))
+}
+
+// refused checks that err is a refusal of the kind.
+func (a *asker) refused(what string, err error, code session.Code) {
+	a.t.Helper()
+	var r *session.Refusal
+	if !errors.As(err, &r) || r.Code != code {
+		a.t.Errorf("%s: got %v, want a refusal (%s)", what, err, code)
+	}
+}

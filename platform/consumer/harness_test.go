@@ -1,0 +1,351 @@
+package consumer_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+	"daulat/link"
+	wire "daulat/link/session"
+	"daulat/link/session/sessiontest"
+	"daulat/platform/consumer"
+)
+
+var model = canon.NewCID(canon.DagCBOR, canon.Hash{1})
+
+func newKey(t testing.TB) canon.PrivateKey {
+	t.Helper()
+	key, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newLink(t testing.TB, key canon.PrivateKey) *link.Node {
+	t.Helper()
+	n, err := link.Open(link.Config{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// setup is a ledger and a client with its journal.
+type setup struct {
+	t       testing.TB
+	chain   *sessiontest.Chain
+	account *sessiontest.Account
+	key     canon.PrivateKey
+	node    *link.Node
+	path    string
+	journal *wire.Journal
+	auditor verify.Runner
+	client  *consumer.Client
+}
+
+const wallet = 1000
+
+func start(t testing.TB) *setup {
+	t.Helper()
+	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), path: filepath.Join(t.TempDir(), "journal")}
+	s.account, s.node = s.chain.Account("consumer", wallet), newLink(t, newKey(t))
+	s.run()
+	t.Cleanup(func() {
+		if err := errors.Join(s.journal.Close(), s.chain.Audit()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *setup) run() {
+	s.t.Helper()
+	var err error
+	if s.journal, err = wire.OpenJournal(s.path); err != nil {
+		s.t.Fatal(err)
+	}
+	s.client = consumer.New(consumer.Config{Ledger: s.account, Link: s.node, Key: s.key, Journal: s.journal,
+		Auditor: s.auditor, Log: slog.New(slog.DiscardHandler)})
+}
+
+// crash starts the client again with the journal as disk shows it, as after
+// kill -9.
+func (s *setup) crash(disk []byte) {
+	s.t.Helper()
+	if err := s.journal.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.restore(disk)
+}
+
+func (s *setup) restore(disk []byte) {
+	s.t.Helper()
+	s.path += "+"
+	if err := os.WriteFile(s.path, disk, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.run()
+}
+
+func (s *setup) disk() []byte {
+	disk, err := os.ReadFile(s.path)
+	if err != nil {
+		s.t.Error(err)
+	}
+	return disk
+}
+
+func terms() job.Terms {
+	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: "toy/1", Model: model, Assurance: job.Sampled,
+		Privacy: job.Open, Ceiling: job.Price{Input: 3000, Output: 3000}, Escrow: 100, Step: 50, Patience: 60, Duration: 3600}
+}
+
+func prompt(tokens, most int) consumer.Prompt {
+	return consumer.Prompt{Tokens: make([]uint32, tokens), Params: receipt.Params{MaxTokens: uint64(most), TopP: receipt.MaxTopP}}
+}
+
+func willing(consumer.Admission) error { return nil }
+func deaf(uint32) error                { return nil }
+
+func (s *setup) try(ctx context.Context, tokens, most int) (consumer.Result, error) {
+	return s.client.Ask(ctx, terms(), prompt(tokens, most), willing, deaf)
+}
+
+func (s *setup) buy(tokens, most int) consumer.Result {
+	s.t.Helper()
+	r, err := s.try(s.t.Context(), tokens, most)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+func (s *setup) onLedger(id uint64) job.Session {
+	s.t.Helper()
+	now, err := s.account.Session(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now
+}
+
+func (s *setup) advance(seconds uint64) {
+	s.t.Helper()
+	if err := s.chain.Advance(seconds); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// conduct is how a seller treats requests; the zero value is honest.
+type conduct struct {
+	refuse  *wire.Refusal
+	silent  bool              // reads the ask and never answers
+	deadEnd bool              // answers no final voucher either
+	cut     int               // hangs up after so many tokens
+	extra   int               // tokens more than were asked for
+	empty   bool              // sends a reply with nothing in it
+	done    func(*wire.Done)  // changes the receipt before it is signed
+	signer  *canon.PrivateKey // signs receipts in the seller's place
+	early   func(wire.Ask)    // is called when an ask came
+	vouched func()            // is called when a voucher came
+	unheard bool              // hangs up instead of acknowledging
+}
+
+// seller is a provider that misbehaves exactly as a test wants.
+type seller struct {
+	*setup
+	name    string
+	account *sessiontest.Account
+	key     canon.PrivateKey
+	mu      sync.Mutex
+	conduct conduct
+	served  map[uint64]job.Served
+	asks    []wire.Ask
+	paid    []wire.Payment
+	inside  int
+	most    int // requests that were served at the same time
+}
+
+// sells registers a seller at a price in udlt a token.
+func (s *setup) sells(name string, udlt uint64) *seller {
+	s.t.Helper()
+	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: newKey(s.t), served: map[uint64]job.Served{}}
+	node := newLink(s.t, x.key)
+	node.Handle(wire.Protocol, x.serve)
+	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
+	err := errors.Join(x.account.RegisterProvider(s.t.Context(), x.key.Public(), node.Addrs(), proof),
+		x.account.PutOffer(s.t.Context(), match.Offer{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
+			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return x
+}
+
+func (x *seller) behave(c conduct) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.conduct = c
+}
+
+func (x *seller) serve(ctx context.Context, s *link.Stream) {
+	var o wire.Opening
+	if s.Receive(&o) != nil {
+		return
+	}
+	x.mu.Lock()
+	c := x.conduct
+	x.mu.Unlock()
+	if o.Finish != nil {
+		x.finish(ctx, s, c, *o.Finish)
+		return
+	}
+	x.enter(o.Ask)
+	defer x.leave()
+	if c.early != nil {
+		c.early(*o.Ask)
+	}
+	switch {
+	case c.silent:
+		<-ctx.Done()
+	case c.refuse != nil:
+		_ = s.Send(wire.Reply{Refused: c.refuse})
+	case c.empty:
+		_ = s.Send(wire.Reply{})
+	default:
+		x.answer(s, c, *o.Ask)
+	}
+}
+
+func (x *seller) enter(ask *wire.Ask) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.asks = append(x.asks, *ask)
+	x.inside++
+	x.most = max(x.most, x.inside)
+}
+
+func (x *seller) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.inside--
+}
+
+// answer counts up to max tokens, as long as nothing goes wrong on purpose.
+func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask) {
+	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
+	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
+		if c.cut > 0 && i == c.cut {
+			s.Reset()
+			return
+		}
+		a.Tokens = append(a.Tokens, uint32(i))
+		if s.Send(wire.Reply{Tokens: []uint32{uint32(i)}}) != nil {
+			return
+		}
+	}
+	session, err := x.account.Session(context.Background(), ask.Ask.Session)
+	if err != nil {
+		return
+	}
+	x.mu.Lock()
+	next, err := session.Serve(x.served[session.ID], receipt.NewLeaf(ask.Ask, ask.Request, a))
+	x.mu.Unlock()
+	if err != nil {
+		return
+	}
+	done := wire.Done{Finish: a.Finish, Receipt: next.Tally.Receipt(sessiontest.ID, session.ID)}
+	if c.done != nil {
+		c.done(&done)
+	}
+	signer := x.key
+	if c.signer != nil {
+		signer = *c.signer
+	}
+	done.Signature = signer.Sign(receipt.DomainReceipt, done.Receipt)
+	var p wire.Payment
+	if s.Send(wire.Reply{Done: &done}) != nil || s.Receive(&p) != nil {
+		return
+	}
+	if c.vouched != nil {
+		c.vouched()
+	}
+	next, err = session.Pay(sessiontest.ID, next, p.Voucher, p.Signature)
+	if err != nil {
+		x.t.Errorf("seller %s was given a bad voucher: %v", x.name, err)
+		return
+	}
+	x.mu.Lock()
+	x.served[session.ID], x.paid = next, append(x.paid, p)
+	x.mu.Unlock()
+	if c.unheard {
+		s.Reset()
+		return
+	}
+	_ = s.Send(wire.Reply{Paid: true})
+}
+
+// finish settles with the final voucher, if it is for what was paid before.
+func (x *seller) finish(ctx context.Context, s *link.Stream, c conduct, p wire.Payment) {
+	if c.deadEnd {
+		<-ctx.Done()
+		return
+	}
+	x.mu.Lock()
+	m := x.served[p.Voucher.Session]
+	x.mu.Unlock()
+	r := m.Tally.Receipt(sessiontest.ID, p.Voucher.Session)
+	results, err := x.account.Settle(ctx, []receipt.Settlement{{Close: true, Entry: receipt.Entry{Receipt: r,
+		ReceiptSignature: x.key.Sign(receipt.DomainReceipt, r), Voucher: p.Voucher, VoucherSignature: p.Signature}}})
+	if err = errors.Join(append(results, err)...); err != nil {
+		x.t.Errorf("seller %s can't settle: %v", x.name, err)
+		return
+	}
+	_ = s.Send(wire.Reply{Paid: true})
+}
+
+// vouchers returns what the seller was paid with.
+func (x *seller) vouchers() []wire.Payment {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return append([]wire.Payment(nil), x.paid...)
+}
+
+// asked returns what the seller was asked.
+func (x *seller) asked() []wire.Ask {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return append([]wire.Ask(nil), x.asks...)
+}
+
+// eventually waits for what happens on other goroutines.
+func (s *setup) eventually(what string, happened func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(25 * time.Second)
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			s.t.Fatal("never happened:", what)
+		}
+	}
+}

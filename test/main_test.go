@@ -1,0 +1,204 @@
+// Package test drives the real program as its user would: in processes of its
+// own, by its command line, its HTTP API and the files that it leaves behind.
+//
+// The scripts in testdata say what a person types and sees. The tests in Go do
+// what a script says badly: many requests at once, hostile bytes, and a process
+// that is killed at every moment. All of them use the generated noise model,
+// listen on loopback alone and download nothing.
+//
+// Start at testdata/first_answer.txtar.
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"daulat/ledger/client"
+	"daulat/node"
+	"daulat/ui/cli"
+	"daulat/ui/control"
+)
+
+// TestMain makes this binary the program, when it is called by that name.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"daulat": daulat})
+}
+
+func daulat() {
+	ctx, stop := cli.Signals(context.Background())
+	status := cli.Run(ctx, os.Args[1:], os.Stdout, os.Stderr, node.Runtime{})
+	stop()
+	os.Exit(status)
+}
+
+// patience bounds every wait for a process; nothing takes that long.
+const patience = 60 * time.Second
+
+// environment of a program whose user is at home in home: no cache, no Python,
+// no network but loopback.
+func environment(home string) []string {
+	return []string{"HOME=" + filepath.Dir(home), "DAULAT_HOME=" + home, "TMPDIR=" + os.TempDir(), "PATH=" + bin()}
+}
+
+// bin is the folder that holds the program and nothing else.
+func bin() string { return filepath.SplitList(os.Getenv("PATH"))[0] }
+
+// A result is what one command left.
+type result struct {
+	stdout, stderr string
+	status         int // -1 if it was killed
+}
+
+// run executes one command of home to its end, or kills it when ctx ends.
+func run(ctx context.Context, t *testing.T, home string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "daulat", args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = environment(home), &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+		t.Fatalf("daulat %s: %v", strings.Join(args, " "), err)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// must runs a command that has to succeed and reads its JSON.
+func must[T any](t *testing.T, home string, args ...string) (out T) {
+	t.Helper()
+	r := run(t.Context(), t, home, append(args, "--json")...)
+	if r.status != 0 {
+		t.Fatalf("daulat %s ended with status %d: %s", strings.Join(args, " "), r.status, r.stderr)
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil {
+		t.Fatalf("daulat %s: %v in %s", strings.Join(args, " "), err, r.stdout)
+	}
+	return out
+}
+
+// An upward is a process that runs `daulat up`.
+type upward struct {
+	control.Ready
+	home   string
+	cmd    *exec.Cmd
+	stderr *lockedBuffer
+	ended  chan struct{}
+}
+
+// launch starts `daulat up` and does not wait. The test's end kills it.
+func launch(t *testing.T, home string, args ...string) (*upward, io.Reader) {
+	t.Helper()
+	u := &upward{home: home, stderr: &lockedBuffer{}, ended: make(chan struct{})}
+	u.cmd = exec.Command("daulat", append([]string{"up", "--noise", "--json", "--listen", "127.0.0.1:0"}, args...)...)
+	u.cmd.Env, u.cmd.Stderr = environment(home), u.stderr
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.cmd.Stdout = in
+	if err := u.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	go func() {
+		_ = u.cmd.Wait() // its status is in ProcessState
+		close(u.ended)
+	}()
+	t.Cleanup(func() {
+		u.kill()
+		out.Close()
+	})
+	return u, out
+}
+
+// up starts a network in home and waits until it serves.
+func up(t *testing.T, home string, args ...string) *upward {
+	t.Helper()
+	u, out := launch(t, home, args...)
+	late := time.AfterFunc(patience, u.kill)
+	defer late.Stop()
+	if err := json.NewDecoder(out).Decode(&u.Ready); err != nil {
+		u.kill()
+		t.Fatalf("daulat up did not get ready: %v\n%s", err, u.stderr)
+	}
+	return u
+}
+
+// kill ends the process as a power cut would.
+func (u *upward) kill() {
+	_ = u.cmd.Process.Kill() // it may be over
+	<-u.ended
+}
+
+// stop ends the process as Ctrl-C does and wants it to end well.
+func (u *upward) stop(t *testing.T) {
+	t.Helper()
+	_ = u.cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-u.ended:
+	case <-time.After(patience):
+		u.kill()
+		t.Fatalf("daulat up did not end:\n%s", u.stderr)
+	}
+	if code := u.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("daulat up ended with status %d:\n%s", code, u.stderr)
+	}
+}
+
+// ledger asks the network's node directly.
+func (u *upward) ledger(t *testing.T) *client.Client {
+	t.Helper()
+	rpc, err := client.Dial(u.Ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, _, _ := strings.Cut(u.Trust, "@")
+	return client.New(rpc, chain, nil)
+}
+
+// eventually polls until done, or fails with what was still missing.
+func eventually(t *testing.T, done func() (bool, string)) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		ok, missing := done()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s in vain: %s", patience, missing)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -1,0 +1,601 @@
+"""Reads spec/vectors with nothing of Daulat's own and checks every value.
+
+What the Go code wrote is computed again here from spec/*.md: encodings with
+cbor2, hashes with blake3, signatures with cryptography, the rest with Python's
+integers. Usage: read.py FOLDER. Prints one line for each file and ends with
+status 1 if anything differs.
+"""
+
+import base64
+import decimal
+import json
+import pathlib
+import struct
+import sys
+
+import cbor2
+from blake3 import blake3
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+MAX64 = 2**64 - 1
+checks = 0
+
+
+def check(ok, what):
+    global checks
+    checks += 1
+    if not ok:
+        raise AssertionError(what)
+
+
+# --- spec/canon.md ---------------------------------------------------------
+
+
+def digest(data):
+    return blake3(data).digest()
+
+
+def cid(codec, data):
+    return bytes([1, codec, 0x1E, 0x20]) + digest(data)
+
+
+def cid_text(raw):
+    return "b" + base64.b32encode(raw).decode().lower().rstrip("=")
+
+
+def cid_parse(text):
+    if not text.startswith("b") or text != text.lower() or "=" in text:
+        raise ValueError("not base32")
+    raw = base64.b32decode(text[1:].upper() + "=" * (-len(text[1:]) % 8))
+    if len(raw) != 36 or raw[0] != 1 or raw[1] not in (0x55, 0x71) or raw[2:4] != b"\x1e\x20":
+        raise ValueError("not a CIDv1 with BLAKE3-256")
+    if cid_text(raw) != text:
+        raise ValueError("not the one text form")
+    return raw
+
+
+def from_dag_json(v):
+    """Turns DAG-JSON into what cbor2 encodes."""
+    if isinstance(v, dict) and list(v) == ["/"]:
+        inner = v["/"]
+        if isinstance(inner, str):
+            return cbor2.CBORTag(42, b"\x00" + cid_parse(inner))
+        return base64.b64decode(inner["bytes"] + "==")
+    if isinstance(v, dict):
+        return {k: from_dag_json(x) for k, x in v.items()}
+    if isinstance(v, list):
+        return [from_dag_json(x) for x in v]
+    return v
+
+
+def encode(v):
+    return cbor2.dumps(v, canonical=True)
+
+
+def plain(v):
+    """Only what canonical values are made of."""
+    if isinstance(v, cbor2.CBORTag):
+        return v.tag == 42 and isinstance(v.value, bytes) and v.value[:1] == b"\x00" and len(v.value) == 37
+    if isinstance(v, dict):
+        return all(isinstance(k, str) and plain(x) for k, x in v.items())
+    if isinstance(v, (list, tuple)):
+        return all(plain(x) for x in v)
+    return isinstance(v, (bool, str, bytes)) or isinstance(v, int) and 0 <= v <= MAX64
+
+
+def decode(data):
+    v = cbor2.loads(data)
+    if not plain(v) or encode(v) != data:
+        raise ValueError("not canonical")
+    return v
+
+
+def sealed(domain, body):
+    return encode([1, domain, body])
+
+
+def verified(public, domain, body, signature):
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, sealed(domain, body))
+        return True
+    except InvalidSignature:
+        return False
+
+
+# --- the fields of every kind (spec/artifact.md, job.md, receipt.md, verify.md, session.md)
+
+HASH, SIG, KEY, LINK = ("bytes", 32), ("bytes", 64), ("bytes", 32), ("link",)
+INT, TEXT, BOOL, BYTES = ("int",), ("text",), ("bool",), ("bytes", None)
+
+
+def array(of):
+    return ("array", of)
+
+
+def kind(name):
+    return ("kind", name)
+
+
+KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
+    "claim": {"chain": TEXT, "account": TEXT},
+    "part": {"role": TEXT, "blob": LINK, "size": INT},
+    "model": {"semantics": TEXT, "architecture": TEXT, "context": INT},
+    "manifest": {"v": INT, "name": TEXT, "media": TEXT, "licence": TEXT, "consent?": TEXT,
+                 "parts": array(kind("part")), "parents?": array(LINK), "model?": kind("model")},
+    "price": {"input": INT, "output": INT},
+    "terms": {"v": INT, "kind": TEXT, "executor": TEXT, "model": LINK, "assurance": INT, "privacy": TEXT,
+              "ceiling": kind("price"), "escrow": INT, "step": INT, "patience": INT, "duration": INT,
+              "excluded?": array(TEXT)},
+    "order": {"v": INT, "id": INT, "consumer": TEXT, "session_key": KEY, "terms": kind("terms"), "state": TEXT,
+              "placed": INT, "expires": INT, "explanation": TEXT},
+    "windows": {"close": INT, "challenge": INT},
+    "escrow": {"deposited": INT, "locked": INT, "withheld": INT, "paid": INT, "refunded": INT},
+    "session": {"v": INT, "id": INT, "consumer": TEXT, "provider": TEXT, "session_key": KEY, "provider_key": KEY,
+                "terms": kind("terms"), "price": kind("price"), "windows": kind("windows"), "state": TEXT,
+                "reason": TEXT, "opened": INT, "clock": INT, "escrow": kind("escrow"), "claim?": kind("entry")},
+    "params": {"max_tokens": INT, "temperature": INT, "top_p": INT, "stop?": array(TEXT)},
+    "request": {"v": INT, "key": KEY, "counter": INT, "model": LINK, "tokens": array(INT), "params": kind("params"),
+                "seed": HASH},
+    "ask": {"chain": TEXT, "session": INT, "seq": INT, "request": HASH, "salt": HASH},
+    "answer": {"tokens": array(INT), "finish": TEXT},
+    "leaf": {"session": INT, "seq": INT, "request": HASH, "answer": HASH, "input": INT, "output": INT},
+    "transcript": {"ask": kind("ask"), "ask_sig": SIG, "request": kind("request"), "answer": kind("answer"), "index": INT},
+    "receipt": {"chain": TEXT, "session": INT, "seq": INT, "input": INT, "output": INT, "amount": INT, "root": HASH},
+    "voucher": {"chain": TEXT, "session": INT, "seq": INT, "amount": INT, "root": HASH, "final": BOOL},
+    "entry": {"receipt": kind("receipt"), "receipt_sig": SIG, "voucher": kind("voucher"), "voucher_sig": SIG},
+    "signed": {"receipt": kind("receipt"), "sig": SIG},
+    "bundle": {"v": INT, "ledger": BYTES, "manifest": BYTES, "transcript": kind("transcript"), "path": array(HASH),
+               "unsettled?": kind("signed"), "sources?": array(array(TEXT))},
+    "payment": {"voucher": kind("voucher"), "sig": SIG},
+    "session ask": {"ask": kind("ask"), "sig": SIG, "request": kind("request"), "last?": kind("payment")},
+    "opening": {"ask?": kind("session ask"), "finish?": kind("payment")},
+    "done": {"finish": TEXT, "receipt": kind("receipt"), "sig": SIG},
+    "refusal": {"code": TEXT, "reason": TEXT},
+    "reply": {"tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal")},
+}
+
+
+def fits(v, t):
+    match t:
+        case ("int",):
+            return isinstance(v, int) and not isinstance(v, bool)
+        case ("text",):
+            return isinstance(v, str)
+        case ("bool",):
+            return isinstance(v, bool)
+        case ("bytes", n):
+            return isinstance(v, bytes) and n in (None, len(v))
+        case ("link",):
+            return isinstance(v, cbor2.CBORTag)
+        case ("array", of):
+            return isinstance(v, (list, tuple)) and all(fits(x, of) for x in v)
+        case ("kind", name):
+            fields = KINDS[name]
+            needed = {f for f in fields if not f.endswith("?")}
+            types = {f.rstrip("?"): x for f, x in fields.items()}
+            return (isinstance(v, dict) and needed <= set(v) <= set(types) and all(fits(x, types[f]) for f, x in v.items())
+                    and all(v[f.rstrip("?")] not in (False, "", []) for f in fields if f.endswith("?") and f.rstrip("?") in v))
+
+
+def read(name, data):
+    v = decode(data)
+    if not fits(v, kind(name)):
+        raise ValueError(f"not a {name}")
+    return v
+
+
+DOMAINS = {"request", "ask", "answer", "leaf", "receipt", "voucher"}
+SIGNED = {"ask", "receipt", "voucher", "claim"}
+
+
+def item(c):
+    """Checks one value in all its forms and returns it."""
+    name, data = c["kind"], bytes.fromhex(c["cbor"])
+    check(encode(from_dag_json(c["value"])) == data, f"{name}: value and encoding differ")
+    v = read(name, data)
+    if "domain" in c:
+        want = "daulat/" + ("provider" if name == "claim" else name)
+        check((name in DOMAINS or name == "claim") and c["domain"] == want, f"{name}: domain {c['domain']}")
+        check(digest(sealed(want, v)).hex() == c["digest"], f"{name}: digest")
+    if "signature" in c:
+        check(name in SIGNED and verified(bytes.fromhex(c["signer"]), c["domain"], v, bytes.fromhex(c["signature"])), f"{name}: signature")
+    return v
+
+
+def refused(do, what):
+    try:
+        do()
+    except Exception:  # any refusal will do, whatever its type
+        check(True, what)
+        return
+    check(False, f"accepted: {what}")
+
+
+def canon(d):
+    for c in d["key"]:
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(c["seed"]))
+        check(key.public_key().public_bytes_raw().hex() == c["public"], "public key")
+        for s in d["sign"]:
+            if s["signer"] == c["public"]:
+                check(key.sign(sealed(s["domain"], item(s))).hex() == s["signature"], "signature made here differs")
+    for c in d["cid"]:
+        raw = cid(c["codec"], bytes.fromhex(c["data"]))
+        check(raw.hex() == c["bytes"] and cid_text(raw) == c["text"] and cid_parse(c["text"]) == raw, "CID")
+    for c in d["cid_refused"]:
+        refused(lambda: cid_parse(c["text"]), f"CID, {c['why']}")
+    for c in d["refused"]:
+        refused(lambda: read("voucher", bytes.fromhex(c["cbor"])), f"voucher, {c['why']}")
+
+
+# --- spec/artifact.md ------------------------------------------------------
+
+
+def manifest(data):
+    m = read("manifest", data)
+    model = m.get("model", {"semantics": "x", "architecture": "x", "context": 1})
+    ok = (m["v"] == 1 and all(0 < len(m[f].encode()) <= 256 for f in ("name", "media", "licence"))
+          and 0 < len(m["parts"]) <= 4096 and all(p["role"] for p in m["parts"]) and len(m.get("parents", [])) <= 256
+          and all(p.value[2] == 0x71 for p in m.get("parents", [])) and model["semantics"] and model["architecture"] and model["context"])
+    if not ok:
+        raise ValueError("not a manifest")
+    return m, cid_text(cid(0x71, data))
+
+
+def artifact(d):
+    for c in d["manifest"]:
+        item(c)
+        check(manifest(bytes.fromhex(c["cbor"]))[1] == c["id"], "manifest ID")
+    for c in d["refused"]:
+        refused(lambda: manifest(bytes.fromhex(c["cbor"])), f"manifest, {c['why']}")
+
+
+# --- spec/job.md -----------------------------------------------------------
+
+
+def cost(price, tokens_in, tokens_out):
+    c = -(-(price["input"] * tokens_in + price["output"] * tokens_out) // 1000)
+    return c if c <= MAX64 else None
+
+
+def due(entry):
+    return min(entry["receipt"]["amount"], entry["voucher"]["amount"])
+
+
+def newer(e, old):
+    def rank(x):
+        return x["voucher"]["seq"], due(x), x["voucher"]["final"]
+    return rank(e) > rank(old)
+
+
+class Refused(Exception):
+    pass
+
+
+def shut(s, by, at):
+    if s["state"] == "open":
+        s.update(state="closing", clock=at + s["windows"]["close"],
+                 reason="consumer closed" if by == s["consumer"] else "provider closed")
+
+
+def split(s, why, at):
+    e = s["escrow"]
+    pay = min(due(s["claim"]), e["locked"]) if "claim" in s else 0
+    refund = e["locked"] - pay
+    e.update(locked=0, withheld=e["withheld"] + pay, refunded=e["refunded"] + refund)
+    s.update(state="settled", clock=at + s["windows"]["challenge"])
+    if not s["reason"] or why == "both sides agreed":
+        s["reason"] = why
+    return [(s["consumer"], refund)]
+
+
+def move(s, step):
+    """Applies a step to session s and returns the payments."""
+    by, at = step.get("by"), step["at"]
+    if step["event"] == "tick":
+        if at < s["clock"]:
+            return []
+        if s["state"] == "open":
+            s.update(state="closing", clock=at + s["windows"]["close"], reason="deadline passed")
+        elif s["state"] == "closing":
+            return split(s, s["reason"], at)
+        elif s["state"] == "settled":
+            paid = s["escrow"]["withheld"]
+            s["escrow"].update(withheld=0, paid=s["escrow"]["paid"] + paid)
+            s.update(state="released", clock=0)
+            return [(s["provider"], paid)]
+        return []
+    if step["event"] == "top up":
+        if s["state"] != "open" or by != s["consumer"]:
+            raise Refused
+        s["escrow"]["deposited"] += step["amount"]
+        s["escrow"]["locked"] += step["amount"]
+        return []
+    if by not in (s["consumer"], s["provider"]) or s["state"] not in ("open", "closing"):
+        raise Refused
+    if step["event"] == "close":
+        shut(s, by, at)
+        return []
+    e = item(step["entry"])
+    pair("daulat-1", s, e)
+    if "claim" in s and not newer(e, s["claim"]) and e != s["claim"]:
+        raise Refused
+    s["claim"] = e
+    if e["voucher"]["final"] and by == s["provider"]:
+        return split(s, "both sides agreed", at)
+    if step.get("close"):
+        shut(s, by, at)
+    return []
+
+
+def pair(chain, s, e):
+    r, v = e["receipt"], e["voucher"]
+    if (r["chain"], r["session"]) != (chain, s["id"]) or (v["chain"], v["session"]) != (chain, s["id"]):
+        raise Refused("another chain or session")
+    if (r["seq"], r["root"]) != (v["seq"], v["root"]):
+        raise Refused("two histories")
+    if not verified(s["provider_key"], "daulat/receipt", r, e["receipt_sig"]):
+        raise Refused("receipt not signed")
+    if not verified(s["session_key"], "daulat/voucher", v, e["voucher_sig"]):
+        raise Refused("voucher not signed")
+
+
+def job(d):
+    for c in d["price"]:
+        price = {"input": c["input_price"], "output": c["output_price"]}
+        check(cost(price, c["input"], c["output"]) == c.get("cost"), f"price {c}")
+    for c in d["terms"] + d["order"]:
+        item(c)
+    for name in (n for n in d if n.startswith("walk_")):
+        state = item(d[name][0]["session"])
+        for step in d[name][1:]:
+            before, paid = encode(state), []
+            try:
+                paid = move(state, step)
+                check("error" not in step, f"{name}: {step['event']} was refused there")
+            except Refused:
+                check("error" in step and encode(state) == before, f"{name}: {step['event']} is refused here")
+            check(state == item(step["session"]) and encode(state) == bytes.fromhex(step["session"]["cbor"]), f"{name}: {step['event']} at {step['at']}")
+            check([(p["To"], p["Amount"]) for p in step["payments"]] == [p for p in paid if p[1]], f"{name}: payments")
+            e = state["escrow"]
+            check(e["deposited"] == e["locked"] + e["withheld"] + e["paid"] + e["refunded"], f"{name}: money is lost")
+
+
+# --- spec/receipt.md -------------------------------------------------------
+
+
+def node(left, right):
+    return digest(b"daulat/node/1" + left + right)
+
+
+def half(n):
+    return 1 << (n - 1).bit_length() - 1
+
+
+def root(leaves):
+    if not leaves:
+        return bytes(32)
+    if len(leaves) == 1:
+        return leaves[0]
+    k = half(len(leaves))
+    return node(root(leaves[:k]), root(leaves[k:]))
+
+
+def peaks(leaves):
+    """Roots of the full subtrees, largest first."""
+    out = []
+    while leaves:
+        k = 1 << len(leaves).bit_length() - 1
+        out.append(root(leaves[:k]).hex())
+        leaves = leaves[k:]
+    return out
+
+
+def climb(count, i, leaf, path):
+    if i >= count:
+        raise ValueError("outside")
+    if count == 1:
+        if path:
+            raise ValueError("too long")
+        return leaf
+    if not path:
+        raise ValueError("too short")
+    k = half(count)
+    if i < k:
+        return node(climb(k, i, leaf, path[:-1]), path[-1])
+    return node(path[-1], climb(count - k, i - k, leaf, path[:-1]))
+
+
+def ranges(d):
+    leaves = [digest(bytes([i])) for i in range(32)]
+    for c in d["root"]:
+        check(root(leaves[: c["count"]]).hex() == c["root"], f"root of {c['count']}")
+    for c in d["path"]:
+        path = [bytes.fromhex(h) for h in c["path"]]
+        check(climb(c["count"], c["index"], leaves[c["index"]], path) == root(leaves[: c["count"]]), f"path {c}")
+    for c in d["refused"]:
+        def reaches():
+            path = [bytes.fromhex(h) for h in c["path"]]
+            if climb(c["count"], c["index"], leaves[c["index"]], path) != root(leaves[: c["count"]]):
+                raise ValueError("another root")
+        refused(reaches, f"path, {c['why']}")
+
+
+def commit(salt, h):
+    return digest(sealed("daulat/commit", [salt, h]))
+
+
+def leaf_of(t):
+    """The leaf that a transcript stands for."""
+    a, r, answer = t["ask"], t["request"], t["answer"]
+    return {"session": a["session"], "seq": a["seq"], "request": commit(a["salt"], a["request"]),
+            "answer": commit(a["salt"], digest(sealed("daulat/answer", answer))),
+            "input": len(r["tokens"]), "output": len(answer["tokens"])}
+
+
+def receipts(d):
+    price = {"input": 200, "output": 1000}
+    leaves, total_in, total_out = [], 0, 0
+    for n, c in enumerate(d["served"]):
+        v = {name: item(c[name]) for name in ("request", "ask", "answer", "leaf", "transcript", "receipt", "voucher")}
+        t, leaf = v["transcript"], v["leaf"]
+        check(v["ask"]["request"].hex() == c["request"]["digest"], "ask names its request")
+        check((t["ask"], t["request"], t["answer"], t["index"]) == (v["ask"], v["request"], v["answer"], n), "transcript")
+        check(leaf_of(t) == leaf and [leaf["request"].hex(), leaf["answer"].hex()] == c["commitments"], "leaf")
+        leaves.append(digest(sealed("daulat/leaf", leaf)))
+        check(leaves[-1].hex() == c["leaf"]["digest"] and peaks(leaves) == c["peaks"], "range")
+        total_in, total_out = total_in + leaf["input"], total_out + leaf["output"]
+        both = {"chain": "daulat-1", "session": 7, "seq": n + 1, "amount": cost(price, total_in, total_out), "root": root(leaves)}
+        check(v["receipt"] == both | {"input": total_in, "output": total_out}, "receipt")
+        check(v["voucher"] == both | {"final": False}, "voucher")
+    final, entry = (item(c) for c in d["final"])
+    check(final == both | {"final": True} and entry["voucher"] == final and entry["receipt"] == v["receipt"], "final pair")
+
+
+# --- spec/verify.md --------------------------------------------------------
+
+
+def audit_rate(gain, power, pay, stake):
+    at_risk = pay + stake
+    if at_risk > MAX64 or gain == 0 or power * at_risk > MAX64:
+        return 5_000
+    if power * at_risk == 0:
+        return 1_000_000
+    return min(1_000_000, max(5_000, -(-gain * 1_500_000_000_000 // (power * at_risk))))
+
+
+def compare(paid, got):
+    for i in range(max(len(paid["tokens"]), len(got["tokens"]))):
+        p, g = (a["tokens"][i] if i < len(a["tokens"]) else "the end" for a in (paid, got))
+        if p != g:
+            return "disagree", f"disagree at token {i}: paid for {p}, got {g}"
+    if paid["finish"] != got["finish"]:
+        return "disagree", f"disagree at token {len(paid['tokens'])}: paid for the end, got the end"
+    return "agree", "agree"
+
+
+def bundle(c):
+    """Checks a bundle against a session's record; returns settled, model and price."""
+    b, s, chain = read("bundle", bytes.fromhex(c["bundle"])), read("session", bytes.fromhex(c["record"])), c["chain"]
+    if "unsettled" in b:
+        r = b["unsettled"]["receipt"]
+        if (r["chain"], r["session"]) != (chain, s["id"]) or not verified(s["provider_key"], "daulat/receipt", r, b["unsettled"]["sig"]):
+            raise Refused
+    else:
+        if "claim" not in s or s["state"] not in ("settled", "released"):
+            raise Refused
+        pair(chain, s, s["claim"])
+        r = s["claim"]["receipt"]
+    t = b["transcript"]
+    a, q = t["ask"], t["request"]
+    if ((a["chain"], a["session"]) != (chain, s["id"]) or a["request"] != digest(sealed("daulat/request", q))
+            or q["key"] != s["session_key"] or q["model"] != s["terms"]["model"]
+            or not verified(s["session_key"], "daulat/ask", a, t["ask_sig"])):
+        raise Refused
+    if climb(r["seq"], t["index"], digest(sealed("daulat/leaf", leaf_of(t))), list(b["path"])) != r["root"]:
+        raise Refused
+    name = manifest(b["manifest"])[1]
+    if name != cid_text(s["terms"]["model"].value[1:]):
+        raise Refused
+    return "unsettled" not in b, name, cost(s["price"], len(q["tokens"]), len(t["answer"]["tokens"]))
+
+
+def verify(d):
+    for c in d["audit"]:
+        check(audit_rate(c["gain"], c["power"], c["pay"], c["stake"]) == c["rate"], f"audit rate {c}")
+    for c in d["compare"]:
+        outcome, line = compare(item(c["paid"]), item(c["got"]))
+        check(outcome == c["outcome"] and c["line"].startswith(line), f"verdict {c['line']}")
+    for c in d["bundle"]:
+        if c["sound"]:
+            check(bundle(c) == (c["settled"], c["model"], c["price"]), f"bundle {c['name']}")
+        else:
+            refused(lambda: bundle(c), f"bundle, {c['name']}")
+
+
+# --- spec/session.md -------------------------------------------------------
+
+
+def session(d):
+    for c in d["frame"]:
+        item(c)
+        frame = bytes.fromhex(c["frame"])
+        check(frame == struct.pack(">I", len(frame) - 4) + bytes.fromhex(c["cbor"]), "frame")
+
+
+# --- spec/sample.md --------------------------------------------------------
+
+
+def table():
+    decimal.getcontext().prec = 60
+    step = decimal.Decimal(2) ** (decimal.Decimal(-1) / 4096)
+    return [int((decimal.Decimal(2**40) * step**k).to_integral_value()) for k in range(4096)]
+
+
+E = table()
+
+
+def weight(d, t):
+    x = (d * 1549082005 + t * 2**17) // (t * 2**18)
+    return 0 if x // 4096 >= 41 else E[x % 4096] >> (x // 4096)
+
+
+def fix(bits):
+    v = struct.unpack(">f", struct.pack(">I", bits))[0] * 65536
+    return max(-(2**31), min(2**31 - 1, round(v)))
+
+
+def pick(logits, t, p, draw):
+    top = max(logits)
+    if t == 0:
+        return logits.index(top)
+    w = [weight(top - x, t) for x in logits]
+    need, threshold, mass = -(-sum(w) * p // 10**6), 0, 0
+    for threshold in sorted(set(w) - {0}, reverse=True):
+        mass = sum(x for x in w if x >= threshold)
+        if mass >= need:
+            break
+    target, running = draw * mass >> 64, 0
+    for i, x in enumerate(w):
+        running += x if x >= threshold else 0
+        if running > target:
+            return i
+
+
+def sample(d):
+    want = "cd7bdd04391882ba21444197a7909bdfe47aa723606fa5d24425d506286cd802"
+    check(digest(b"".join(struct.pack("<Q", e) for e in E)).hex() == want, "table")
+    for c in d["weight"]:
+        check(weight(c["distance"], c["temperature"]) == int(c["weight"], 16), f"weight {c}")
+    for c in d["fix"]:
+        check(fix(int(c["float32_bits"], 16)) == c["fixed"], f"fixed point {c}")
+    for c in d["draw"]:
+        data = b"daulat/draw/1" + bytes.fromhex(c["seed"]) + bytes.fromhex(c["request"]) + struct.pack("<Q", int(c["position"], 16))
+        check(struct.unpack("<Q", digest(data)[:8])[0] == int(c["draw"], 16), f"draw {c}")
+    for c in d["pick"]:
+        check(pick(c["logits"], c["temperature"], c["top_p"], int(c["draw"], 16)) == c["token"], f"pick {c}")
+
+
+READERS = {"canon.json": canon, "artifact.json": artifact, "job.json": job, "receipt.json": receipts, "range.json": ranges,
+           "verify.json": verify, "session.json": session, "sample.json": sample}
+
+
+def main():
+    folder, failed = pathlib.Path(sys.argv[1]), 0
+    names = {p.name for p in folder.iterdir()}
+    for name in sorted(names | set(READERS)):
+        before = checks
+        try:
+            if name not in names or name not in READERS:
+                raise AssertionError("the file is missing, or no reader knows it")
+            READERS[name](json.loads((folder / name).read_text(encoding="utf-8")))
+            print(f"{name}: {checks - before} checks")
+        except Exception as e:
+            failed += 1
+            print(f"{name}: FAILED after {checks - before} checks: {type(e).__name__}: {e}")
+    print(f"RESULT vectors files={len(READERS)} checks={checks} failed={failed}")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"daulat/core/canon"
+	"daulat/core/verify"
+	"daulat/model/synthetic"
+	"daulat/ui/control"
+)
+
+// TestScripts runs testdata/*.txtar. Besides testscript's own commands they
+// have those of the map below.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		ContinueOnError:     true, // each line that fails is a fault of its own
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("DAULAT_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("PATH", bin()) // no Python: nothing can be downloaded
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "ready": ready, "field": field, "array": array, "gguf": writeGGUF, "cut": cut, "forge": forge,
+		},
+	})
+}
+
+// exits STATUS COMMAND… runs a command and wants that exit status. Where it is
+// not 0, the last words on stderr are one sentence that names the program.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("status %d, want %d", got, want)
+	}
+	if got == 1 || got == 2 {
+		if complaints := strings.Count("\n"+ts.ReadFile("stderr"), "\ndaulat: "); complaints != 1 {
+			ts.Fatalf("%d lines of stderr start with the program's name, want 1", complaints)
+		}
+	}
+}
+
+// ready HOME waits until the daulat of that home serves, and sets HOME_api,
+// HOME_token, HOME_trust and HOME_model.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready HOME")
+	}
+	var r control.Ready
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		data, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "up.json"))
+		if err == nil && json.Unmarshal(data, &r) == nil && serves(r.API) {
+			break
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no daulat serves from %s", args[0])
+		}
+	}
+	name := filepath.Base(args[0])
+	ts.Setenv(name+"_api", r.API)
+	ts.Setenv(name+"_token", r.Token)
+	ts.Setenv(name+"_trust", r.Trust)
+	ts.Setenv(name+"_model", r.ModelID)
+}
+
+func serves(api string) bool {
+	resp, err := http.Get(strings.TrimSuffix(api, "/v1") + "/healthz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// field PATH [VALUE] wants stdout to be one JSON document that has a field, such
+// as wallet.address, with that value. With -set NAME it puts the value into the
+// environment.
+func field(ts *testscript.TestScript, neg bool, args []string) {
+	set := ""
+	if len(args) > 2 && args[0] == "-set" {
+		set, args = args[1], args[2:]
+	}
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: field [-set NAME] PATH [VALUE]")
+	}
+	v := document(ts)
+	for _, name := range strings.Split(args[0], ".") {
+		switch parent := v.(type) {
+		case map[string]any:
+			v = parent[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(parent) {
+				ts.Fatalf("no entry %s in a list of %d", name, len(parent))
+			}
+			v = parent[i]
+		default:
+			v = nil
+		}
+	}
+	if v == nil {
+		ts.Fatalf("stdout has no field %s", args[0])
+	}
+	text := fmt.Sprint(v)
+	if len(args) == 2 && text != args[1] {
+		ts.Fatalf("field %s is %q, want %q", args[0], text, args[1])
+	}
+	if set != "" {
+		ts.Setenv(set, text)
+	}
+}
+
+// array LENGTH wants stdout to be one JSON list of so many entries.
+func array(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: array LENGTH")
+	}
+	list, ok := document(ts).([]any)
+	if !ok || strconv.Itoa(len(list)) != args[0] {
+		ts.Fatalf("stdout is not a list of %s", args[0])
+	}
+}
+
+// document is stdout, which is one JSON document and nothing more.
+func document(ts *testscript.TestScript) (v any) {
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		ts.Fatalf("stdout is not JSON: %v", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		ts.Fatalf("stdout holds more than one JSON document")
+	}
+	return v
+}
+
+// gguf FILE SEED writes a generated model. Seed 1 is the noise model.
+func writeGGUF(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: gguf FILE SEED")
+	}
+	seed, err := strconv.ParseUint(args[1], 10, 64)
+	ts.Check(err)
+	data, err := synthetic.Llama(seed, synthetic.Options{})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// cut FROM TO LENGTH copies the first bytes of a file; a length in % is a share.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut FROM TO LENGTH")
+	}
+	data := []byte(ts.ReadFile(args[0]))
+	text, share := strings.CutSuffix(args[2], "%")
+	n, err := strconv.Atoi(text)
+	ts.Check(err)
+	if share {
+		n = len(data) * n / 100
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data[:n], 0o600))
+}
+
+// forge FROM TO WHAT copies a receipt bundle with one lie in it.
+func forge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: forge FROM TO WHAT")
+	}
+	lie, ok := lies[args[2]]
+	if !ok {
+		ts.Fatalf("unknown lie %q", args[2])
+	}
+	data, err := forged([]byte(ts.ReadFile(args[0])), lie)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// lies are what somebody might change in a bundle before passing it on. Each
+// leaves a well-formed bundle.
+var lies = map[string]func(*verify.Bundle){
+	"token":    func(b *verify.Bundle) { b.Transcript.Answer.Tokens[0] ^= 1 },
+	"shorter":  func(b *verify.Bundle) { a := &b.Transcript.Answer; a.Tokens = a.Tokens[:len(a.Tokens)-1] },
+	"finish":   func(b *verify.Bundle) { b.Transcript.Answer.Finish = "stop" },
+	"question": func(b *verify.Bundle) { b.Transcript.Request.Tokens[0] ^= 1 },
+	"seed":     func(b *verify.Bundle) { b.Transcript.Request.Seed[0] ^= 1 },
+	"salt":     func(b *verify.Bundle) { b.Transcript.Ask.Salt[0] ^= 1 },
+	"number":   func(b *verify.Bundle) { b.Transcript.Ask.Seq++ },
+	"place":    func(b *verify.Bundle) { b.Transcript.Index++ },
+	"asker":    func(b *verify.Bundle) { b.Transcript.Signature[0] ^= 1 },
+	"path":     func(b *verify.Bundle) { b.Path = append(b.Path, canon.Hash{}) },
+	"model":    func(b *verify.Bundle) { b.Manifest = bytes.Replace(b.Manifest, []byte("noise"), []byte("Noise"), 1) },
+	"ledger":   func(b *verify.Bundle) { b.Ledger[len(b.Ledger)/2] ^= 1 },
+	"version":  func(b *verify.Bundle) { b.Version++ },
+}
+
+func forged(data []byte, lie func(*verify.Bundle)) ([]byte, error) {
+	b, err := verify.DecodeBundle(data)
+	if err != nil {
+		return nil, err
+	}
+	lie(&b)
+	changed, err := canon.Marshal(b)
+	if err == nil && bytes.Equal(changed, data) {
+		err = errors.New("the lie changed nothing")
+	}
+	return changed, err
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) provide() *cobra.Command {
+	var o control.ProvideOptions
+	cmd := &cobra.Command{
+		Use:   "provide",
+		Short: "Sell answers from this machine, in a process of its own",
+		Long: `Sell answers from this machine on the ledger of a "daulat up" that runs elsewhere on it. The
+provider needs a home of its own and one coin, which it asks for by name. Its pay is withheld
+for the challenge window, and its answers are run again at a rate that falls as it earns.
+Ctrl-C takes its offers back and ends it.`,
+		Example: `  daulat model pull --home ~/.daulat-provider
+  daulat provide --home ~/.daulat-provider --ledger tcp://127.0.0.1:26657 --model SmolLM2-135M-Instruct`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Ledger == "" {
+				return usage("provide needs --ledger ADDRESS; \"daulat up --json\" prints it")
+			}
+			o.Home = a.home
+			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
+				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
+					fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", p.Model, p.Price.Input, p.Price.Output, p.Account)
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node")
+	f.StringVar(&o.Model, "model", "SmolLM2-135M-Instruct", "name or ID of a model on this home's shelf")
+	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
+	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
+	return cmd
+}

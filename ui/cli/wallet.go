@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) wallet() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "wallet",
+		Short:   "Show this home's account and send coins",
+		Example: "  daulat wallet\n  daulat wallet send ADDRESS 1000",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			s, err := at.Operations.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(s.Wallet, func(w io.Writer) {
+				fmt.Fprintf(w, "%s  %d udlt (test coins, worth nothing)\n", s.Wallet.Address, s.Wallet.Balance)
+			})
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "send ADDRESS UDLT",
+		Short:   "Send coins to an account",
+		Example: "  daulat wallet send ADDRESS 1000",
+		Args:    exactly("an ADDRESS", "an amount in UDLT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			amount, err := strconv.ParseUint(args[1], 10, 64)
+			if err != nil || amount == 0 {
+				return usage("amount %q is not a number of udlt above 0", args[1])
+			}
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			if err := at.Operations.Send(cmd.Context(), args[0], amount); err != nil {
+				return err
+			}
+			sent := map[string]any{"to": args[0], "amount_udlt": amount}
+			return a.print(sent, func(w io.Writer) { fmt.Fprintf(w, "%d udlt sent to %s\n", amount, args[0]) })
+		},
+	})
+	return cmd
+}
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Show what runs here and what it earned",
+		Example: "  daulat status",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			s, err := at.Operations.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(s, func(w io.Writer) {
+				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\nwallet    %s  %d udlt\nprovider  %s  %d requests in %d sessions, %d udlt withheld, %d udlt released\ntrust     %s\n",
+					s.Chain, s.Height, s.API, s.Wallet.Address, s.Wallet.Balance, s.Provider.Address, s.Provider.Requests,
+					s.Provider.Sessions, s.Provider.Withheld, s.Provider.Released, s.Trust)
+				fmt.Fprintln(w, "keys      encrypted in the home; their passphrase lies beside them, readable by this user alone")
+			})
+		},
+	}
+}
