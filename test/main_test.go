@@ -84,11 +84,14 @@ func must[T any](t *testing.T, home string, args ...string) (out T) {
 	if r.status != 0 {
 		t.Fatalf("daulat %s ended with status %d: %s", strings.Join(args, " "), r.status, r.stderr)
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil {
+	out, err := parse[T](r.stdout)
+	if err != nil {
 		t.Fatalf("daulat %s: %v in %s", strings.Join(args, " "), err, r.stdout)
 	}
 	return out
 }
+
+func parse[T any](text string) (v T, err error) { return v, json.Unmarshal([]byte(text), &v) }
 
 // An upward is a process that runs `daulat up`.
 type upward struct {

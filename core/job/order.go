@@ -52,7 +52,7 @@ func (o Order) Cancel(consumer string) (Order, error) {
 		return o, fmt.Errorf("cancel order %d: %w but %s", o.ID, ErrOrderClosed, o.State)
 	}
 	if consumer != o.Consumer {
-		return o, fmt.Errorf("cancel order %d: it belongs to another account", o.ID)
+		return o, fmt.Errorf("cancel order %d: %w", o.ID, ErrStranger)
 	}
 	o.State = OrderCancelled
 	return o, nil

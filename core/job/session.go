@@ -38,6 +38,17 @@ type Windows struct {
 	Challenge uint64 `cbor:"challenge"` // for which pay is withheld
 }
 
+// MaxWindow bounds both windows, in seconds, so that every state ends soon.
+const MaxWindow = 30 * 24 * 3600
+
+// Validate reports windows that are empty or too long.
+func (w Windows) Validate() error {
+	if min(w.Close, w.Challenge) == 0 || max(w.Close, w.Challenge) > MaxWindow {
+		return fmt.Errorf("a window must be 1 to %d seconds", MaxWindow)
+	}
+	return nil
+}
+
 // Session is a provider's lease for a stream of requests from one consumer.
 type Session struct {
 	Version     uint64          `cbor:"v"`
@@ -67,7 +78,7 @@ func open(o Order, p Party, now uint64) Session {
 var (
 	ErrStale         = errors.New("a newer pair of receipt and voucher is known")
 	ErrSessionClosed = errors.New("session is settled")
-	ErrStranger      = errors.New("account is neither consumer nor provider of the session")
+	ErrStranger      = errors.New("that is another account's to do")
 )
 
 // Freeze sets the windows of a session that has just opened.

@@ -10,9 +10,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -38,6 +40,32 @@ type Offer struct {
 	Assurance job.Assurance // the highest it serves
 	Slots     uint64        // sessions it can hold at once
 	Busy      uint64        // sessions it holds now
+}
+
+// Limits of an offer.
+const (
+	MaxExecutor = 64 // bytes
+	MaxSlots    = 1024
+	// MaxPrice, in udlt per 1,000 tokens, keeps what 10¹⁰ tokens cost within 64
+	// bits.
+	MaxPrice = 1_000_000_000_000
+)
+
+// Validate reports what is wrong with what a provider states in an offer.
+func (o Offer) Validate() error {
+	switch {
+	case o.Model.IsZero() || o.Model.Codec() != canon.DagCBOR:
+		return errors.New("offer: model is not a manifest")
+	case o.Executor == "" || len(o.Executor) > MaxExecutor || !utf8.ValidString(o.Executor):
+		return fmt.Errorf("offer: executor must have 1 to %d bytes of text", MaxExecutor)
+	case o.Price.Input > MaxPrice || o.Price.Output > MaxPrice:
+		return fmt.Errorf("offer: price exceeds %d udlt per 1,000 tokens", uint64(MaxPrice))
+	case o.Assurance > job.Proven:
+		return fmt.Errorf("offer: assurance %d is unknown", uint64(o.Assurance))
+	case o.Slots == 0 || o.Slots > MaxSlots:
+		return fmt.Errorf("offer: slots must be 1 to %d", MaxSlots)
+	}
+	return nil
 }
 
 // Match is one decision.

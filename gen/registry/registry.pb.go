@@ -33,6 +33,51 @@ var _ = math.Inf
 // proto package needs to be updated.
 const _ = proto.GoGoProtoPackageIsVersion3 // please upgrade the proto package
 
+// Params are the registry's clocks.
+type Params struct {
+	KeyDelay uint64 `protobuf:"varint,1,opt,name=key_delay,json=keyDelay,proto3" json:"key_delay,omitempty"`
+}
+
+func (m *Params) Reset()         { *m = Params{} }
+func (m *Params) String() string { return proto.CompactTextString(m) }
+func (*Params) ProtoMessage()    {}
+func (*Params) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{0}
+}
+func (m *Params) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Params) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Params.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Params) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Params.Merge(m, src)
+}
+func (m *Params) XXX_Size() int {
+	return m.Size()
+}
+func (m *Params) XXX_DiscardUnknown() {
+	xxx_messageInfo_Params.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Params proto.InternalMessageInfo
+
+func (m *Params) GetKeyDelay() uint64 {
+	if m != nil {
+		return m.KeyDelay
+	}
+	return 0
+}
+
 // Provider is an account that serves jobs.
 type Provider struct {
 	Account    string   `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -40,13 +85,15 @@ type Provider struct {
 	Addresses  []string `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	Bond       uint64   `protobuf:"varint,4,opt,name=bond,proto3" json:"bond,omitempty"`
 	Registered uint64   `protobuf:"varint,5,opt,name=registered,proto3" json:"registered,omitempty"`
+	NextKey    string   `protobuf:"bytes,6,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"`
+	KeyFrom    uint64   `protobuf:"varint,7,opt,name=key_from,json=keyFrom,proto3" json:"key_from,omitempty"`
 }
 
 func (m *Provider) Reset()         { *m = Provider{} }
 func (m *Provider) String() string { return proto.CompactTextString(m) }
 func (*Provider) ProtoMessage()    {}
 func (*Provider) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{0}
+	return fileDescriptor_e97b53650d36e91b, []int{1}
 }
 func (m *Provider) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -110,6 +157,82 @@ func (m *Provider) GetRegistered() uint64 {
 	return 0
 }
 
+func (m *Provider) GetNextKey() string {
+	if m != nil {
+		return m.NextKey
+	}
+	return ""
+}
+
+func (m *Provider) GetKeyFrom() uint64 {
+	if m != nil {
+		return m.KeyFrom
+	}
+	return 0
+}
+
+// RetiredKey is an identity key that an account had before, and that no other
+// account can have.
+type RetiredKey struct {
+	Key     string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Revoked bool   `protobuf:"varint,3,opt,name=revoked,proto3" json:"revoked,omitempty"`
+}
+
+func (m *RetiredKey) Reset()         { *m = RetiredKey{} }
+func (m *RetiredKey) String() string { return proto.CompactTextString(m) }
+func (*RetiredKey) ProtoMessage()    {}
+func (*RetiredKey) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{2}
+}
+func (m *RetiredKey) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RetiredKey) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RetiredKey.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RetiredKey) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RetiredKey.Merge(m, src)
+}
+func (m *RetiredKey) XXX_Size() int {
+	return m.Size()
+}
+func (m *RetiredKey) XXX_DiscardUnknown() {
+	xxx_messageInfo_RetiredKey.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RetiredKey proto.InternalMessageInfo
+
+func (m *RetiredKey) GetKey() string {
+	if m != nil {
+		return m.Key
+	}
+	return ""
+}
+
+func (m *RetiredKey) GetAccount() string {
+	if m != nil {
+		return m.Account
+	}
+	return ""
+}
+
+func (m *RetiredKey) GetRevoked() bool {
+	if m != nil {
+		return m.Revoked
+	}
+	return false
+}
+
 // Offer is a provider's standing readiness to serve one model.
 type Offer struct {
 	Provider    string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
@@ -125,7 +248,7 @@ func (m *Offer) Reset()         { *m = Offer{} }
 func (m *Offer) String() string { return proto.CompactTextString(m) }
 func (*Offer) ProtoMessage()    {}
 func (*Offer) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{1}
+	return fileDescriptor_e97b53650d36e91b, []int{3}
 }
 func (m *Offer) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -219,7 +342,7 @@ func (m *Artifact) Reset()         { *m = Artifact{} }
 func (m *Artifact) String() string { return proto.CompactTextString(m) }
 func (*Artifact) ProtoMessage()    {}
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{2}
+	return fileDescriptor_e97b53650d36e91b, []int{4}
 }
 func (m *Artifact) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -305,16 +428,18 @@ func (m *Artifact) GetRegistered() uint64 {
 }
 
 type GenesisState struct {
-	Providers []Provider `protobuf:"bytes,1,rep,name=providers,proto3" json:"providers"`
-	Offers    []Offer    `protobuf:"bytes,2,rep,name=offers,proto3" json:"offers"`
-	Artifacts []Artifact `protobuf:"bytes,3,rep,name=artifacts,proto3" json:"artifacts"`
+	Providers   []Provider   `protobuf:"bytes,1,rep,name=providers,proto3" json:"providers"`
+	Offers      []Offer      `protobuf:"bytes,2,rep,name=offers,proto3" json:"offers"`
+	Artifacts   []Artifact   `protobuf:"bytes,3,rep,name=artifacts,proto3" json:"artifacts"`
+	Params      Params       `protobuf:"bytes,4,opt,name=params,proto3" json:"params"`
+	RetiredKeys []RetiredKey `protobuf:"bytes,5,rep,name=retired_keys,json=retiredKeys,proto3" json:"retired_keys"`
 }
 
 func (m *GenesisState) Reset()         { *m = GenesisState{} }
 func (m *GenesisState) String() string { return proto.CompactTextString(m) }
 func (*GenesisState) ProtoMessage()    {}
 func (*GenesisState) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{3}
+	return fileDescriptor_e97b53650d36e91b, []int{5}
 }
 func (m *GenesisState) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -364,6 +489,20 @@ func (m *GenesisState) GetArtifacts() []Artifact {
 	return nil
 }
 
+func (m *GenesisState) GetParams() Params {
+	if m != nil {
+		return m.Params
+	}
+	return Params{}
+}
+
+func (m *GenesisState) GetRetiredKeys() []RetiredKey {
+	if m != nil {
+		return m.RetiredKeys
+	}
+	return nil
+}
+
 type MsgRegisterProvider struct {
 	Account   string   `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	Key       string   `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
@@ -375,7 +514,7 @@ func (m *MsgRegisterProvider) Reset()         { *m = MsgRegisterProvider{} }
 func (m *MsgRegisterProvider) String() string { return proto.CompactTextString(m) }
 func (*MsgRegisterProvider) ProtoMessage()    {}
 func (*MsgRegisterProvider) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{4}
+	return fileDescriptor_e97b53650d36e91b, []int{6}
 }
 func (m *MsgRegisterProvider) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -439,7 +578,7 @@ func (m *MsgRegisterProviderResponse) Reset()         { *m = MsgRegisterProvider
 func (m *MsgRegisterProviderResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgRegisterProviderResponse) ProtoMessage()    {}
 func (*MsgRegisterProviderResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{5}
+	return fileDescriptor_e97b53650d36e91b, []int{7}
 }
 func (m *MsgRegisterProviderResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -468,6 +607,182 @@ func (m *MsgRegisterProviderResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgRegisterProviderResponse proto.InternalMessageInfo
 
+type MsgRotateKey struct {
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Key     string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Proof   []byte `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
+}
+
+func (m *MsgRotateKey) Reset()         { *m = MsgRotateKey{} }
+func (m *MsgRotateKey) String() string { return proto.CompactTextString(m) }
+func (*MsgRotateKey) ProtoMessage()    {}
+func (*MsgRotateKey) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{8}
+}
+func (m *MsgRotateKey) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgRotateKey) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgRotateKey.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgRotateKey) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgRotateKey.Merge(m, src)
+}
+func (m *MsgRotateKey) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgRotateKey) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgRotateKey.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgRotateKey proto.InternalMessageInfo
+
+func (m *MsgRotateKey) GetAccount() string {
+	if m != nil {
+		return m.Account
+	}
+	return ""
+}
+
+func (m *MsgRotateKey) GetKey() string {
+	if m != nil {
+		return m.Key
+	}
+	return ""
+}
+
+func (m *MsgRotateKey) GetProof() []byte {
+	if m != nil {
+		return m.Proof
+	}
+	return nil
+}
+
+type MsgRotateKeyResponse struct {
+}
+
+func (m *MsgRotateKeyResponse) Reset()         { *m = MsgRotateKeyResponse{} }
+func (m *MsgRotateKeyResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgRotateKeyResponse) ProtoMessage()    {}
+func (*MsgRotateKeyResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{9}
+}
+func (m *MsgRotateKeyResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgRotateKeyResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgRotateKeyResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgRotateKeyResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgRotateKeyResponse.Merge(m, src)
+}
+func (m *MsgRotateKeyResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgRotateKeyResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgRotateKeyResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgRotateKeyResponse proto.InternalMessageInfo
+
+type MsgRevokeKey struct {
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+}
+
+func (m *MsgRevokeKey) Reset()         { *m = MsgRevokeKey{} }
+func (m *MsgRevokeKey) String() string { return proto.CompactTextString(m) }
+func (*MsgRevokeKey) ProtoMessage()    {}
+func (*MsgRevokeKey) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{10}
+}
+func (m *MsgRevokeKey) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgRevokeKey) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgRevokeKey.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgRevokeKey) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgRevokeKey.Merge(m, src)
+}
+func (m *MsgRevokeKey) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgRevokeKey) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgRevokeKey.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgRevokeKey proto.InternalMessageInfo
+
+func (m *MsgRevokeKey) GetAccount() string {
+	if m != nil {
+		return m.Account
+	}
+	return ""
+}
+
+type MsgRevokeKeyResponse struct {
+}
+
+func (m *MsgRevokeKeyResponse) Reset()         { *m = MsgRevokeKeyResponse{} }
+func (m *MsgRevokeKeyResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgRevokeKeyResponse) ProtoMessage()    {}
+func (*MsgRevokeKeyResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e97b53650d36e91b, []int{11}
+}
+func (m *MsgRevokeKeyResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgRevokeKeyResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgRevokeKeyResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgRevokeKeyResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgRevokeKeyResponse.Merge(m, src)
+}
+func (m *MsgRevokeKeyResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgRevokeKeyResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgRevokeKeyResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgRevokeKeyResponse proto.InternalMessageInfo
+
 type MsgPutOffer struct {
 	Provider    string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	Model       string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
@@ -482,7 +797,7 @@ func (m *MsgPutOffer) Reset()         { *m = MsgPutOffer{} }
 func (m *MsgPutOffer) String() string { return proto.CompactTextString(m) }
 func (*MsgPutOffer) ProtoMessage()    {}
 func (*MsgPutOffer) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{6}
+	return fileDescriptor_e97b53650d36e91b, []int{12}
 }
 func (m *MsgPutOffer) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -567,7 +882,7 @@ func (m *MsgPutOfferResponse) Reset()         { *m = MsgPutOfferResponse{} }
 func (m *MsgPutOfferResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgPutOfferResponse) ProtoMessage()    {}
 func (*MsgPutOfferResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{7}
+	return fileDescriptor_e97b53650d36e91b, []int{13}
 }
 func (m *MsgPutOfferResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -605,7 +920,7 @@ func (m *MsgWithdrawOffer) Reset()         { *m = MsgWithdrawOffer{} }
 func (m *MsgWithdrawOffer) String() string { return proto.CompactTextString(m) }
 func (*MsgWithdrawOffer) ProtoMessage()    {}
 func (*MsgWithdrawOffer) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{8}
+	return fileDescriptor_e97b53650d36e91b, []int{14}
 }
 func (m *MsgWithdrawOffer) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -655,7 +970,7 @@ func (m *MsgWithdrawOfferResponse) Reset()         { *m = MsgWithdrawOfferRespon
 func (m *MsgWithdrawOfferResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgWithdrawOfferResponse) ProtoMessage()    {}
 func (*MsgWithdrawOfferResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{9}
+	return fileDescriptor_e97b53650d36e91b, []int{15}
 }
 func (m *MsgWithdrawOfferResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -693,7 +1008,7 @@ func (m *MsgRegisterArtifact) Reset()         { *m = MsgRegisterArtifact{} }
 func (m *MsgRegisterArtifact) String() string { return proto.CompactTextString(m) }
 func (*MsgRegisterArtifact) ProtoMessage()    {}
 func (*MsgRegisterArtifact) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{10}
+	return fileDescriptor_e97b53650d36e91b, []int{16}
 }
 func (m *MsgRegisterArtifact) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -744,7 +1059,7 @@ func (m *MsgRegisterArtifactResponse) Reset()         { *m = MsgRegisterArtifact
 func (m *MsgRegisterArtifactResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgRegisterArtifactResponse) ProtoMessage()    {}
 func (*MsgRegisterArtifactResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{11}
+	return fileDescriptor_e97b53650d36e91b, []int{17}
 }
 func (m *MsgRegisterArtifactResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -788,7 +1103,7 @@ func (m *QueryProvider) Reset()         { *m = QueryProvider{} }
 func (m *QueryProvider) String() string { return proto.CompactTextString(m) }
 func (*QueryProvider) ProtoMessage()    {}
 func (*QueryProvider) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{12}
+	return fileDescriptor_e97b53650d36e91b, []int{18}
 }
 func (m *QueryProvider) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -832,7 +1147,7 @@ func (m *QueryProviderResponse) Reset()         { *m = QueryProviderResponse{} }
 func (m *QueryProviderResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryProviderResponse) ProtoMessage()    {}
 func (*QueryProviderResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{13}
+	return fileDescriptor_e97b53650d36e91b, []int{19}
 }
 func (m *QueryProviderResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -876,7 +1191,7 @@ func (m *QueryProviders) Reset()         { *m = QueryProviders{} }
 func (m *QueryProviders) String() string { return proto.CompactTextString(m) }
 func (*QueryProviders) ProtoMessage()    {}
 func (*QueryProviders) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{14}
+	return fileDescriptor_e97b53650d36e91b, []int{20}
 }
 func (m *QueryProviders) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -921,7 +1236,7 @@ func (m *QueryProvidersResponse) Reset()         { *m = QueryProvidersResponse{}
 func (m *QueryProvidersResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryProvidersResponse) ProtoMessage()    {}
 func (*QueryProvidersResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{15}
+	return fileDescriptor_e97b53650d36e91b, []int{21}
 }
 func (m *QueryProvidersResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -973,7 +1288,7 @@ func (m *QueryOffers) Reset()         { *m = QueryOffers{} }
 func (m *QueryOffers) String() string { return proto.CompactTextString(m) }
 func (*QueryOffers) ProtoMessage()    {}
 func (*QueryOffers) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{16}
+	return fileDescriptor_e97b53650d36e91b, []int{22}
 }
 func (m *QueryOffers) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1025,7 +1340,7 @@ func (m *QueryOffersResponse) Reset()         { *m = QueryOffersResponse{} }
 func (m *QueryOffersResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryOffersResponse) ProtoMessage()    {}
 func (*QueryOffersResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{17}
+	return fileDescriptor_e97b53650d36e91b, []int{23}
 }
 func (m *QueryOffersResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1076,7 +1391,7 @@ func (m *QueryArtifact) Reset()         { *m = QueryArtifact{} }
 func (m *QueryArtifact) String() string { return proto.CompactTextString(m) }
 func (*QueryArtifact) ProtoMessage()    {}
 func (*QueryArtifact) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{18}
+	return fileDescriptor_e97b53650d36e91b, []int{24}
 }
 func (m *QueryArtifact) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1120,7 +1435,7 @@ func (m *QueryArtifactResponse) Reset()         { *m = QueryArtifactResponse{} }
 func (m *QueryArtifactResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryArtifactResponse) ProtoMessage()    {}
 func (*QueryArtifactResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{19}
+	return fileDescriptor_e97b53650d36e91b, []int{25}
 }
 func (m *QueryArtifactResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1164,7 +1479,7 @@ func (m *QueryArtifacts) Reset()         { *m = QueryArtifacts{} }
 func (m *QueryArtifacts) String() string { return proto.CompactTextString(m) }
 func (*QueryArtifacts) ProtoMessage()    {}
 func (*QueryArtifacts) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{20}
+	return fileDescriptor_e97b53650d36e91b, []int{26}
 }
 func (m *QueryArtifacts) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1209,7 +1524,7 @@ func (m *QueryArtifactsResponse) Reset()         { *m = QueryArtifactsResponse{}
 func (m *QueryArtifactsResponse) String() string { return proto.CompactTextString(m) }
 func (*QueryArtifactsResponse) ProtoMessage()    {}
 func (*QueryArtifactsResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_e97b53650d36e91b, []int{21}
+	return fileDescriptor_e97b53650d36e91b, []int{27}
 }
 func (m *QueryArtifactsResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1253,12 +1568,18 @@ func (m *QueryArtifactsResponse) GetPagination() *query.PageResponse {
 }
 
 func init() {
+	proto.RegisterType((*Params)(nil), "daulat.registry.v1.Params")
 	proto.RegisterType((*Provider)(nil), "daulat.registry.v1.Provider")
+	proto.RegisterType((*RetiredKey)(nil), "daulat.registry.v1.RetiredKey")
 	proto.RegisterType((*Offer)(nil), "daulat.registry.v1.Offer")
 	proto.RegisterType((*Artifact)(nil), "daulat.registry.v1.Artifact")
 	proto.RegisterType((*GenesisState)(nil), "daulat.registry.v1.GenesisState")
 	proto.RegisterType((*MsgRegisterProvider)(nil), "daulat.registry.v1.MsgRegisterProvider")
 	proto.RegisterType((*MsgRegisterProviderResponse)(nil), "daulat.registry.v1.MsgRegisterProviderResponse")
+	proto.RegisterType((*MsgRotateKey)(nil), "daulat.registry.v1.MsgRotateKey")
+	proto.RegisterType((*MsgRotateKeyResponse)(nil), "daulat.registry.v1.MsgRotateKeyResponse")
+	proto.RegisterType((*MsgRevokeKey)(nil), "daulat.registry.v1.MsgRevokeKey")
+	proto.RegisterType((*MsgRevokeKeyResponse)(nil), "daulat.registry.v1.MsgRevokeKeyResponse")
 	proto.RegisterType((*MsgPutOffer)(nil), "daulat.registry.v1.MsgPutOffer")
 	proto.RegisterType((*MsgPutOfferResponse)(nil), "daulat.registry.v1.MsgPutOfferResponse")
 	proto.RegisterType((*MsgWithdrawOffer)(nil), "daulat.registry.v1.MsgWithdrawOffer")
@@ -1280,80 +1601,94 @@ func init() {
 func init() { proto.RegisterFile("daulat/registry/v1/registry.proto", fileDescriptor_e97b53650d36e91b) }
 
 var fileDescriptor_e97b53650d36e91b = []byte{
-	// 1167 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xe4, 0x57, 0x41, 0x6f, 0x1b, 0x45,
-	0x14, 0xce, 0xda, 0x71, 0x62, 0xbf, 0xa4, 0x25, 0x4c, 0x52, 0xba, 0x5d, 0x52, 0x3b, 0x59, 0x95,
-	0x26, 0xb1, 0x88, 0x57, 0x09, 0x48, 0x54, 0x39, 0xd1, 0x1c, 0xda, 0x53, 0xd4, 0x74, 0x8b, 0x04,
-	0xe2, 0x52, 0x4d, 0xbc, 0x93, 0x65, 0x55, 0x7b, 0xc7, 0xdd, 0x19, 0xa7, 0x54, 0x15, 0x12, 0x8a,
-	0x10, 0x52, 0x39, 0x55, 0xe2, 0xc0, 0x85, 0x13, 0xfd, 0x03, 0x39, 0x70, 0xe1, 0x1f, 0x54, 0xe2,
-	0x52, 0xc1, 0x85, 0x13, 0x42, 0x49, 0xa5, 0xfc, 0x0d, 0xb4, 0x33, 0xb3, 0x63, 0xaf, 0xbd, 0xf6,
-	0x86, 0x12, 0xb8, 0xf4, 0x62, 0xed, 0x9b, 0xf9, 0xde, 0xbc, 0x6f, 0xbe, 0xf7, 0xe6, 0x3d, 0x19,
-	0x96, 0x3d, 0xdc, 0x6d, 0x61, 0xee, 0x44, 0xc4, 0x0f, 0x18, 0x8f, 0x1e, 0x3b, 0x07, 0x1b, 0xfa,
-	0xbb, 0xd1, 0x89, 0x28, 0xa7, 0x08, 0x49, 0x48, 0x43, 0x2f, 0x1f, 0x6c, 0x58, 0x6f, 0xe3, 0x76,
-	0x10, 0x52, 0x47, 0xfc, 0x4a, 0x98, 0x55, 0x6f, 0x52, 0xd6, 0xa6, 0xcc, 0xd9, 0xc3, 0x8c, 0x38,
-	0x0f, 0xbb, 0x44, 0x9c, 0xb5, 0x47, 0x38, 0xde, 0x70, 0x3a, 0xd8, 0x0f, 0x42, 0xcc, 0x03, 0x1a,
-	0x2a, 0xec, 0x65, 0x85, 0x6d, 0x33, 0x3f, 0x0e, 0xd8, 0x66, 0xbe, 0xda, 0xb8, 0x22, 0x37, 0xee,
-	0x0b, 0xcb, 0x91, 0x86, 0xda, 0x5a, 0xf0, 0xa9, 0x4f, 0xe5, 0x7a, 0xfc, 0xa5, 0x56, 0x17, 0x7d,
-	0x4a, 0xfd, 0x16, 0x71, 0x70, 0x27, 0x70, 0x70, 0x18, 0x52, 0x2e, 0xc2, 0x28, 0x1f, 0xfb, 0x27,
-	0x03, 0xca, 0xbb, 0x11, 0x3d, 0x08, 0x3c, 0x12, 0xa1, 0x4d, 0x98, 0xc6, 0xcd, 0x26, 0xed, 0x86,
-	0xdc, 0x34, 0x96, 0x8c, 0xd5, 0xca, 0xb6, 0xf9, 0xdb, 0xcf, 0xeb, 0x0b, 0x2a, 0xc6, 0x4d, 0xcf,
-	0x8b, 0x08, 0x63, 0xf7, 0x78, 0x14, 0x84, 0xbe, 0x9b, 0x00, 0xd1, 0x1c, 0x14, 0x1f, 0x90, 0xc7,
-	0x66, 0x21, 0xc6, 0xbb, 0xf1, 0x27, 0x5a, 0x84, 0x0a, 0x96, 0x58, 0xc2, 0xcc, 0xe2, 0x52, 0x71,
-	0xb5, 0xe2, 0xf6, 0x16, 0x10, 0x82, 0xc9, 0x3d, 0x1a, 0x7a, 0xe6, 0xe4, 0x92, 0xb1, 0x3a, 0xe9,
-	0x8a, 0x6f, 0x54, 0x05, 0x90, 0xd2, 0x91, 0x88, 0x78, 0x66, 0x49, 0xec, 0xf4, 0xad, 0xd8, 0xa7,
-	0x06, 0x94, 0xee, 0xec, 0xef, 0x93, 0x08, 0x7d, 0x08, 0xe5, 0x8e, 0x62, 0x9b, 0x4b, 0x51, 0x23,
-	0xd1, 0x02, 0x94, 0xda, 0xd4, 0x23, 0x2d, 0xc5, 0x52, 0x1a, 0xc8, 0x82, 0x32, 0xf9, 0x92, 0x34,
-	0xbb, 0x9c, 0x46, 0x66, 0x51, 0x6c, 0x68, 0x1b, 0xd5, 0x60, 0x26, 0x08, 0x3b, 0x5d, 0x7e, 0xbf,
-	0x13, 0x05, 0x4d, 0xa2, 0xc8, 0x82, 0x58, 0xda, 0x8d, 0x57, 0xd0, 0x32, 0xcc, 0xd2, 0x2e, 0xef,
-	0x21, 0x24, 0xe9, 0x19, 0xb9, 0x26, 0x21, 0xb1, 0x0e, 0x8c, 0x75, 0x23, 0x1c, 0x36, 0x89, 0x39,
-	0x25, 0xf6, 0x7b, 0x0b, 0x31, 0x27, 0xd6, 0xa2, 0x9c, 0x99, 0xd3, 0x62, 0x47, 0x1a, 0xf6, 0x2b,
-	0x03, 0xca, 0x37, 0x23, 0x1e, 0xec, 0xe3, 0x26, 0x47, 0x17, 0xa1, 0x10, 0x78, 0xf2, 0x9a, 0x6e,
-	0x21, 0xf0, 0x50, 0x03, 0x4a, 0xf4, 0x51, 0x48, 0x22, 0x79, 0x8d, 0x31, 0x37, 0x97, 0xb0, 0x58,
-	0xea, 0x10, 0xb7, 0x89, 0xba, 0x9c, 0xf8, 0x16, 0x52, 0x10, 0x2f, 0xc0, 0xe2, 0x4a, 0xb1, 0x14,
-	0xb1, 0x81, 0x4c, 0x98, 0x6e, 0x05, 0x4d, 0x12, 0xaa, 0x8b, 0x54, 0xdc, 0xc4, 0x8c, 0x77, 0x3a,
-	0x38, 0x22, 0x21, 0x67, 0xe6, 0x94, 0x48, 0x65, 0x62, 0xc6, 0xf2, 0xb5, 0x71, 0x18, 0xec, 0x13,
-	0xc6, 0xc5, 0x1d, 0x66, 0x5d, 0x6d, 0x0f, 0x24, 0xb4, 0x3c, 0x94, 0xd0, 0x5f, 0x0d, 0x98, 0xbd,
-	0x4d, 0x42, 0xc2, 0x02, 0x76, 0x8f, 0x63, 0x4e, 0xd0, 0xc7, 0x50, 0x49, 0xb2, 0xc5, 0x4c, 0x63,
-	0xa9, 0xb8, 0x3a, 0xb3, 0xb9, 0xd8, 0x18, 0x7e, 0x55, 0x8d, 0xa4, 0x54, 0xb7, 0x27, 0x5f, 0xfc,
-	0x59, 0x9b, 0x70, 0x7b, 0x4e, 0xe8, 0x23, 0x98, 0xa2, 0x71, 0x89, 0x30, 0xb3, 0x20, 0xdc, 0xaf,
-	0x64, 0xb9, 0x8b, 0x22, 0x52, 0xbe, 0x0a, 0x1e, 0x87, 0xc6, 0x4a, 0x71, 0x59, 0xae, 0x23, 0x42,
-	0x27, 0x69, 0x49, 0x42, 0x6b, 0x27, 0xfb, 0x17, 0x03, 0xe6, 0x77, 0x98, 0xef, 0xaa, 0xfb, 0xfd,
-	0xaf, 0xcf, 0x69, 0x01, 0x4a, 0x9d, 0x88, 0xd2, 0x7d, 0x91, 0xcf, 0x59, 0x57, 0x1a, 0x5b, 0xab,
-	0x87, 0xa7, 0x47, 0xf5, 0xe4, 0xcc, 0xef, 0x4e, 0x8f, 0xea, 0x97, 0x55, 0x13, 0x1b, 0xe4, 0x68,
-	0x5f, 0x85, 0x77, 0x33, 0xa8, 0xbb, 0x84, 0x75, 0x68, 0xc8, 0x88, 0xfd, 0xac, 0x00, 0x33, 0x3b,
-	0xcc, 0xdf, 0xed, 0xf2, 0x37, 0xe2, 0xfd, 0x6d, 0x2d, 0xc7, 0xc2, 0x69, 0xe2, 0xb1, 0x72, 0x6f,
-	0x29, 0xe5, 0x12, 0x09, 0xec, 0x4b, 0x22, 0xd9, 0x89, 0xa9, 0x95, 0xfa, 0xd6, 0x80, 0xb9, 0x1d,
-	0xe6, 0x7f, 0x1a, 0xf0, 0x2f, 0xbc, 0x08, 0x3f, 0x3a, 0x77, 0xb9, 0xb6, 0xae, 0x0f, 0x51, 0x5b,
-	0x50, 0xd4, 0x52, 0x31, 0x6d, 0x0b, 0xcc, 0x41, 0x1e, 0x9a, 0xe4, 0xd3, 0x74, 0xa5, 0xea, 0x4e,
-	0xa3, 0x3b, 0x8b, 0x71, 0xb6, 0xce, 0xd2, 0xff, 0xf6, 0x0b, 0xe9, 0xb7, 0x2f, 0x79, 0x4a, 0x5c,
-	0x56, 0xe5, 0x25, 0x31, 0xed, 0xf5, 0x54, 0xe5, 0x25, 0xcb, 0x09, 0xd5, 0xc1, 0xe6, 0x67, 0xaf,
-	0xc1, 0x85, 0xbb, 0xf1, 0xc8, 0xd4, 0xaf, 0xcb, 0x1c, 0x78, 0x5d, 0xfa, 0x0d, 0xd9, 0x77, 0xe1,
-	0x52, 0x0a, 0xaa, 0xcf, 0xbc, 0x31, 0x90, 0x8e, 0x9c, 0x26, 0xd3, 0x4b, 0x89, 0xfd, 0x19, 0x5c,
-	0x4c, 0x1d, 0xc9, 0xd0, 0x2d, 0x80, 0xde, 0xd0, 0x56, 0xa7, 0x5d, 0x6f, 0x28, 0xd1, 0xe2, 0x09,
-	0xdf, 0x10, 0x13, 0xbe, 0xa1, 0x26, 0x7c, 0x63, 0x17, 0xfb, 0xc4, 0x25, 0x0f, 0xbb, 0x84, 0x71,
-	0xb7, 0xcf, 0xd3, 0x7e, 0x6e, 0xc0, 0x3b, 0xe9, 0xa3, 0x35, 0xdd, 0x7f, 0xdf, 0x14, 0x6f, 0xa7,
-	0x48, 0x16, 0x04, 0xc9, 0x95, 0x5c, 0x92, 0x32, 0x7c, 0x8a, 0xe5, 0x03, 0x98, 0x11, 0x24, 0xef,
-	0xc8, 0x9e, 0xa9, 0x2b, 0xd4, 0xe8, 0x7f, 0xd0, 0xb7, 0x32, 0xa2, 0xbd, 0x8e, 0x24, 0x3f, 0x18,
-	0x30, 0xdf, 0x17, 0x4d, 0xeb, 0xd1, 0x6b, 0xf1, 0xc6, 0x3f, 0x6b, 0xf1, 0xe7, 0x26, 0x43, 0x4d,
-	0x15, 0xe1, 0xa8, 0x11, 0xad, 0x4b, 0x6f, 0xa8, 0x9c, 0x6f, 0x40, 0x39, 0x19, 0x18, 0xe3, 0x4a,
-	0x4f, 0xfb, 0x69, 0xb4, 0x2e, 0xbd, 0x64, 0xeb, 0x3f, 0x28, 0x3d, 0x7d, 0x74, 0x7f, 0xe9, 0xf5,
-	0x86, 0xa2, 0xf1, 0x1a, 0x43, 0xf1, 0xdc, 0x34, 0xdf, 0x7c, 0x5e, 0x84, 0xe2, 0x0e, 0xf3, 0x51,
-	0x0b, 0xe6, 0x86, 0x26, 0xec, 0x4a, 0x16, 0xa7, 0x8c, 0x79, 0x66, 0x39, 0x67, 0x04, 0x6a, 0x01,
-	0x3e, 0x81, 0xb2, 0x1e, 0x7a, 0xb5, 0x11, 0xce, 0x09, 0xc0, 0x5a, 0xc9, 0x01, 0xe8, 0x53, 0x9b,
-	0x70, 0x21, 0x3d, 0x20, 0xae, 0x8d, 0xf0, 0x4c, 0xa1, 0xac, 0xf7, 0xcf, 0x82, 0xd2, 0x41, 0xfa,
-	0x84, 0xd2, 0x75, 0x9a, 0x27, 0x54, 0x02, 0xcc, 0x15, 0x6a, 0xb0, 0xb0, 0xad, 0xd2, 0xd7, 0xa7,
-	0x47, 0x75, 0x63, 0xf3, 0xc7, 0x12, 0x94, 0x44, 0x2d, 0xa1, 0xa7, 0xfd, 0xff, 0x28, 0x96, 0xb3,
-	0x8e, 0x4b, 0xb5, 0x3b, 0x6b, 0x2d, 0x17, 0xa2, 0xc7, 0x97, 0x73, 0xf8, 0xfb, 0xab, 0xef, 0x0b,
-	0x6b, 0x68, 0xc5, 0xc9, 0xf8, 0x4f, 0xa6, 0xbb, 0x9e, 0xf3, 0x44, 0x0d, 0x82, 0xaf, 0xd0, 0xa1,
-	0x01, 0x95, 0x5e, 0xcb, 0xb6, 0x73, 0x23, 0x31, 0xab, 0x9e, 0x8f, 0xd1, 0x74, 0xde, 0x13, 0x74,
-	0x6a, 0xe8, 0xea, 0x58, 0x3a, 0xe8, 0x00, 0xa6, 0x54, 0xdb, 0xac, 0x8d, 0x3c, 0x5c, 0x02, 0xb2,
-	0x0b, 0x29, 0xa3, 0x15, 0xda, 0xb6, 0x08, 0xbd, 0x88, 0xac, 0xac, 0xd0, 0xaa, 0xeb, 0x7d, 0xd3,
-	0xff, 0x5f, 0x62, 0x74, 0x22, 0x74, 0xea, 0xd7, 0x72, 0x21, 0x3a, 0x7c, 0x5d, 0x84, 0xbf, 0x86,
-	0xec, 0xac, 0xf0, 0xba, 0x07, 0x38, 0x4f, 0x02, 0x4f, 0xe6, 0xa0, 0xd7, 0xbb, 0xec, 0xdc, 0x20,
-	0xe3, 0x72, 0x30, 0xd4, 0xa8, 0xc6, 0xe7, 0x40, 0x33, 0xd9, 0x5e, 0x7f, 0x71, 0x5c, 0x35, 0x5e,
-	0x1e, 0x57, 0x8d, 0xbf, 0x8e, 0xab, 0xc6, 0xb3, 0x93, 0xea, 0xc4, 0xcb, 0x93, 0xea, 0xc4, 0x1f,
-	0x27, 0xd5, 0x89, 0xcf, 0xe7, 0x95, 0x9f, 0x4f, 0x42, 0xed, 0xbb, 0x37, 0x25, 0xfe, 0x1c, 0x7f,
-	0xf0, 0x77, 0x00, 0x00, 0x00, 0xff, 0xff, 0x35, 0xaf, 0x1d, 0x6f, 0xfc, 0x0f, 0x00, 0x00,
+	// 1385 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xe4, 0x58, 0x4f, 0x6b, 0x1b, 0x47,
+	0x14, 0xf7, 0x4a, 0x96, 0x2c, 0x3d, 0x39, 0xa9, 0x3b, 0x71, 0x92, 0xcd, 0xc6, 0x91, 0xed, 0x25,
+	0x89, 0xff, 0xd0, 0x68, 0x89, 0x5b, 0x68, 0xc8, 0xa9, 0x09, 0x25, 0x39, 0x04, 0x13, 0x67, 0x53,
+	0x48, 0xe9, 0xc5, 0xac, 0xb5, 0xe3, 0xed, 0x62, 0x69, 0x47, 0xd9, 0x59, 0x39, 0x11, 0xa1, 0x50,
+	0x42, 0x29, 0xa4, 0x50, 0x08, 0xf4, 0xd0, 0x4b, 0x6f, 0xfd, 0x02, 0x39, 0xf4, 0xd2, 0x6f, 0x90,
+	0x53, 0x09, 0x2d, 0x85, 0x9c, 0x4a, 0x49, 0x02, 0xfe, 0x1a, 0x65, 0xfe, 0xae, 0x56, 0x5e, 0x79,
+	0xdd, 0xc4, 0xf4, 0xd2, 0x8b, 0xd9, 0x99, 0xf9, 0xbd, 0xf7, 0x7e, 0xf3, 0x9b, 0x37, 0xef, 0x8d,
+	0x05, 0x8b, 0xbe, 0xd7, 0xef, 0x78, 0x89, 0x13, 0xe3, 0x20, 0xa4, 0x49, 0x3c, 0x70, 0x76, 0x2f,
+	0xeb, 0xef, 0x56, 0x2f, 0x26, 0x09, 0x41, 0x48, 0x40, 0x5a, 0x7a, 0x7a, 0xf7, 0xb2, 0xf5, 0xbe,
+	0xd7, 0x0d, 0x23, 0xe2, 0xf0, 0xbf, 0x02, 0x66, 0xad, 0xb6, 0x09, 0xed, 0x12, 0xea, 0x6c, 0x79,
+	0x14, 0x3b, 0xf7, 0xfb, 0x98, 0xfb, 0xda, 0xc2, 0x89, 0x77, 0xd9, 0xe9, 0x79, 0x41, 0x18, 0x79,
+	0x49, 0x48, 0x22, 0x89, 0x3d, 0x2d, 0xb1, 0x5d, 0x1a, 0xb0, 0x80, 0x5d, 0x1a, 0xc8, 0x85, 0x33,
+	0x62, 0x61, 0x93, 0x8f, 0x1c, 0x31, 0x90, 0x4b, 0xb3, 0x01, 0x09, 0x88, 0x98, 0x67, 0x5f, 0x72,
+	0x76, 0x2e, 0x20, 0x24, 0xe8, 0x60, 0xc7, 0xeb, 0x85, 0x8e, 0x17, 0x45, 0x24, 0xe1, 0x61, 0xa4,
+	0x8d, 0x7d, 0x01, 0xaa, 0x1b, 0x5e, 0xec, 0x75, 0x29, 0x3a, 0x0b, 0xf5, 0x1d, 0x3c, 0xd8, 0xf4,
+	0x71, 0xc7, 0x1b, 0x98, 0xc6, 0x82, 0xb1, 0x3c, 0xe9, 0xd6, 0x76, 0xf0, 0xe0, 0x53, 0x36, 0xb6,
+	0x5f, 0x1a, 0x50, 0xdb, 0x88, 0xc9, 0x6e, 0xe8, 0xe3, 0x18, 0xad, 0xc1, 0x94, 0xd7, 0x6e, 0x93,
+	0x7e, 0x94, 0x70, 0x5c, 0xfd, 0xba, 0xf9, 0xfb, 0x2f, 0x97, 0x66, 0x25, 0x95, 0x6b, 0xbe, 0x1f,
+	0x63, 0x4a, 0xef, 0x26, 0x71, 0x18, 0x05, 0xae, 0x02, 0xa2, 0x19, 0x28, 0xef, 0xe0, 0x81, 0x59,
+	0x62, 0x78, 0x97, 0x7d, 0xa2, 0x39, 0xa8, 0x7b, 0x02, 0x8b, 0xa9, 0x59, 0x5e, 0x28, 0x2f, 0xd7,
+	0xdd, 0x74, 0x02, 0x21, 0x98, 0xdc, 0x22, 0x91, 0x6f, 0x4e, 0x72, 0x22, 0xfc, 0x1b, 0x35, 0x01,
+	0x84, 0xc2, 0x38, 0xc6, 0xbe, 0x59, 0xe1, 0x2b, 0x43, 0x33, 0xe8, 0x0c, 0xd4, 0x22, 0xfc, 0x30,
+	0xd9, 0x64, 0x81, 0xaa, 0x3c, 0xd0, 0x14, 0x1b, 0xdf, 0xc2, 0x03, 0xb6, 0xc4, 0x36, 0xb7, 0x1d,
+	0x93, 0xae, 0x39, 0xc5, 0x0d, 0xa7, 0x76, 0xf0, 0xe0, 0x46, 0x4c, 0xba, 0x76, 0x07, 0xc0, 0xc5,
+	0x49, 0x18, 0x63, 0x9f, 0x01, 0x25, 0x4f, 0x23, 0xe5, 0x39, 0xb4, 0xdb, 0xd2, 0x61, 0x77, 0x6b,
+	0xc2, 0x54, 0x8c, 0x77, 0xc9, 0x0e, 0xf6, 0xcd, 0xf2, 0x82, 0xb1, 0x5c, 0x73, 0xd5, 0xd0, 0xde,
+	0x33, 0xa0, 0x72, 0x7b, 0x7b, 0x1b, 0xc7, 0xe8, 0x23, 0xa8, 0xf5, 0xa4, 0xa2, 0x85, 0x32, 0x6a,
+	0x24, 0x9a, 0x85, 0x4a, 0x97, 0xf8, 0xb8, 0x23, 0x95, 0x14, 0x03, 0x64, 0x41, 0x0d, 0x3f, 0xc4,
+	0xed, 0x7e, 0x42, 0x62, 0x1e, 0xb0, 0xee, 0xea, 0x31, 0x9a, 0x87, 0x46, 0x18, 0xf5, 0xfa, 0xc9,
+	0x66, 0x2f, 0x0e, 0xdb, 0x58, 0x0a, 0x0a, 0x7c, 0x6a, 0x83, 0xcd, 0xa0, 0x45, 0x98, 0x26, 0xfd,
+	0x24, 0x45, 0x08, 0x61, 0x1b, 0x62, 0x4e, 0x40, 0xd8, 0x59, 0x51, 0xda, 0x8f, 0xbd, 0xa8, 0x8d,
+	0xb9, 0xb4, 0x93, 0x6e, 0x3a, 0xc1, 0x38, 0xd1, 0x0e, 0x49, 0xa8, 0x54, 0x56, 0x0c, 0xec, 0x37,
+	0x06, 0xd4, 0xae, 0xc5, 0x49, 0xb8, 0xed, 0xb5, 0x13, 0x74, 0x1c, 0x4a, 0xa1, 0x2f, 0x55, 0x2d,
+	0x85, 0x3e, 0x6a, 0x41, 0x85, 0x3c, 0x88, 0x70, 0x5c, 0x28, 0xa9, 0x80, 0xb1, 0x74, 0x88, 0xbc,
+	0x2e, 0x96, 0x9b, 0xe3, 0xdf, 0x5c, 0x0a, 0xec, 0x87, 0x1e, 0xdf, 0x12, 0x93, 0x82, 0x0d, 0x98,
+	0xf4, 0x9d, 0xb0, 0x8d, 0x23, 0xb9, 0x91, 0xba, 0xab, 0x86, 0x6c, 0xa5, 0xe7, 0xc5, 0x38, 0x4a,
+	0xa8, 0x59, 0xe5, 0xe9, 0xa6, 0x86, 0x4c, 0xbe, 0xae, 0x17, 0x85, 0xdb, 0x98, 0x26, 0x7c, 0x0f,
+	0xd3, 0xae, 0x1e, 0x8f, 0x24, 0x5d, 0x6d, 0x34, 0xe9, 0xec, 0xdf, 0x4a, 0x30, 0x7d, 0x13, 0x47,
+	0x98, 0x86, 0xf4, 0x6e, 0xe2, 0x25, 0x18, 0x7d, 0x02, 0x75, 0x75, 0x5a, 0xd4, 0x34, 0x16, 0xca,
+	0xcb, 0x8d, 0xb5, 0xb9, 0xd6, 0xfe, 0x02, 0xd1, 0x52, 0xd7, 0xe9, 0xfa, 0xe4, 0xf3, 0xbf, 0xe6,
+	0x27, 0xdc, 0xd4, 0x08, 0x7d, 0x0c, 0x55, 0xc2, 0x52, 0x84, 0x9a, 0x25, 0x6e, 0x7e, 0x26, 0xcf,
+	0x9c, 0x27, 0x91, 0xb4, 0x95, 0x70, 0x16, 0xda, 0x93, 0x8a, 0x8b, 0x2b, 0x35, 0x26, 0xb4, 0x3a,
+	0x16, 0x15, 0x5a, 0x1b, 0xa1, 0x2b, 0x50, 0xed, 0xf1, 0x72, 0xc0, 0x45, 0x6d, 0xac, 0x59, 0xb9,
+	0xcc, 0x39, 0x42, 0xc5, 0x16, 0x78, 0x74, 0x13, 0xa6, 0x63, 0x71, 0x8d, 0xd8, 0xfd, 0xa3, 0x66,
+	0x85, 0x87, 0x6f, 0xe6, 0xd9, 0xa7, 0xd7, 0x4d, 0xfa, 0x68, 0xc4, 0x7a, 0x86, 0xda, 0xbf, 0x1a,
+	0x70, 0x62, 0x9d, 0x06, 0xae, 0x94, 0xf8, 0x3f, 0xad, 0x3a, 0xb3, 0x50, 0xe9, 0xc5, 0x84, 0x6c,
+	0xf3, 0xdd, 0x4f, 0xbb, 0x62, 0x70, 0x75, 0xf9, 0xf1, 0xde, 0xb3, 0x55, 0xe5, 0xf3, 0xbb, 0xbd,
+	0x67, 0xab, 0xa7, 0x65, 0x4b, 0x18, 0xe5, 0x68, 0x9f, 0x83, 0xb3, 0x39, 0xd4, 0x5d, 0x4c, 0x7b,
+	0x24, 0xa2, 0xd8, 0xfe, 0xde, 0x80, 0x69, 0xb6, 0xce, 0x6a, 0x30, 0xbe, 0x95, 0xad, 0x2d, 0xef,
+	0xb0, 0x27, 0xcd, 0xba, 0x3c, 0xcc, 0x7a, 0x71, 0x94, 0xf5, 0x8c, 0x62, 0xad, 0xc2, 0xdb, 0xa7,
+	0x60, 0x76, 0x98, 0x8e, 0xe6, 0x89, 0x05, 0x4d, 0x5e, 0xb2, 0xde, 0x92, 0xe6, 0x01, 0xe1, 0x95,
+	0x5b, 0x15, 0x5e, 0x8d, 0x75, 0xf8, 0xa7, 0x25, 0x68, 0xac, 0xd3, 0x60, 0xa3, 0x9f, 0xfc, 0x2f,
+	0x2a, 0xa5, 0x90, 0x4a, 0x13, 0x67, 0x5a, 0xbd, 0x27, 0xb5, 0x52, 0x12, 0xd8, 0x27, 0xf9, 0x9d,
+	0x50, 0x43, 0xad, 0xd4, 0xb7, 0x06, 0xcc, 0xac, 0xd3, 0xe0, 0x5e, 0x98, 0x7c, 0xe9, 0xc7, 0xde,
+	0x83, 0x23, 0x97, 0xeb, 0xea, 0xc5, 0x7d, 0xd4, 0x66, 0x25, 0xb5, 0x4c, 0x4c, 0xdb, 0x02, 0x73,
+	0x94, 0x87, 0x26, 0xf9, 0x24, 0x7b, 0xa1, 0x75, 0x4f, 0xd0, 0x3d, 0xc0, 0x38, 0x5c, 0x0f, 0x18,
+	0xae, 0xd2, 0xa5, 0x6c, 0x95, 0x16, 0x3c, 0x05, 0x2e, 0xef, 0x82, 0xaa, 0x98, 0xf6, 0xa5, 0xcc,
+	0x05, 0x55, 0xd3, 0x8a, 0xea, 0x68, 0x9b, 0xb2, 0x57, 0xe0, 0xd8, 0x1d, 0xf6, 0x4e, 0xd3, 0x45,
+	0xc8, 0x1c, 0xb9, 0x09, 0x3a, 0xdf, 0xed, 0x3b, 0x70, 0x32, 0x03, 0xd5, 0x3e, 0xaf, 0x8c, 0x1c,
+	0x47, 0x41, 0x3b, 0x48, 0x8f, 0xc4, 0xfe, 0x1c, 0x8e, 0x67, 0x5c, 0x52, 0x74, 0x03, 0x20, 0x7d,
+	0x29, 0x4a, 0x6f, 0x17, 0x5b, 0x52, 0x34, 0xf6, 0xac, 0x6c, 0xf1, 0x67, 0x65, 0x4b, 0x3e, 0x2b,
+	0x5b, 0x1b, 0x5e, 0x80, 0x5d, 0x7c, 0xbf, 0x8f, 0x69, 0xe2, 0x0e, 0x59, 0xda, 0x3f, 0x1b, 0x70,
+	0x2a, 0xeb, 0x5a, 0xd3, 0x7d, 0xf7, 0xf6, 0x75, 0x33, 0x43, 0xb2, 0xc4, 0x49, 0x2e, 0x15, 0x92,
+	0x14, 0xe1, 0x33, 0x2c, 0x77, 0xa0, 0xc1, 0x49, 0xde, 0x16, 0xdd, 0x4d, 0x67, 0xa8, 0x31, 0x7c,
+	0xa1, 0x6f, 0xe4, 0x44, 0x7b, 0x1b, 0x49, 0x7e, 0x34, 0xe0, 0xc4, 0x50, 0x34, 0xad, 0x47, 0xda,
+	0x8c, 0x8d, 0x7f, 0xd7, 0x8c, 0x8f, 0x4c, 0x86, 0x79, 0x99, 0x84, 0xe3, 0x1e, 0x53, 0x3a, 0xf5,
+	0xf6, 0xa5, 0xf3, 0x15, 0xa8, 0xa9, 0xd6, 0x7e, 0x50, 0xea, 0x69, 0x3b, 0x8d, 0xd6, 0xa9, 0x77,
+	0x4d, 0xbf, 0x0c, 0x8e, 0x3c, 0xf5, 0xb4, 0xeb, 0xe1, 0xd4, 0x4b, 0x9f, 0x2f, 0xc6, 0xdb, 0x3c,
+	0x5f, 0x8e, 0x4a, 0xf3, 0xb5, 0x3f, 0x27, 0xa1, 0xbc, 0x4e, 0x03, 0xd4, 0x81, 0x99, 0x7d, 0x0f,
+	0x91, 0xa5, 0x3c, 0x4e, 0x39, 0x6d, 0xdf, 0x72, 0x0e, 0x09, 0xd4, 0x02, 0xdc, 0x83, 0x7a, 0xfa,
+	0x36, 0x58, 0x18, 0x67, 0xad, 0x10, 0xd6, 0x72, 0x11, 0x22, 0xe3, 0x58, 0x77, 0xf3, 0xb1, 0x8e,
+	0x15, 0x62, 0xbc, 0xe3, 0xd1, 0x56, 0x8d, 0x3e, 0x83, 0x9a, 0x6e, 0xd3, 0xf3, 0x63, 0xac, 0x14,
+	0xc0, 0x5a, 0x2a, 0x00, 0x68, 0xaf, 0x6d, 0x38, 0x96, 0x6d, 0x69, 0xe7, 0xc7, 0x58, 0x66, 0x50,
+	0xd6, 0x07, 0x87, 0x41, 0xe9, 0x20, 0x43, 0x47, 0xab, 0x6f, 0x56, 0xd1, 0xd1, 0x2a, 0x60, 0xe1,
+	0xd1, 0x8e, 0x5e, 0x45, 0xab, 0xf2, 0xf5, 0xde, 0xb3, 0x55, 0x63, 0xed, 0xa7, 0x0a, 0x54, 0x78,
+	0xf6, 0xa3, 0x27, 0xc3, 0xff, 0x51, 0x2f, 0xe6, 0xb9, 0xcb, 0x14, 0x68, 0x6b, 0xa5, 0x10, 0xa2,
+	0x1b, 0xae, 0xf3, 0xf8, 0x8f, 0x37, 0x3f, 0x94, 0x56, 0xd0, 0x92, 0x93, 0xf3, 0xd3, 0x85, 0xae,
+	0xd3, 0xce, 0x23, 0xd9, 0xba, 0xbe, 0x42, 0x8f, 0x0d, 0xa8, 0xa7, 0x4d, 0xc6, 0x2e, 0x8c, 0x44,
+	0xad, 0xd5, 0x62, 0x8c, 0xa6, 0x73, 0x81, 0xd3, 0x99, 0x47, 0xe7, 0x0e, 0xa4, 0x83, 0x76, 0xa1,
+	0x2a, 0x0b, 0xfd, 0xfc, 0x58, 0xe7, 0x02, 0x90, 0x9f, 0x48, 0x39, 0xc5, 0xdb, 0xb6, 0x79, 0xe8,
+	0x39, 0x64, 0xe5, 0x85, 0x96, 0x75, 0xfa, 0x9b, 0xe1, 0xff, 0x53, 0xc7, 0x1f, 0x84, 0x3e, 0xfa,
+	0x95, 0x42, 0x88, 0x0e, 0xbf, 0xca, 0xc3, 0x9f, 0x47, 0x76, 0x5e, 0x78, 0x5d, 0xb5, 0x9c, 0x47,
+	0xa1, 0x2f, 0xce, 0x20, 0xad, 0xb6, 0x76, 0x61, 0x90, 0x83, 0xce, 0x60, 0x5f, 0x69, 0x3d, 0xf8,
+	0x0c, 0x34, 0x93, 0xeb, 0x97, 0x9e, 0xbf, 0x6a, 0x1a, 0x2f, 0x5e, 0x35, 0x8d, 0xbf, 0x5f, 0x35,
+	0x8d, 0xa7, 0xaf, 0x9b, 0x13, 0x2f, 0x5e, 0x37, 0x27, 0x5e, 0xbe, 0x6e, 0x4e, 0x7c, 0x71, 0x42,
+	0xda, 0x05, 0x38, 0xd2, 0xb6, 0x5b, 0x55, 0xfe, 0x1b, 0xd2, 0x87, 0xff, 0x04, 0x00, 0x00, 0xff,
+	0xff, 0xa2, 0xb9, 0x0b, 0xc5, 0x23, 0x13, 0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -1368,8 +1703,12 @@ const _ = grpc.SupportPackageIsVersion4
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://godoc.org/google.golang.org/grpc#ClientConn.NewStream.
 type MsgClient interface {
-	// RegisterProvider makes the sender a provider, or changes key and addresses.
+	// RegisterProvider makes the sender a provider, or changes its addresses.
 	RegisterProvider(ctx context.Context, in *MsgRegisterProvider, opts ...grpc.CallOption) (*MsgRegisterProviderResponse, error)
+	// RotateKey lets another identity key take over after a delay.
+	RotateKey(ctx context.Context, in *MsgRotateKey, opts ...grpc.CallOption) (*MsgRotateKeyResponse, error)
+	// RevokeKey puts the identity key out of force at once and for good.
+	RevokeKey(ctx context.Context, in *MsgRevokeKey, opts ...grpc.CallOption) (*MsgRevokeKeyResponse, error)
 	// PutOffer adds or replaces the sender's offer for a model.
 	PutOffer(ctx context.Context, in *MsgPutOffer, opts ...grpc.CallOption) (*MsgPutOfferResponse, error)
 	// WithdrawOffer removes the sender's offer for a model.
@@ -1389,6 +1728,24 @@ func NewMsgClient(cc grpc1.ClientConn) MsgClient {
 func (c *msgClient) RegisterProvider(ctx context.Context, in *MsgRegisterProvider, opts ...grpc.CallOption) (*MsgRegisterProviderResponse, error) {
 	out := new(MsgRegisterProviderResponse)
 	err := c.cc.Invoke(ctx, "/daulat.registry.v1.Msg/RegisterProvider", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) RotateKey(ctx context.Context, in *MsgRotateKey, opts ...grpc.CallOption) (*MsgRotateKeyResponse, error) {
+	out := new(MsgRotateKeyResponse)
+	err := c.cc.Invoke(ctx, "/daulat.registry.v1.Msg/RotateKey", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) RevokeKey(ctx context.Context, in *MsgRevokeKey, opts ...grpc.CallOption) (*MsgRevokeKeyResponse, error) {
+	out := new(MsgRevokeKeyResponse)
+	err := c.cc.Invoke(ctx, "/daulat.registry.v1.Msg/RevokeKey", in, out, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1424,8 +1781,12 @@ func (c *msgClient) RegisterArtifact(ctx context.Context, in *MsgRegisterArtifac
 
 // MsgServer is the server API for Msg service.
 type MsgServer interface {
-	// RegisterProvider makes the sender a provider, or changes key and addresses.
+	// RegisterProvider makes the sender a provider, or changes its addresses.
 	RegisterProvider(context.Context, *MsgRegisterProvider) (*MsgRegisterProviderResponse, error)
+	// RotateKey lets another identity key take over after a delay.
+	RotateKey(context.Context, *MsgRotateKey) (*MsgRotateKeyResponse, error)
+	// RevokeKey puts the identity key out of force at once and for good.
+	RevokeKey(context.Context, *MsgRevokeKey) (*MsgRevokeKeyResponse, error)
 	// PutOffer adds or replaces the sender's offer for a model.
 	PutOffer(context.Context, *MsgPutOffer) (*MsgPutOfferResponse, error)
 	// WithdrawOffer removes the sender's offer for a model.
@@ -1440,6 +1801,12 @@ type UnimplementedMsgServer struct {
 
 func (*UnimplementedMsgServer) RegisterProvider(ctx context.Context, req *MsgRegisterProvider) (*MsgRegisterProviderResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method RegisterProvider not implemented")
+}
+func (*UnimplementedMsgServer) RotateKey(ctx context.Context, req *MsgRotateKey) (*MsgRotateKeyResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RotateKey not implemented")
+}
+func (*UnimplementedMsgServer) RevokeKey(ctx context.Context, req *MsgRevokeKey) (*MsgRevokeKeyResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RevokeKey not implemented")
 }
 func (*UnimplementedMsgServer) PutOffer(ctx context.Context, req *MsgPutOffer) (*MsgPutOfferResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method PutOffer not implemented")
@@ -1469,6 +1836,42 @@ func _Msg_RegisterProvider_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(MsgServer).RegisterProvider(ctx, req.(*MsgRegisterProvider))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_RotateKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgRotateKey)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).RotateKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/daulat.registry.v1.Msg/RotateKey",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).RotateKey(ctx, req.(*MsgRotateKey))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_RevokeKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgRevokeKey)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).RevokeKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/daulat.registry.v1.Msg/RevokeKey",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).RevokeKey(ctx, req.(*MsgRevokeKey))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1535,6 +1938,14 @@ var _Msg_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RegisterProvider",
 			Handler:    _Msg_RegisterProvider_Handler,
+		},
+		{
+			MethodName: "RotateKey",
+			Handler:    _Msg_RotateKey_Handler,
+		},
+		{
+			MethodName: "RevokeKey",
+			Handler:    _Msg_RevokeKey_Handler,
 		},
 		{
 			MethodName: "PutOffer",
@@ -1772,6 +2183,34 @@ var _Query_serviceDesc = grpc.ServiceDesc{
 	Metadata: "daulat/registry/v1/registry.proto",
 }
 
+func (m *Params) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Params) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Params) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.KeyDelay != 0 {
+		i = encodeVarintRegistry(dAtA, i, uint64(m.KeyDelay))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *Provider) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -1792,6 +2231,18 @@ func (m *Provider) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.KeyFrom != 0 {
+		i = encodeVarintRegistry(dAtA, i, uint64(m.KeyFrom))
+		i--
+		dAtA[i] = 0x38
+	}
+	if len(m.NextKey) > 0 {
+		i -= len(m.NextKey)
+		copy(dAtA[i:], m.NextKey)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.NextKey)))
+		i--
+		dAtA[i] = 0x32
+	}
 	if m.Registered != 0 {
 		i = encodeVarintRegistry(dAtA, i, uint64(m.Registered))
 		i--
@@ -1822,6 +2273,53 @@ func (m *Provider) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		i -= len(m.Account)
 		copy(dAtA[i:], m.Account)
 		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Account)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RetiredKey) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RetiredKey) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RetiredKey) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Revoked {
+		i--
+		if m.Revoked {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.Account) > 0 {
+		i -= len(m.Account)
+		copy(dAtA[i:], m.Account)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Account)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Key)))
 		i--
 		dAtA[i] = 0xa
 	}
@@ -1991,6 +2489,30 @@ func (m *GenesisState) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if len(m.RetiredKeys) > 0 {
+		for iNdEx := len(m.RetiredKeys) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.RetiredKeys[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintRegistry(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x2a
+		}
+	}
+	{
+		size, err := m.Params.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintRegistry(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
 	if len(m.Artifacts) > 0 {
 		for iNdEx := len(m.Artifacts) - 1; iNdEx >= 0; iNdEx-- {
 			{
@@ -2105,6 +2627,126 @@ func (m *MsgRegisterProviderResponse) MarshalTo(dAtA []byte) (int, error) {
 }
 
 func (m *MsgRegisterProviderResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgRotateKey) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgRotateKey) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgRotateKey) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Proof) > 0 {
+		i -= len(m.Proof)
+		copy(dAtA[i:], m.Proof)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Proof)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Key) > 0 {
+		i -= len(m.Key)
+		copy(dAtA[i:], m.Key)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Key)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Account) > 0 {
+		i -= len(m.Account)
+		copy(dAtA[i:], m.Account)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Account)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgRotateKeyResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgRotateKeyResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgRotateKeyResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgRevokeKey) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgRevokeKey) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgRevokeKey) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Account) > 0 {
+		i -= len(m.Account)
+		copy(dAtA[i:], m.Account)
+		i = encodeVarintRegistry(dAtA, i, uint64(len(m.Account)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgRevokeKeyResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgRevokeKeyResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgRevokeKeyResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	i := len(dAtA)
 	_ = i
 	var l int
@@ -2726,6 +3368,18 @@ func encodeVarintRegistry(dAtA []byte, offset int, v uint64) int {
 	dAtA[offset] = uint8(v)
 	return base
 }
+func (m *Params) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.KeyDelay != 0 {
+		n += 1 + sovRegistry(uint64(m.KeyDelay))
+	}
+	return n
+}
+
 func (m *Provider) Size() (n int) {
 	if m == nil {
 		return 0
@@ -2751,6 +3405,33 @@ func (m *Provider) Size() (n int) {
 	}
 	if m.Registered != 0 {
 		n += 1 + sovRegistry(uint64(m.Registered))
+	}
+	l = len(m.NextKey)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	if m.KeyFrom != 0 {
+		n += 1 + sovRegistry(uint64(m.KeyFrom))
+	}
+	return n
+}
+
+func (m *RetiredKey) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Key)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	l = len(m.Account)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	if m.Revoked {
+		n += 2
 	}
 	return n
 }
@@ -2854,6 +3535,14 @@ func (m *GenesisState) Size() (n int) {
 			n += 1 + l + sovRegistry(uint64(l))
 		}
 	}
+	l = m.Params.Size()
+	n += 1 + l + sovRegistry(uint64(l))
+	if len(m.RetiredKeys) > 0 {
+		for _, e := range m.RetiredKeys {
+			l = e.Size()
+			n += 1 + l + sovRegistry(uint64(l))
+		}
+	}
 	return n
 }
 
@@ -2885,6 +3574,58 @@ func (m *MsgRegisterProvider) Size() (n int) {
 }
 
 func (m *MsgRegisterProviderResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *MsgRotateKey) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Account)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	l = len(m.Key)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	l = len(m.Proof)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgRotateKeyResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *MsgRevokeKey) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Account)
+	if l > 0 {
+		n += 1 + l + sovRegistry(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgRevokeKeyResponse) Size() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -3149,6 +3890,75 @@ func sovRegistry(x uint64) (n int) {
 func sozRegistry(x uint64) (n int) {
 	return sovRegistry(uint64((x << 1) ^ uint64((int64(x) >> 63))))
 }
+func (m *Params) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Params: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Params: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field KeyDelay", wireType)
+			}
+			m.KeyDelay = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.KeyDelay |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
 func (m *Provider) Unmarshal(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
@@ -3312,6 +4122,191 @@ func (m *Provider) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NextKey", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.NextKey = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field KeyFrom", wireType)
+			}
+			m.KeyFrom = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.KeyFrom |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RetiredKey) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RetiredKey: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RetiredKey: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Account", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Account = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Revoked", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Revoked = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipRegistry(dAtA[iNdEx:])
@@ -3981,6 +4976,73 @@ func (m *GenesisState) Unmarshal(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Params", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Params.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RetiredKeys", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RetiredKeys = append(m.RetiredKeys, RetiredKey{})
+			if err := m.RetiredKeys[len(m.RetiredKeys)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipRegistry(dAtA[iNdEx:])
@@ -4209,6 +5271,336 @@ func (m *MsgRegisterProviderResponse) Unmarshal(dAtA []byte) error {
 		}
 		if fieldNum <= 0 {
 			return fmt.Errorf("proto: MsgRegisterProviderResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgRotateKey) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgRotateKey: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgRotateKey: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Account", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Account = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Key", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Key = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Proof", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Proof = append(m.Proof[:0], dAtA[iNdEx:postIndex]...)
+			if m.Proof == nil {
+				m.Proof = []byte{}
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgRotateKeyResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgRotateKeyResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgRotateKeyResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgRevokeKey) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgRevokeKey: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgRevokeKey: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Account", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowRegistry
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Account = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipRegistry(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthRegistry
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgRevokeKeyResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowRegistry
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgRevokeKeyResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgRevokeKeyResponse: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		default:

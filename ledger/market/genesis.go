@@ -14,9 +14,6 @@ import (
 // DefaultWindows are the clocks of a new chain.
 var DefaultWindows = job.Windows{Close: 3600, Challenge: 24 * 3600}
 
-// MaxWindow bounds both windows, in seconds, so that every state ends soon.
-const MaxWindow = 30 * 24 * 3600
-
 // state is a genesis state in core's types.
 type state struct {
 	windows  job.Windows
@@ -92,10 +89,8 @@ func (s *Store) dump(ctx context.Context) (*pb.GenesisState, error) {
 // parse reads a genesis state and holds it to what the rules can bring about.
 func (s *Store) parse(g *pb.GenesisState) (st state, err error) {
 	st = state{windows: job.Windows{Close: g.Params.CloseWindow, Challenge: g.Params.ChallengeWindow}, next: g.NextOrder}
-	for _, w := range []uint64{st.windows.Close, st.windows.Challenge} {
-		if w == 0 || w > MaxWindow {
-			return st, fmt.Errorf("market genesis: a window must be 1 to %d seconds", MaxWindow)
-		}
+	if err := st.windows.Validate(); err != nil {
+		return st, fmt.Errorf("market genesis: %w", err)
 	}
 	if st.next == 0 {
 		return st, errors.New("market genesis: order IDs start at 1")
@@ -194,8 +189,8 @@ func (s *Store) parseGenesisSession(w pb.Session, o job.Order) (job.Session, err
 	if err := s.oneForm(j.Provider); err != nil {
 		return j, err
 	}
-	if max(j.Windows.Close, j.Windows.Challenge) > MaxWindow || min(j.Windows.Close, j.Windows.Challenge) == 0 {
-		return j, fmt.Errorf("a window must be 1 to %d seconds", MaxWindow)
+	if err := j.Windows.Validate(); err != nil {
+		return j, err
 	}
 	if err := validMoney(j.State, j.Clock, j.Escrow); err != nil {
 		return j, err

@@ -78,7 +78,7 @@ func TestBadGenesisIsRefused(t *testing.T) {
 	w := busyWorld(t)
 	for name, spoil := range map[string]func(*pb.GenesisState){
 		"no window":           func(g *pb.GenesisState) { g.Params.CloseWindow = 0 },
-		"long window":         func(g *pb.GenesisState) { g.Params.ChallengeWindow = MaxWindow + 1 },
+		"long window":         func(g *pb.GenesisState) { g.Params.ChallengeWindow = job.MaxWindow + 1 },
 		"IDs from 0":          func(g *pb.GenesisState) { g.NextOrder = 0 },
 		"ID to come":          func(g *pb.GenesisState) { g.NextOrder = 7 },
 		"order twice":         func(g *pb.GenesisState) { g.Orders = append(g.Orders, g.Orders[0]) },

@@ -50,7 +50,7 @@ func (Module) RegisterLegacyAminoCodec(*codec.LegacyAmino) {}
 
 // RegisterInterfaces makes the module's messages known.
 func (Module) RegisterInterfaces(r codectypes.InterfaceRegistry) {
-	r.RegisterImplementations((*sdk.Msg)(nil), &pb.MsgRegisterProvider{}, &pb.MsgPutOffer{}, &pb.MsgWithdrawOffer{},
+	r.RegisterImplementations((*sdk.Msg)(nil), &pb.MsgRegisterProvider{}, &pb.MsgRotateKey{}, &pb.MsgRevokeKey{}, &pb.MsgPutOffer{}, &pb.MsgWithdrawOffer{},
 		&pb.MsgRegisterArtifact{})
 	msgservice.RegisterMsgServiceDesc(r, &pb.Msg_serviceDesc)
 }
@@ -68,9 +68,9 @@ func (m Module) RegisterServices(cfg module.Configurator) {
 	pb.RegisterQueryServer(cfg.QueryServer(), queries{m.store})
 }
 
-// DefaultGenesis is empty.
+// DefaultGenesis is an empty registry with the default delay.
 func (Module) DefaultGenesis(cdc codec.JSONCodec) json.RawMessage {
-	return cdc.MustMarshalJSON(&pb.GenesisState{})
+	return cdc.MustMarshalJSON(&pb.GenesisState{Params: pb.Params{KeyDelay: DefaultKeyDelay}})
 }
 
 // ValidateGenesis checks a genesis state.

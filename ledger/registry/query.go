@@ -20,13 +20,13 @@ type queries struct{ *Store }
 
 var _ pb.QueryServer = queries{}
 
-// Provider answers with one provider.
+// Provider answers with one provider, with its key as it stands now.
 func (q queries) Provider(ctx context.Context, r *pb.QueryProvider) (*pb.QueryProviderResponse, error) {
 	account, err := q.account(r.Account)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	p, err := q.providers.Get(ctx, account)
+	p, _, err := q.provider(ctx, account)
 	if err != nil {
 		return nil, absent(err, "provider "+account)
 	}
@@ -40,7 +40,10 @@ func (q queries) Providers(ctx context.Context, r *pb.QueryProviders) (*pb.Query
 		return nil, err
 	}
 	list, next, err := query.CollectionPaginate(ctx, q.providers, page,
-		func(_ string, p pb.Provider) (pb.Provider, error) { return p, nil })
+		func(account string, _ pb.Provider) (pb.Provider, error) {
+			p, _, err := q.provider(ctx, account)
+			return p, err
+		})
 	return &pb.QueryProvidersResponse{Providers: list, Pagination: next}, err
 }
 

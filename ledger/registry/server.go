@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"cosmossdk.io/collections"
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -23,47 +24,125 @@ var _ pb.MsgServer = server{}
 
 func refuse(err error) error { return sdkerrors.ErrInvalidRequest.Wrap(err.Error()) }
 
-// RegisterProvider makes the sender a provider, or changes key and addresses.
-// Sessions that are open keep the key with which they opened.
+// RegisterProvider makes the sender a provider, or changes its addresses, which
+// the key in force must agree to. It changes no key: see RotateKey.
 func (s server) RegisterProvider(ctx context.Context, m *pb.MsgRegisterProvider) (*pb.MsgRegisterProviderResponse, error) {
 	p, err := s.normal(pb.Provider{Account: m.Account, Key: m.Key, Addresses: m.Addresses})
 	if err != nil {
 		return nil, refuse(err)
 	}
-	if err := prove(ctx, p, m.Proof); err != nil {
+	if _, err := prove(ctx, p.Account, m.Key, m.Proof); err != nil {
 		return nil, refuse(err)
 	}
-	if holder, err := s.providers.Indexes.Key.MatchExact(ctx, p.Key); err == nil && holder != p.Account {
-		return nil, refuse(errors.New("identity key belongs to another account"))
-	} else if err != nil && !errors.Is(err, collections.ErrNotFound) {
-		return nil, err
-	}
-	old, err := s.providers.Get(ctx, p.Account)
+	old, b, err := s.provider(ctx, p.Account)
 	switch {
 	case errors.Is(err, collections.ErrNotFound):
 		p.Registered = clock(ctx)
+		if err := s.own(ctx, p.Key, p.Account); err != nil {
+			return nil, err
+		}
 	case err != nil:
 		return nil, err
+	case old.Key != p.Key:
+		return nil, refuse(errors.New("it is not the identity key in force: rotate keys to change it"))
 	default:
 		p.Bond, p.Registered = old.Bond, old.Registered
+		p = bind(p, b)
 	}
 	emit(ctx, "provider_registered", "provider", p.Account, "key", p.Key)
 	return &pb.MsgRegisterProviderResponse{}, s.providers.Set(ctx, p.Account, p)
 }
 
-// prove checks that the identity key signed for this account on this chain.
-func prove(ctx context.Context, p pb.Provider, proof []byte) error {
-	sig, err := parseSignature(proof)
+// RotateKey lets another identity key of the sender take over after the delay.
+// Sessions that opened before keep the key with which they opened.
+func (s server) RotateKey(ctx context.Context, m *pb.MsgRotateKey) (*pb.MsgRotateKeyResponse, error) {
+	p, before, err := s.sender(ctx, m.Account)
+	if err != nil {
+		return nil, err
+	}
+	key, err := prove(ctx, p.Account, m.Key, m.Proof)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	delay, err := s.keyDelay.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	after, err := before.Rotate(key, clock(ctx), delay)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	if err := s.own(ctx, key.String(), p.Account); err != nil {
+		return nil, err
+	}
+	p = bind(p, after)
+	emit(ctx, "key_rotated", "provider", p.Account, "key", p.Key, "next", p.NextKey, "from", strconv.FormatUint(p.KeyFrom, 10))
+	return &pb.MsgRotateKeyResponse{}, s.providers.Set(ctx, p.Account, p)
+}
+
+// RevokeKey puts the sender's identity key out of force at once and for good.
+// Its offers are left out of matching until another key is in force.
+func (s server) RevokeKey(ctx context.Context, m *pb.MsgRevokeKey) (*pb.MsgRevokeKeyResponse, error) {
+	p, before, err := s.sender(ctx, m.Account)
+	if err != nil {
+		return nil, err
+	}
+	after, key, err := before.Revoke(clock(ctx))
+	if err != nil {
+		return nil, refuse(err)
+	}
+	emit(ctx, "key_revoked", "provider", p.Account, "key", key.String())
+	if err := s.revoked.Set(ctx, key.String()); err != nil {
+		return nil, err
+	}
+	return &pb.MsgRevokeKeyResponse{}, s.providers.Set(ctx, p.Account, bind(p, after))
+}
+
+// sender loads the provider that sent a message.
+func (s server) sender(ctx context.Context, text string) (pb.Provider, match.Binding, error) {
+	account, err := s.account(text)
+	if err != nil {
+		return pb.Provider{}, match.Binding{}, refuse(err)
+	}
+	p, b, err := s.provider(ctx, account)
+	if errors.Is(err, collections.ErrNotFound) {
+		err = sdkerrors.ErrNotFound.Wrapf("%s is not a provider", account)
+	}
+	return p, b, err
+}
+
+// own gives a key to an account for good, unless it is revoked or another's.
+func (s server) own(ctx context.Context, key, account string) error {
+	owner, err := s.owners.Get(ctx, key)
+	if errors.Is(err, collections.ErrNotFound) {
+		return s.owners.Set(ctx, key, account)
+	}
 	if err != nil {
 		return err
 	}
-	key, err := parseKey(p.Key)
+	if owner != account {
+		return refuse(errors.New("identity key belongs to another account"))
+	}
+	revoked, err := s.revoked.Has(ctx, key)
+	if err == nil && revoked {
+		err = refuse(errors.New("identity key is revoked"))
+	}
+	return err
+}
+
+// prove checks that the identity key signed for this account on this chain.
+func prove(ctx context.Context, account, text string, proof []byte) (canon.PublicKey, error) {
+	key, err := parseKey(text)
 	if err != nil {
-		return err
+		return key, err
+	}
+	sig, err := parseSignature(proof)
+	if err != nil {
+		return key, err
 	}
 	c := sdk.UnwrapSDKContext(ctx)
 	c.GasMeter().ConsumeGas(authtypes.DefaultSigVerifyCostED25519, "identity key")
-	return canon.Verify(key, match.DomainProvider, match.Claim{Chain: c.ChainID(), Account: p.Account}, sig)
+	return key, canon.Verify(key, match.DomainProvider, match.Claim{Chain: c.ChainID(), Account: account}, sig)
 }
 
 // PutOffer adds or replaces the sender's offer for a model.

@@ -11,7 +11,6 @@ import (
 	"github.com/cosmos/cosmos-sdk/codec"
 
 	"daulat/core/canon"
-	"daulat/core/job"
 	"daulat/core/match"
 	pb "daulat/gen/registry"
 )
@@ -21,14 +20,6 @@ const Name = "registry"
 
 // offerKey is account and model.
 type offerKey = collections.Pair[string, string]
-
-type providerIndexes struct {
-	Key *indexes.Unique[string, string, pb.Provider] // identity key to account
-}
-
-func (i providerIndexes) IndexesList() []collections.Index[string, pb.Provider] {
-	return []collections.Index[string, pb.Provider]{i.Key}
-}
 
 type offerIndexes struct {
 	Model *indexes.Multi[string, offerKey, pb.Offer]
@@ -42,7 +33,10 @@ func (i offerIndexes) IndexesList() []collections.Index[offerKey, pb.Offer] {
 // one text form.
 type Store struct {
 	addresses address.Codec
-	providers *collections.IndexedMap[string, pb.Provider, providerIndexes]
+	keyDelay  collections.Item[uint64] // seconds
+	providers collections.Map[string, pb.Provider]
+	owners    collections.Map[string, string] // identity key to account, of all that were ever bound
+	revoked   collections.KeySet[string]      // identity keys
 	offers    *collections.IndexedMap[offerKey, pb.Offer, offerIndexes]
 	artifacts collections.Map[string, pb.Artifact]
 }
@@ -54,13 +48,14 @@ func NewStore(service store.KVStoreService, cdc codec.Codec) *Store {
 	pair := collections.PairKeyCodec(text, text)
 	s := &Store{
 		addresses: cdc.InterfaceRegistry().SigningContext().AddressCodec(),
-		providers: collections.NewIndexedMap(b, collections.NewPrefix(1), "providers", text, codec.CollValue[pb.Provider](cdc),
-			providerIndexes{indexes.NewUnique(b, collections.NewPrefix(2), "provider_keys", text, text,
-				func(_ string, p pb.Provider) (string, error) { return p.Key, nil })}),
+		providers: collections.NewMap(b, collections.NewPrefix(1), "providers", text, codec.CollValue[pb.Provider](cdc)),
+		owners:    collections.NewMap(b, collections.NewPrefix(2), "key_owners", text, collections.StringValue),
 		offers: collections.NewIndexedMap(b, collections.NewPrefix(3), "offers", pair, codec.CollValue[pb.Offer](cdc),
 			offerIndexes{indexes.NewMulti(b, collections.NewPrefix(4), "offer_models", text, pair,
 				func(_ offerKey, o pb.Offer) (string, error) { return o.Model, nil })}),
 		artifacts: collections.NewMap(b, collections.NewPrefix(5), "artifacts", text, codec.CollValue[pb.Artifact](cdc)),
+		revoked:   collections.NewKeySet(b, collections.NewPrefix(6), "revoked_keys", text),
+		keyDelay:  collections.NewItem(b, collections.NewPrefix(7), "key_delay", collections.Uint64Value),
 	}
 	if _, err := b.Build(); err != nil {
 		panic(err)
@@ -68,8 +63,23 @@ func NewStore(service store.KVStoreService, cdc codec.Codec) *Store {
 	return s
 }
 
-// Offers returns all offers in the order of account and model, each with its
-// provider's present key. Busy is the market's to fill.
+// provider loads a provider, with its key as it stands now.
+func (s *Store) provider(ctx context.Context, account string) (pb.Provider, match.Binding, error) {
+	p, err := s.providers.Get(ctx, account)
+	if err != nil {
+		return p, match.Binding{}, err
+	}
+	b, err := parseBinding(p)
+	if err != nil {
+		return p, b, fmt.Errorf("provider %s: %w", account, err)
+	}
+	b = b.At(clock(ctx))
+	return bind(p, b), b, nil
+}
+
+// Offers returns all offers in the order of account and model, each with the
+// key that is in force. Those of providers without one are left out. Busy is
+// the market's to fill.
 func (s *Store) Offers(ctx context.Context) ([]match.Offer, error) {
 	var (
 		offers  []match.Offer
@@ -78,22 +88,21 @@ func (s *Store) Offers(ctx context.Context) ([]match.Offer, error) {
 	)
 	err := s.offers.Walk(ctx, nil, func(_ offerKey, o pb.Offer) (bool, error) {
 		if o.Provider != account {
-			p, err := s.providers.Get(ctx, o.Provider)
+			_, b, err := s.provider(ctx, o.Provider)
 			if err != nil {
 				return true, fmt.Errorf("provider %s of an offer: %w", o.Provider, err)
 			}
-			if err := key.UnmarshalText([]byte(p.Key)); err != nil {
-				return true, fmt.Errorf("provider %s: %w", o.Provider, err)
-			}
-			account = o.Provider
+			account, key = o.Provider, b.Key
 		}
-		model, err := canon.ParseCID(o.Model)
+		if key.IsZero() {
+			return false, nil
+		}
+		offer, err := parseOffer(o)
 		if err != nil {
 			return true, err
 		}
-		offers = append(offers, match.Offer{Provider: account, Key: key, Model: model, Executor: o.Executor,
-			Price:     job.Price{Input: o.InputPrice, Output: o.OutputPrice},
-			Assurance: job.Assurance(o.Assurance), Slots: o.Slots})
+		offer.Key = key
+		offers = append(offers, offer)
 		return false, nil
 	})
 	return offers, err

@@ -8,6 +8,7 @@ import (
 	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	pb "daulat/gen/registry"
 )
 
@@ -16,11 +17,6 @@ const (
 	MaxAddresses    = 8
 	MaxAddressBytes = 256
 	MaxOffers       = 64 // per provider
-	MaxExecutor     = 64 // bytes
-	MaxSlots        = 1024
-	// MaxPrice, in udlt per 1,000 tokens, keeps what 10¹⁰ tokens cost within 64
-	// bits.
-	MaxPrice = 1_000_000_000_000
 )
 
 // account returns the one text form of an account: bech32 also has one in
@@ -43,6 +39,33 @@ func parseKey(text string) (key canon.PublicKey, err error) {
 	return key, nil
 }
 
+// parseBinding reads a provider's keys.
+func parseBinding(p pb.Provider) (b match.Binding, err error) {
+	b.From = p.KeyFrom
+	if p.Key != "" {
+		if b.Key, err = parseKey(p.Key); err != nil {
+			return b, err
+		}
+	}
+	if p.NextKey != "" {
+		b.Next, err = parseKey(p.NextKey)
+	}
+	return b, err
+}
+
+// bind writes a provider's keys.
+func bind(p pb.Provider, b match.Binding) pb.Provider {
+	p.Key, p.NextKey, p.KeyFrom = keyText(b.Key), keyText(b.Next), b.From
+	return p
+}
+
+func keyText(key canon.PublicKey) string {
+	if key.IsZero() {
+		return ""
+	}
+	return key.String()
+}
+
 func parseSignature(raw []byte) (sig canon.Signature, err error) {
 	if len(raw) != len(sig) {
 		return sig, fmt.Errorf("signature has %d bytes, not %d", len(raw), len(sig))
@@ -61,13 +84,13 @@ func parseModel(text string) (string, error) {
 	return text, nil
 }
 
-// normal returns p with account and key in their one text form.
+// normal returns p with account and keys in their one text form.
 func (s *Store) normal(p pb.Provider) (pb.Provider, error) {
 	account, err := s.account(p.Account)
 	if err != nil {
 		return p, err
 	}
-	key, err := parseKey(p.Key)
+	b, err := parseBinding(p)
 	if err != nil {
 		return p, err
 	}
@@ -79,8 +102,8 @@ func (s *Store) normal(p pb.Provider) (pb.Provider, error) {
 			return p, fmt.Errorf("an address has 1 to %d bytes of UTF-8", MaxAddressBytes)
 		}
 	}
-	p.Account, p.Key = account, key.String()
-	return p, nil
+	p.Account = account
+	return bind(p, b), nil
 }
 
 // normalOffer returns o with its provider in the one text form.
@@ -89,21 +112,22 @@ func (s *Store) normalOffer(o pb.Offer) (pb.Offer, error) {
 	if err != nil {
 		return o, err
 	}
-	if _, err := parseModel(o.Model); err != nil {
+	offer, err := parseOffer(o)
+	if err != nil {
 		return o, err
 	}
-	switch {
-	case o.Executor == "" || len(o.Executor) > MaxExecutor || !utf8.ValidString(o.Executor):
-		return o, fmt.Errorf("executor must have 1 to %d bytes of UTF-8", MaxExecutor)
-	case o.InputPrice > MaxPrice || o.OutputPrice > MaxPrice:
-		return o, fmt.Errorf("price exceeds %d udlt per 1,000 tokens", uint64(MaxPrice))
-	case o.Assurance > uint64(job.Proven):
-		return o, fmt.Errorf("assurance %d is unknown", o.Assurance)
-	case o.Slots == 0 || o.Slots > MaxSlots:
-		return o, fmt.Errorf("slots must be 1 to %d", MaxSlots)
-	}
 	o.Provider = account
-	return o, nil
+	return o, offer.Validate()
+}
+
+func parseOffer(o pb.Offer) (match.Offer, error) {
+	model, err := canon.ParseCID(o.Model)
+	if err != nil {
+		return match.Offer{}, fmt.Errorf("model: %w", err)
+	}
+	return match.Offer{Provider: o.Provider, Model: model, Executor: o.Executor,
+		Price:     job.Price{Input: o.InputPrice, Output: o.OutputPrice},
+		Assurance: job.Assurance(o.Assurance), Slots: o.Slots}, nil
 }
 
 // parseArtifact reads a manifest strictly and states it in typed fields.

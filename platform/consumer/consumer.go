@@ -6,7 +6,7 @@
 // own count of it; the signed voucher is on disk before it is sent; whatever a
 // provider does, the loss is at most one exposure step.
 //
-// Start at [Client.Ask], which keeps one session a model warm: a warm session
+// Start at [Client.Ask], which keeps sessions warm: a warm session
 // touches no ledger.
 package consumer
 
@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -69,14 +68,14 @@ type Client struct {
 	Config
 	mu      sync.Mutex
 	pool    map[canon.CID][]*Session
-	resumed map[canon.CID]bool   // models whose sessions of an earlier run were taken up
-	shunned map[string]time.Time // providers that failed, and until when they are not asked
+	resumed map[canon.CID]bool // models whose sessions of an earlier run were taken up
+	shunned map[string]shun    // by provider
 }
 
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
-	return &Client{Config: c, pool: map[canon.CID][]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]time.Time{}}
+	return &Client{Config: c, pool: map[canon.CID][]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{}}
 }
 
 // Prompt is what is asked of a model.
@@ -123,175 +122,26 @@ type Admission struct {
 }
 
 // Ask puts a prompt to a provider of terms.Model and pays for the answer. begin
-// is called once before the request leaves, then token for each token; an error
-// of either ends the request.
+// is called once before the request first leaves, then token for each token; an
+// error of either ends the request.
+//
+// A provider that fails is replaced, also in the middle of an answer: the same
+// request draws the same tokens everywhere, so the next one goes on where the
+// last one broke off. Only the result names the receipt that counts then.
 func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
-	s, err := c.take(ctx, terms, p)
+	counter, err := c.Journal.NextCounter()
 	if err != nil {
 		return Result{}, err
 	}
-	defer s.unlock()
-	r, err := s.Ask(ctx, p, begin, token)
-	if err != nil {
-		c.abandon(ctx, s, err)
-	}
-	return r, err
-}
-
-// take returns a session that carries p, locked: a warm one that is free, or a
-// new one.
-func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
-	if err := c.resume(ctx, terms.Model); err != nil {
-		return nil, err
-	}
-	for _, s := range c.warm(terms.Model) {
-		if !s.tryLock() {
-			continue
+	f := &follower{begin: begin, token: token}
+	for try := 1; ; try++ {
+		r, err := c.try(ctx, terms, p, counter, f)
+		if err == nil || try == maxTries || !c.mayRetry(ctx, err, f) {
+			return r, err
 		}
-		if s.over {
-			s.unlock()
-			continue
-		}
-		if s.carries(p) {
-			return s, nil
-		}
-		c.remove(s)
-		if err := s.shut(ctx); err != nil {
-			c.Log.Warn("closing a used-up session failed; it ends at its deadline", "session", s.ID(), "error", err)
-		}
-		s.over = true
-		s.unlock()
+		c.Log.Warn("provider failed; asking another", "error", err)
+		f.shown = 0
 	}
-	s, err := c.Open(ctx, terms)
-	if err != nil {
-		return nil, err
-	}
-	s.tryLock() // nobody else has it yet
-	c.add(s)
-	return s, nil
-}
-
-// Renew closes the warm sessions for a model, so that the next request is
-// matched anew.
-func (c *Client) Renew(ctx context.Context, model canon.CID) error {
-	var failed []error
-	for _, s := range c.warm(model) {
-		failed = append(failed, c.Settle(ctx, s.ID()))
-	}
-	return errors.Join(failed...)
-}
-
-func (c *Client) warm(model canon.CID) []*Session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.pool[model])
-}
-
-func (c *Client) add(s *Session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pool[s.model] = append(c.pool[s.model], s)
-}
-
-func (c *Client) remove(s *Session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pool[s.model] = slices.DeleteFunc(c.pool[s.model], func(other *Session) bool { return other == s })
-}
-
-// abandon starts to close a session in which a request failed, so that the next
-// request gets a provider that works; what is owed there is settled meanwhile.
-func (c *Client) abandon(ctx context.Context, s *Session, why error) {
-	c.remove(s)
-	c.shun(ctx, s.record.Session.Provider, why)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
-	defer cancel()
-	if err := s.shut(ctx); err != nil {
-		c.Log.Warn("closing a failed session did not work; it ends at its deadline", "session", s.ID(), "error", err)
-	}
-	s.over = true
-}
-
-// shun keeps a provider that failed from this client's next orders. A request
-// that the asker itself gave up, or that no provider could take, says nothing
-// against the provider.
-func (c *Client) shun(ctx context.Context, provider string, why error) {
-	var refused *wire.Refusal
-	if ctx.Err() != nil || (errors.As(why, &refused) && refused.Code == wire.Invalid) {
-		return
-	}
-	span := shunFailed
-	var lie *LieError
-	if errors.As(why, &lie) {
-		span = shunLied
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shunned[provider] = time.Now().Add(span)
-}
-
-// excluded are the providers that an order placed now shall not get.
-func (c *Client) excluded() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var all []string
-	for account, until := range c.shunned {
-		if time.Now().After(until) {
-			delete(c.shunned, account)
-			continue
-		}
-		all = append(all, account)
-	}
-	slices.Sort(all)
-	return all[:min(len(all), job.MaxExcluded)]
-}
-
-// resume takes up the sessions for a model that an earlier run left open.
-func (c *Client) resume(ctx context.Context, model canon.CID) error {
-	c.mu.Lock()
-	done := c.resumed[model]
-	c.resumed[model] = true
-	c.mu.Unlock()
-	if done {
-		return nil
-	}
-	records, err := c.Journal.Records(func(r wire.Record) bool {
-		return r.Session.State == job.SessionOpen && r.Session.Terms.Model == model
-	})
-	if err != nil {
-		return err
-	}
-	for _, r := range records {
-		s, err := c.restore(ctx, r)
-		if err != nil {
-			return err
-		}
-		if s != nil {
-			c.add(s)
-		}
-	}
-	return nil
-}
-
-// restore brings a record up to date; it returns nil for a session that can
-// carry no more requests.
-func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
-	fresh, err := c.Ledger.Session(ctx, r.Session.ID)
-	if err != nil {
-		return nil, err
-	}
-	r.Session = fresh
-	if err := c.Journal.Save(r); err != nil {
-		return nil, err
-	}
-	now, err := c.Ledger.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if fresh.State != job.SessionOpen || now+closeMargin >= fresh.Clock || (r.Newest != nil && r.Newest.Voucher.Final) {
-		return nil, nil
-	}
-	return c.session(ctx, r, now)
 }
 
 // Open places an order, waits until it is matched, and returns the session.
@@ -380,55 +230,4 @@ func (c *Client) giveUp(ctx context.Context, id uint64, why string) error {
 		return fmt.Errorf("take order %d back: %w", id, err)
 	}
 	return &NoMatchError{Explanation: why}
-}
-
-// CloseAll settles every session that is open, with final vouchers.
-func (c *Client) CloseAll(ctx context.Context) error {
-	records, err := c.Journal.Records(func(r wire.Record) bool { return r.Session.State == job.SessionOpen })
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, r := range records {
-		failed = append(failed, c.Settle(ctx, r.Session.ID))
-	}
-	return errors.Join(failed...)
-}
-
-// Settle ends the session, if it is open, and waits until the ledger shows it
-// settled. A request that is under way in it comes to its end first.
-func (c *Client) Settle(ctx context.Context, id uint64) error {
-	s, err := c.find(ctx, id)
-	if err != nil {
-		return err
-	}
-	if err := s.lock(ctx); err != nil {
-		return err
-	}
-	defer s.unlock()
-	c.remove(s)
-	fresh, err := c.Ledger.Session(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.over = true
-	if fresh.State == job.SessionSettled || fresh.State == job.SessionReleased {
-		s.record.Session = fresh
-		return c.Journal.Save(s.record)
-	}
-	return s.Close(ctx)
-}
-
-// find returns the warm session with the number, or one from the journal.
-func (c *Client) find(ctx context.Context, id uint64) (*Session, error) {
-	r, err := c.Journal.Record(id)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range c.warm(r.Session.Terms.Model) {
-		if s.ID() == id {
-			return s, nil
-		}
-	}
-	return c.session(ctx, r, 0)
 }

@@ -160,6 +160,7 @@ type conduct struct {
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
 	extra   int               // tokens more than were asked for
+	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
 	done    func(*wire.Done)  // changes the receipt before it is signed
 	signer  *canon.PrivateKey // signs receipts in the seller's place
@@ -179,14 +180,14 @@ type seller struct {
 	served  map[uint64]job.Served
 	asks    []wire.Ask
 	paid    []wire.Payment
-	inside  int
-	most    int // requests that were served at the same time
+	inside  map[uint64]int // requests under way, by session
+	most    int            // in one session at the same time
 }
 
 // sells registers a seller at a price in udlt a token.
 func (s *setup) sells(name string, udlt uint64) *seller {
 	s.t.Helper()
-	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: newKey(s.t), served: map[uint64]job.Served{}}
+	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: newKey(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
 	node := newLink(s.t, x.key)
 	node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
@@ -218,7 +219,8 @@ func (x *seller) serve(ctx context.Context, s *link.Stream) {
 		return
 	}
 	x.enter(o.Ask)
-	defer x.leave()
+	leave := sync.OnceFunc(func() { x.leave(o.Ask) })
+	defer leave()
 	if c.early != nil {
 		c.early(*o.Ask)
 	}
@@ -230,7 +232,7 @@ func (x *seller) serve(ctx context.Context, s *link.Stream) {
 	case c.empty:
 		_ = s.Send(wire.Reply{})
 	default:
-		x.answer(s, c, *o.Ask)
+		x.answer(s, c, *o.Ask, leave)
 	}
 }
 
@@ -238,26 +240,27 @@ func (x *seller) enter(ask *wire.Ask) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.asks = append(x.asks, *ask)
-	x.inside++
-	x.most = max(x.most, x.inside)
+	x.inside[ask.Ask.Session]++
+	x.most = max(x.most, x.inside[ask.Ask.Session])
 }
 
-func (x *seller) leave() {
+func (x *seller) leave(ask *wire.Ask) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.inside--
+	x.inside[ask.Ask.Session]--
 }
 
 // answer counts up to max tokens, as long as nothing goes wrong on purpose.
-func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask) {
+func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
 		if c.cut > 0 && i == c.cut {
-			s.Reset()
+			s.Close() // unlike Reset, it lets what was sent arrive
 			return
 		}
-		a.Tokens = append(a.Tokens, uint32(i))
-		if s.Send(wire.Reply{Tokens: []uint32{uint32(i)}}) != nil {
+		token := uint32(i) + c.shift
+		a.Tokens = append(a.Tokens, token)
+		if s.Send(wire.Reply{Tokens: []uint32{token}}) != nil {
 			return
 		}
 	}
@@ -299,6 +302,7 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask) {
 		s.Reset()
 		return
 	}
+	leave() // the next request may come as soon as this is heard
 	_ = s.Send(wire.Reply{Paid: true})
 }
 
@@ -312,6 +316,10 @@ func (x *seller) finish(ctx context.Context, s *link.Stream, c conduct, p wire.P
 	m := x.served[p.Voucher.Session]
 	x.mu.Unlock()
 	r := m.Tally.Receipt(sessiontest.ID, p.Voucher.Session)
+	if p.Voucher.Seq < r.Seq {
+		_ = s.Send(wire.Reply{Refused: &wire.Refusal{Code: wire.Invalid, Reason: "voucher is old"}})
+		return
+	}
 	results, err := x.account.Settle(ctx, []receipt.Settlement{{Close: true, Entry: receipt.Entry{Receipt: r,
 		ReceiptSignature: x.key.Sign(receipt.DomainReceipt, r), Voucher: p.Voucher, VoucherSignature: p.Signature}}})
 	if err = errors.Join(append(results, err)...); err != nil {

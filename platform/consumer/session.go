@@ -70,9 +70,9 @@ func (s *Session) worst(p Prompt) (uint64, error) {
 	return s.record.Session.Price.Cost(t.Input+uint64(len(p.Tokens)), t.Output+p.Params.MaxTokens)
 }
 
-// Ask puts one prompt to the session's provider.
-func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
-	ask, err := s.sign(p)
+// ask puts one prompt to the session's provider.
+func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower) (Result, error) {
+	ask, err := s.sign(p, counter)
 	if err != nil {
 		return Result{}, err
 	}
@@ -80,7 +80,7 @@ func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error
 	if err != nil {
 		return Result{}, err
 	}
-	err = begin(Admission{Receipt: ReceiptID(s.ID(), ask.Ask.Seq), Provider: s.record.Session.Provider,
+	err = f.admit(Admission{Receipt: ReceiptID(s.ID(), ask.Ask.Seq), Provider: s.record.Session.Provider,
 		Ceiling: worst - s.record.Served.Tally.Amount})
 	if err != nil {
 		return Result{}, err
@@ -94,7 +94,7 @@ func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, err
 	}
-	answer, done, err := receive(stream, ask.Request.Params.MaxTokens, token)
+	answer, done, err := receive(stream, ask.Request.Params.MaxTokens, f.next)
 	if err != nil {
 		return Result{}, err
 	}
@@ -109,12 +109,8 @@ func (s *Session) Ask(ctx context.Context, p Prompt, begin func(Admission) error
 	return s.pay(stream, t, entry, next)
 }
 
-// sign makes the request and notes that its number is used.
-func (s *Session) sign(p Prompt) (wire.Ask, error) {
-	counter, err := s.client.Journal.NextCounter()
-	if err != nil {
-		return wire.Ask{}, err
-	}
+// sign makes the ask and notes that its number is used.
+func (s *Session) sign(p Prompt, counter uint64) (wire.Ask, error) {
 	salt, err := newSalt()
 	if err != nil {
 		return wire.Ask{}, err
@@ -264,7 +260,10 @@ func (s *Session) shut(ctx context.Context) error {
 	return nil
 }
 
+// finish leaves time to close alone, if the provider is silent.
 func (s *Session) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, abandonTimeout/2)
+	defer cancel()
 	stream, err := s.dial(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,106 @@
+package session_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
+	"daulat/link/session"
+)
+
+func journal(t *testing.T, path string) *session.Journal {
+	t.Helper()
+	j, err := session.OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestJournalKeepsWhatWasWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := journal(t, path)
+	model := canon.NewCID(canon.DagCBOR, canon.Hash{1})
+	r := session.Record{Session: job.Session{ID: 3, Terms: job.Terms{Model: model}}, Served: job.Served{Seq: 2}}
+	if err := j.Save(r); err != nil {
+		t.Fatal(err)
+	}
+	other := r
+	other.Session.ID = 4
+	if err := j.Save(other); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3) {
+		r.Served.Tally.Range.Count = i + 1
+		if err := j.Append(r, receipt.Transcript{Ask: receipt.Ask{Session: 3, Seq: i + 1}, Request: receipt.Request{Model: model}, Index: i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// An answer that was never paid gives its place to the next one.
+	if err := j.Append(r, receipt.Transcript{Ask: receipt.Ask{Session: 3, Seq: 9}, Request: receipt.Request{Model: model}, Index: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.SaveLie(session.Lie{Transcript: receipt.Transcript{Ask: receipt.Ask{Session: 3, Seq: 5}, Request: receipt.Request{Model: model}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	j = journal(t, path)
+	defer j.Close()
+	back, err := j.Record(3)
+	if err != nil || back.Served.Tally.Range.Count != 3 {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	all, err := j.Transcripts(3)
+	if err != nil || len(all) != 3 || all[2].Ask.Seq != 9 {
+		t.Fatalf("%d transcripts, %v", len(all), err)
+	}
+	if none, err := j.Transcripts(4); err != nil || len(none) != 0 {
+		t.Fatalf("%d transcripts of another session, %v", len(none), err)
+	}
+	if _, err := j.Lie(3, 5); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Lie(3, 6); !errors.Is(err, session.ErrNoRecord) {
+		t.Fatal(err)
+	}
+	if _, err := j.Record(5); !errors.Is(err, session.ErrNoRecord) {
+		t.Fatal(err)
+	}
+	kept, err := j.Records(func(r session.Record) bool { return r.Session.ID == 4 })
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("%d records, %v", len(kept), err)
+	}
+}
+
+func TestCountersNeverRepeat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	last := uint64(0)
+	for range 3 {
+		j := journal(t, path)
+		for range 3 {
+			n, err := j.NextCounter()
+			if err != nil || n <= last {
+				t.Fatalf("%d after %d, %v", n, last, err)
+			}
+			last = n
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOneJournalOneOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := journal(t, path)
+	defer j.Close()
+	if _, err := session.OpenJournal(path); err == nil {
+		t.Fatal("a journal was opened twice")
+	}
+}

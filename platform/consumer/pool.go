@@ -1,0 +1,175 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	wire "daulat/link/session"
+)
+
+// take returns a session that carries p, locked: a warm one that is free, or a
+// new one.
+func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
+	if err := c.resume(ctx, terms.Model); err != nil {
+		return nil, err
+	}
+	for _, s := range c.warm(terms.Model) {
+		if !s.tryLock() {
+			continue
+		}
+		if s.over {
+			s.unlock()
+			continue
+		}
+		if s.carries(p) {
+			return s, nil
+		}
+		c.remove(s)
+		if err := s.shut(ctx); err != nil {
+			c.Log.Warn("closing a used-up session failed; it ends at its deadline", "session", s.ID(), "error", err)
+		}
+		s.over = true
+		s.unlock()
+	}
+	s, err := c.Open(ctx, terms)
+	var none *NoMatchError
+	if errors.As(err, &none) && c.forgive() {
+		s, err = c.Open(ctx, terms)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.tryLock() // nobody else has it yet
+	c.add(s)
+	return s, nil
+}
+
+// Renew closes the warm sessions for a model, so that the next request is
+// matched anew.
+func (c *Client) Renew(ctx context.Context, model canon.CID) error {
+	var failed []error
+	for _, s := range c.warm(model) {
+		failed = append(failed, c.Settle(ctx, s.ID()))
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Client) warm(model canon.CID) []*Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.pool[model])
+}
+
+func (c *Client) add(s *Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool[s.model] = append(c.pool[s.model], s)
+}
+
+func (c *Client) remove(s *Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool[s.model] = slices.DeleteFunc(c.pool[s.model], func(other *Session) bool { return other == s })
+}
+
+// resume takes up the sessions for a model that an earlier run left open.
+func (c *Client) resume(ctx context.Context, model canon.CID) error {
+	c.mu.Lock()
+	done := c.resumed[model]
+	c.resumed[model] = true
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	records, err := c.Journal.Records(func(r wire.Record) bool {
+		return r.Session.State == job.SessionOpen && r.Session.Terms.Model == model
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		s, err := c.restore(ctx, r)
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			c.add(s)
+		}
+	}
+	return nil
+}
+
+// restore brings a record up to date; it returns nil for a session that can
+// carry no more requests.
+func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
+	fresh, err := c.Ledger.Session(ctx, r.Session.ID)
+	if err != nil {
+		return nil, err
+	}
+	r.Session = fresh
+	if err := c.Journal.Save(r); err != nil {
+		return nil, err
+	}
+	now, err := c.Ledger.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if fresh.State != job.SessionOpen || now+closeMargin >= fresh.Clock || (r.Newest != nil && r.Newest.Voucher.Final) {
+		return nil, nil
+	}
+	return c.session(ctx, r, now)
+}
+
+// CloseAll settles every session that is open, with final vouchers.
+func (c *Client) CloseAll(ctx context.Context) error {
+	records, err := c.Journal.Records(func(r wire.Record) bool { return r.Session.State == job.SessionOpen })
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, r := range records {
+		failed = append(failed, c.Settle(ctx, r.Session.ID))
+	}
+	return errors.Join(failed...)
+}
+
+// Settle ends the session, if it is open, and waits until the ledger shows it
+// settled. A request that is under way in it comes to its end first.
+func (c *Client) Settle(ctx context.Context, id uint64) error {
+	s, err := c.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	c.remove(s)
+	fresh, err := c.Ledger.Session(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.over = true
+	if fresh.State == job.SessionSettled || fresh.State == job.SessionReleased {
+		s.record.Session = fresh
+		return c.Journal.Save(s.record)
+	}
+	return s.Close(ctx)
+}
+
+// find returns the warm session with the number, or one from the journal.
+func (c *Client) find(ctx context.Context, id uint64) (*Session, error) {
+	r, err := c.Journal.Record(id)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.warm(r.Session.Terms.Model) {
+		if s.ID() == id {
+			return s, nil
+		}
+	}
+	return c.session(ctx, r, 0)
+}

@@ -1,0 +1,80 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+
+	"daulat/core/job"
+	wire "daulat/link/session"
+)
+
+// maxTries is how many providers one request is put to.
+const maxTries = 3
+
+func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uint64, f *follower) (Result, error) {
+	s, err := c.take(ctx, terms, p)
+	if err != nil {
+		return Result{}, err
+	}
+	defer s.unlock()
+	r, err := s.ask(ctx, p, counter, f)
+	if err != nil {
+		c.abandon(ctx, s, err)
+	}
+	return r, err
+}
+
+// mayRetry reports that it was the provider that failed, and that nobody was
+// told a lie yet.
+func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
+	var none *NoMatchError
+	var lie *LieError
+	var refused *wire.Refusal
+	switch {
+	case ctx.Err() != nil, f.failed, errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction):
+		return false
+	case errors.As(err, &refused):
+		return refused.Code != wire.Invalid
+	}
+	return true
+}
+
+// follower passes one answer on, whoever gives it.
+type follower struct {
+	begin  func(Admission) error
+	token  func(uint32) error
+	begun  bool
+	failed bool     // begin or token returned an error
+	seen   []uint32 // all that was passed on
+	shown  int      // how many of them this provider has repeated
+}
+
+// errContradiction says that a second provider gives another answer than the
+// first began: one of the two lies.
+var errContradiction = errors.New("two providers give different answers to one request")
+
+func (f *follower) admit(a Admission) error {
+	if f.begun {
+		return nil
+	}
+	f.begun = true
+	return f.check(f.begin(a))
+}
+
+func (f *follower) next(token uint32) error {
+	if f.shown < len(f.seen) {
+		if f.seen[f.shown] != token {
+			return errContradiction
+		}
+		f.shown++
+		return nil
+	}
+	f.seen = append(f.seen, token)
+	f.shown++
+	return f.check(f.token(token))
+}
+
+func (f *follower) check(err error) error {
+	f.failed = f.failed || err != nil
+	return err
+}

@@ -1,0 +1,69 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"daulat/core/job"
+	wire "daulat/link/session"
+)
+
+// abandon starts to close a session in which a request failed, so that the next
+// request gets a provider that works; what is owed there is settled meanwhile.
+func (c *Client) abandon(ctx context.Context, s *Session, why error) {
+	c.remove(s)
+	c.shun(ctx, s.record.Session.Provider, why)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	if err := s.shut(ctx); err != nil {
+		c.Log.Warn("closing a failed session did not work; it ends at its deadline", "session", s.ID(), "error", err)
+	}
+	s.over = true
+}
+
+// shun keeps a provider that failed from this client's next orders. A request
+// that the asker itself gave up, or that no provider could take, says nothing
+// against the provider.
+func (c *Client) shun(ctx context.Context, provider string, why error) {
+	var refused *wire.Refusal
+	if ctx.Err() != nil || (errors.As(why, &refused) && refused.Code == wire.Invalid) {
+		return
+	}
+	var lie *LieError
+	lied := errors.As(why, &lie)
+	span := shunFailed
+	if lied {
+		span = shunLied
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shunned[provider] = shun{until: time.Now().Add(span), lied: lied}
+}
+
+// shun keeps a provider that failed from this client's orders for a while.
+type shun struct {
+	until time.Time
+	lied  bool
+}
+
+// excluded are the providers that an order placed now shall not get.
+func (c *Client) excluded() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.shunned, func(_ string, s shun) bool { return time.Now().After(s.until) })
+	all := slices.Sorted(maps.Keys(c.shunned))
+	return all[:min(len(all), job.MaxExcluded)]
+}
+
+// forgive lets providers that merely failed be asked again, as there may be no
+// other; it reports whether there were any.
+func (c *Client) forgive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := len(c.shunned)
+	maps.DeleteFunc(c.shunned, func(_ string, s shun) bool { return !s.lied })
+	return len(c.shunned) < before
+}

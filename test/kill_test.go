@@ -1,0 +1,297 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"daulat/core/job"
+	"daulat/ledger/client"
+	"daulat/link/session"
+	"daulat/ui/control"
+)
+
+// moments are what the network is doing when it is killed. An act runs while
+// the clock of the kill ticks; what it leaves behind must be accounted for.
+var moments = []struct {
+	name   string
+	within time.Duration // the kill comes at a drawn time before this
+	fresh  bool          // settle first, so that the next request opens a session
+	act    func(b *bystander)
+}{
+	{"opening a session", 500 * time.Millisecond, true, func(b *bystander) { b.ask(4) }},
+	{"answering", 150 * time.Millisecond, false, func(b *bystander) { b.ask(200) }},
+	{"right after an answer", 40 * time.Millisecond, false, func(b *bystander) { b.asked(8) }},
+	{"settling", 700 * time.Millisecond, false, func(b *bystander) { b.settle() }},
+	{"stopping", 400 * time.Millisecond, false, func(b *bystander) { _ = b.network.cmd.Process.Signal(os.Interrupt) }},
+	{"serving many", 300 * time.Millisecond, false, func(b *bystander) { b.crowd(4) }},
+	{"opening a session late", 700 * time.Millisecond, true, func(b *bystander) { b.ask(4) }},
+	{"settling late", 1200 * time.Millisecond, false, func(b *bystander) { b.asked(8); b.settle() }},
+}
+
+// TestKilledAtAnyMoment kills a whole network again and again while it opens,
+// answers and settles. In the end every answer that somebody holds is paid for
+// and can be verified, no session is left behind, and no coin is lost or made.
+func TestKilledAtAnyMoment(t *testing.T) {
+	const seed = 20260601
+	random := rand.New(rand.NewPCG(seed, 1))
+	b := &bystander{t: t, home: filepath.Join(t.TempDir(), "home"), prices: map[string]uint64{}}
+	b.network = up(t, b.home, "--challenge-window", "2")
+	genesis := b.total()
+	b.asked(8)
+	for _, m := range moments {
+		if m.fresh {
+			b.settle()
+		}
+		delay := time.Duration(random.Int64N(int64(m.within)))
+		b.acting(m.act, delay)
+		if random.IntN(2) == 0 { // a start is a moment, too
+			u, _ := launch(t, b.home)
+			time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
+			u.kill()
+		}
+		b.network = up(t, b.home)
+		b.asked(8) // whatever happened, the network works again
+		t.Logf("killed %s while %s: %d answers are held", delay.Round(time.Millisecond), m.name, len(b.prices))
+	}
+	b.network.stop(t) // settles what is open
+	b.network = up(t, b.home)
+	sessions := b.released()
+	if total := b.total(); total != genesis {
+		t.Errorf("accounts and escrow hold %d udlt, and %d at genesis", total, genesis)
+	}
+	b.verifyAll()
+	status := must[control.Status](t, b.home, "status")
+	b.network.stop(t)
+	b.audit(sessions, status.Provider)
+}
+
+// A bystander uses a network that is being killed and remembers what it was
+// given.
+type bystander struct {
+	t       *testing.T
+	home    string
+	network *upward
+	ctx     context.Context // of the act
+	mu      sync.Mutex
+	prices  map[string]uint64 // of the answers that arrived whole, by receipt
+}
+
+// acting kills the network when the delay is over, or the act.
+func (b *bystander) acting(act func(*bystander), delay time.Duration) {
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	b.ctx = ctx
+	go func() {
+		defer close(done)
+		act(b)
+	}()
+	time.Sleep(delay)
+	b.network.kill()
+	<-done
+	b.ctx = nil
+}
+
+// ask asks, and notes the answer if it comes.
+func (b *bystander) ask(tokens int) error {
+	ctx := b.ctx
+	if ctx == nil {
+		ctx = b.t.Context()
+	}
+	r := run(ctx, b.t, b.home, "ask", "--json", "--max-tokens", fmt.Sprint(tokens), "What time is it?")
+	if r.status != 0 {
+		return fmt.Errorf("ask ended with status %d: %s", r.status, r.stderr)
+	}
+	a, err := parse[struct {
+		Receipt string `json:"receipt"`
+		Price   uint64 `json:"price_udlt,string"`
+	}](r.stdout)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, twice := b.prices[a.Receipt]; twice {
+		b.t.Errorf("two answers have receipt %s", a.Receipt)
+	}
+	b.prices[a.Receipt] = a.Price
+	return nil
+}
+
+// asked asks and, unless the network is about to be killed, must succeed.
+func (b *bystander) asked(tokens int) {
+	if err := b.ask(tokens); err != nil && b.ctx == nil {
+		b.t.Errorf("%v\n%s", err, b.network.stderr)
+	}
+}
+
+// crowd asks n times at once.
+func (b *bystander) crowd(n int) {
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { _ = b.ask(16) })
+	}
+	all.Wait()
+}
+
+// settle exports the newest receipt, which settles its session.
+func (b *bystander) settle() {
+	newest := ""
+	b.mu.Lock()
+	for r := range b.prices {
+		if number(r) > number(newest) {
+			newest = r
+		}
+	}
+	b.mu.Unlock()
+	ctx := b.ctx
+	if ctx == nil {
+		ctx = b.t.Context()
+	}
+	r := run(ctx, b.t, b.home, "receipt", "export", newest, "-o", filepath.Join(filepath.Dir(b.home), newest))
+	if r.status != 0 && b.ctx == nil {
+		b.t.Errorf("export of %s ended with status %d: %s", newest, r.status, r.stderr)
+	}
+}
+
+// number orders receipts by session and then by number.
+func number(receipt string) (n uint64) {
+	var session, seq uint64
+	if _, err := fmt.Sscanf(receipt, "%d-%d", &session, &seq); err != nil {
+		return 0
+	}
+	return session<<32 | seq
+}
+
+// sessions are all of the ledger, whoever remembers them.
+func (b *bystander) sessions(c *client.Client) []job.Session {
+	b.t.Helper()
+	s := must[control.Status](b.t, b.home, "status")
+	sessions, err := c.Sessions(b.t.Context(), s.Wallet.Address, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return sessions
+}
+
+// total is all the money that accounts and escrow hold.
+func (b *bystander) total() (sum uint64) {
+	b.t.Helper()
+	c := b.network.ledger(b.t)
+	s := must[control.Status](b.t, b.home, "status")
+	for _, account := range []string{s.Wallet.Address, s.Provider.Address} {
+		balance, err := c.Balance(b.t.Context(), account)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		sum += balance
+	}
+	for _, s := range b.sessions(c) {
+		sum += s.Escrow.Locked + s.Escrow.Withheld
+	}
+	return sum
+}
+
+// released waits until no session holds money any more.
+func (b *bystander) released() []job.Session {
+	b.t.Helper()
+	c := b.network.ledger(b.t)
+	var sessions []job.Session
+	eventually(b.t, func() (bool, string) {
+		sessions = b.sessions(c)
+		var open []string
+		for _, s := range sessions {
+			if s.State != job.SessionReleased {
+				open = append(open, fmt.Sprintf("session %d is %s with %d udlt in escrow", s.ID, s.State, s.Escrow.Locked))
+			}
+		}
+		return len(open) == 0, strings.Join(open, ", ")
+	})
+	return sessions
+}
+
+// verifyAll has a stranger check every answer that was given.
+func (b *bystander) verifyAll() {
+	dir := b.t.TempDir()
+	for receipt := range b.prices {
+		file := filepath.Join(dir, receipt)
+		must[map[string]any](b.t, b.home, "receipt", "export", receipt, "-o", file)
+		r := must[control.Report](b.t, filepath.Join(dir, "stranger"), "verify", file, "--trust", b.network.Trust)
+		if r.Verdict != "agree" || r.Receipt != receipt {
+			b.t.Errorf("receipt %s: %s", receipt, r.Line)
+		}
+	}
+}
+
+// audit compares what the two journals remember with what the ledger paid.
+func (b *bystander) audit(sessions []job.Session, earned control.Earnings) {
+	asks := b.journal("consumer.db")
+	serves := b.journal("provider.db")
+	var paid, requests uint64
+	for _, s := range sessions {
+		paid += s.Escrow.Paid
+		kept, err := asks.Transcripts(s.ID)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var tally job.Tally
+		known := map[string]bool{}
+		for _, k := range kept {
+			before := tally.Amount
+			if tally, err = tally.Add(k.Leaf(), s.Price); err != nil {
+				b.t.Fatal(err)
+			}
+			name := fmt.Sprintf("%d-%d", s.ID, k.Ask.Seq)
+			known[name] = true
+			if price, held := b.prices[name]; held && price != tally.Amount-before {
+				b.t.Errorf("receipt %s said %d udlt, and its voucher %d", name, price, tally.Amount-before)
+			}
+		}
+		requests += uint64(len(kept))
+		for name := range b.prices {
+			if strings.HasPrefix(name, fmt.Sprintf("%d-", s.ID)) && !known[name] {
+				b.t.Errorf("answer %s was given and is not in the journal", name)
+			}
+		}
+		if s.Escrow.Paid != tally.Amount {
+			b.t.Errorf("session %d paid %d udlt for answers worth %d (%s)", s.ID, s.Escrow.Paid, tally.Amount, s.Reason)
+		}
+		if s.Claim != nil && s.Claim.Receipt.Root != tally.Range.Root() {
+			b.t.Errorf("session %d settled another history than the consumer's", s.ID)
+		}
+		if s.Escrow.Paid+s.Escrow.Refunded != s.Escrow.Deposited {
+			b.t.Errorf("session %d: %d of %d udlt left escrow", s.ID, s.Escrow.Paid+s.Escrow.Refunded, s.Escrow.Deposited)
+		}
+		b.served(serves, s.ID, len(kept))
+	}
+	if earned.Released != paid || earned.Withheld != 0 || earned.Requests != requests {
+		b.t.Errorf("status says that %d requests earned %d udlt and %d more are withheld; the ledger paid %d for %d",
+			earned.Requests, earned.Released, earned.Withheld, paid, requests)
+	}
+}
+
+// served wants the provider to remember each paid answer and to hold no lease.
+func (b *bystander) served(j *session.Journal, id uint64, paid int) {
+	if kept, err := j.Transcripts(id); err != nil || len(kept) < paid {
+		b.t.Errorf("session %d: the provider remembers %d of %d paid answers (%v)", id, len(kept), paid, err)
+	}
+	if r, err := j.Record(id); err == nil && r.Session.State != job.SessionSettled && r.Session.State != job.SessionReleased {
+		b.t.Errorf("session %d: the provider still holds a lease that is %s", id, r.Session.State)
+	}
+}
+
+func (b *bystander) journal(name string) *session.Journal {
+	j, err := session.OpenJournal(filepath.Join(b.home, name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { j.Close() })
+	return j
+}
