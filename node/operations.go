@@ -43,18 +43,27 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 
 func (o operations) earnings(ctx context.Context) (control.Earnings, error) {
 	e := control.Earnings{Address: o.ledger.Account()}
-	sessions, err := o.ledger.Sessions(ctx, e.Address, "")
+	standing, err := o.ledger.Standing(ctx, e.Address)
 	if err != nil {
 		return e, err
 	}
-	for _, s := range sessions {
-		e.Sessions++
-		e.Withheld += s.Escrow.Withheld
-		e.Released += s.Escrow.Paid
-		if s.Claim != nil {
-			e.Requests += s.Claim.Receipt.Seq
-		}
+	if e.Stake, err = o.ledger.Stake(ctx, e.Address); err != nil {
+		return e, err
 	}
+	open, err := o.sales.Records(func(r session.Record) bool {
+		return r.Session.State == job.SessionOpen || r.Session.State == job.SessionClosing
+	})
+	if err != nil {
+		return e, err
+	}
+	e.Sessions, e.Requests = int(standing.Sessions)+len(open), standing.Requests
+	e.Withheld, e.Released, e.Complaints = standing.Withheld, standing.Released, standing.Complaints
+	for _, r := range open {
+		e.Requests += r.Served.Tally.Range.Count
+		e.Open += r.Served.Paid
+	}
+	each := (e.Open + e.Withheld + e.Released) / max(1, e.Requests)
+	e.Audited = verify.AuditRate(max(1, each), verify.Million, max(1, each), e.Stake)
 	return e, nil
 }
 

@@ -32,6 +32,7 @@ type seller struct {
 	library *inference.Library
 	ledger  account
 	peer    *link.Node
+	sales   *session.Journal
 }
 
 func (s *seller) onClose(f func() error) { s.closers = append(s.closers, f) }
@@ -107,6 +108,7 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err != nil {
 		return nil, err
 	}
+	s.sales = journal
 	s.onClose(journal.Close)
 	key, err := s.key("identity")
 	if err != nil {

@@ -1,11 +1,14 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,18 +24,18 @@ import (
 // the clock of the kill ticks; what it leaves behind must be accounted for.
 var moments = []struct {
 	name   string
-	within time.Duration // the kill comes at a drawn time before this
-	fresh  bool          // settle first, so that the next request opens a session
+	within time.Duration // the kill comes at a drawn time before this,
+	state  any           // or, if set, once the ledger shows the next job so
 	act    func(b *bystander)
 }{
-	{"opening a session", 500 * time.Millisecond, true, func(b *bystander) { b.ask(4) }},
-	{"answering", 150 * time.Millisecond, false, func(b *bystander) { b.ask(200) }},
-	{"right after an answer", 40 * time.Millisecond, false, func(b *bystander) { b.asked(8) }},
-	{"settling", 700 * time.Millisecond, false, func(b *bystander) { b.settle() }},
-	{"stopping", 400 * time.Millisecond, false, func(b *bystander) { _ = b.network.cmd.Process.Signal(os.Interrupt) }},
-	{"serving many", 300 * time.Millisecond, false, func(b *bystander) { b.crowd(4) }},
-	{"opening a session late", 700 * time.Millisecond, true, func(b *bystander) { b.ask(4) }},
-	{"settling late", 1200 * time.Millisecond, false, func(b *bystander) { b.asked(8); b.settle() }},
+	{"opening a session", 600 * time.Millisecond, nil, func(b *bystander) { b.ask(4) }},
+	{"placing an order", 0, job.OrderOpen, func(b *bystander) { b.ask(4) }},
+	{"being matched", 0, job.OrderMatched, func(b *bystander) { b.ask(4) }},
+	{"answering", 100 * time.Millisecond, nil, func(b *bystander) { b.asked(8); b.ask(200) }},
+	{"right after an answer", 300 * time.Millisecond, nil, func(b *bystander) { b.crowd(4) }},
+	{"settling", 900 * time.Millisecond, nil, func(b *bystander) { b.asked(8); b.settle() }},
+	{"settling, the ledger first", 0, job.SessionSettled, func(b *bystander) { b.asked(8); b.settle() }},
+	{"stopping", 400 * time.Millisecond, nil, func(b *bystander) { _ = b.network.cmd.Process.Signal(os.Interrupt) }},
 }
 
 // TestKilledAtAnyMoment kills a whole network again and again while it opens,
@@ -46,11 +49,12 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	genesis := b.total()
 	b.asked(8)
 	for _, m := range moments {
-		if m.fresh {
-			b.settle()
+		b.settleAll() // the next request opens a session
+		kill := func() { b.await(m.state) }
+		if m.state == nil {
+			kill = func() { time.Sleep(time.Duration(random.Int64N(int64(m.within)))) }
 		}
-		delay := time.Duration(random.Int64N(int64(m.within)))
-		b.acting(m.act, delay)
+		b.acting(m.act, kill)
 		if random.IntN(2) == 0 { // a start is a moment, too
 			u, _ := launch(t, b.home)
 			time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
@@ -58,7 +62,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 		b.network = up(t, b.home)
 		b.asked(8) // whatever happened, the network works again
-		t.Logf("killed %s while %s: %d answers are held", delay.Round(time.Millisecond), m.name, len(b.prices))
+		t.Logf("killed while %s: %d answers are held", m.name, len(b.prices))
 	}
 	b.network.stop(t) // settles what is open
 	b.network = up(t, b.home)
@@ -78,13 +82,14 @@ type bystander struct {
 	t       *testing.T
 	home    string
 	network *upward
+	newest  uint64          // job on the ledger before the act
 	ctx     context.Context // of the act
 	mu      sync.Mutex
 	prices  map[string]uint64 // of the answers that arrived whole, by receipt
 }
 
-// acting kills the network when the delay is over, or the act.
-func (b *bystander) acting(act func(*bystander), delay time.Duration) {
+// acting kills the network in the middle of an act, when moment returns.
+func (b *bystander) acting(act func(*bystander), moment func()) {
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
@@ -93,10 +98,27 @@ func (b *bystander) acting(act func(*bystander), delay time.Duration) {
 		defer close(done)
 		act(b)
 	}()
-	time.Sleep(delay)
+	moment()
 	b.network.kill()
 	<-done
 	b.ctx = nil
+}
+
+// await returns as soon as the ledger shows the job after the last one in the
+// state, which is an order's or a session's.
+func (b *bystander) await(state any) {
+	b.t.Helper()
+	c := b.network.ledger(b.t)
+	next := b.newest + 1
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if o, err := c.Order(b.t.Context(), next); err == nil && o.State == state {
+			return
+		}
+		if s, err := c.Session(b.t.Context(), next); err == nil && s.State == state {
+			return
+		}
+	}
+	b.t.Errorf("job %d never was %s", next, state)
 }
 
 // ask asks, and notes the answer if it comes.
@@ -143,23 +165,46 @@ func (b *bystander) crowd(n int) {
 
 // settle exports the newest receipt, which settles its session.
 func (b *bystander) settle() {
-	newest := ""
 	b.mu.Lock()
-	for r := range b.prices {
-		if number(r) > number(newest) {
-			newest = r
+	newest := slices.MaxFunc(slices.Collect(maps.Keys(b.prices)), byNumber)
+	b.mu.Unlock()
+	b.export(newest)
+}
+
+// settleAll leaves no session open of which a receipt is held, and notes which
+// job is the newest.
+func (b *bystander) settleAll() {
+	b.t.Helper()
+	c := b.network.ledger(b.t)
+	newest := map[uint64]string{}
+	for _, r := range slices.SortedFunc(maps.Keys(b.prices), byNumber) {
+		newest[number(r)>>32] = r
+	}
+	for _, s := range b.sessions(c) {
+		if r, held := newest[s.ID]; held && s.State == job.SessionOpen {
+			b.export(r)
 		}
 	}
-	b.mu.Unlock()
+	for {
+		if _, err := c.Order(b.t.Context(), b.newest+1); err != nil {
+			return
+		}
+		b.newest++
+	}
+}
+
+func (b *bystander) export(receipt string) {
 	ctx := b.ctx
 	if ctx == nil {
 		ctx = b.t.Context()
 	}
-	r := run(ctx, b.t, b.home, "receipt", "export", newest, "-o", filepath.Join(filepath.Dir(b.home), newest))
+	r := run(ctx, b.t, b.home, "receipt", "export", receipt, "-o", filepath.Join(filepath.Dir(b.home), receipt))
 	if r.status != 0 && b.ctx == nil {
-		b.t.Errorf("export of %s ended with status %d: %s", newest, r.status, r.stderr)
+		b.t.Errorf("export of %s ended with status %d: %s", receipt, r.status, r.stderr)
 	}
 }
+
+func byNumber(a, b string) int { return cmp.Compare(number(a), number(b)) }
 
 // number orders receipts by session and then by number.
 func number(receipt string) (n uint64) {

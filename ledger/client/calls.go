@@ -46,12 +46,26 @@ func (c *Client) Send(ctx context.Context, to string, amount uint64) error {
 	return wrap(err, "send %d udlt to %s", amount, to)
 }
 
-// RegisterProvider makes the account a provider, or changes its key and
-// addresses. proof is the key's signature over match.Claim in
-// match.DomainProvider.
+// RegisterProvider makes the account a provider, or changes its addresses, for
+// which key must be the one in force. proof is the key's signature over
+// match.Claim in match.DomainProvider.
 func (c *Client) RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error {
 	err := c.send(ctx, &registrypb.MsgRegisterProvider{Account: c.Account(), Key: key.String(), Addresses: addresses, Proof: proof[:]}, nil)
 	return wrap(err, "register provider")
+}
+
+// RotateKey lets another identity key take over after the ledger's delay; proof
+// is the new key's, as in RegisterProvider. Sessions that opened before keep
+// the key with which they opened. The key in force takes a rotation back.
+func (c *Client) RotateKey(ctx context.Context, key canon.PublicKey, proof canon.Signature) error {
+	err := c.send(ctx, &registrypb.MsgRotateKey{Account: c.Account(), Key: key.String(), Proof: proof[:]}, nil)
+	return wrap(err, "rotate identity key")
+}
+
+// RevokeKey puts the account's identity key out of force at once and for good.
+// Its offers are not matched until another key is in force.
+func (c *Client) RevokeKey(ctx context.Context) error {
+	return wrap(c.send(ctx, &registrypb.MsgRevokeKey{Account: c.Account()}, nil), "revoke identity key")
 }
 
 // PutOffer adds or replaces the account's offer for a model. Provider, Key and

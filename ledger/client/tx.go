@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -213,9 +214,12 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 	}
 }
 
+// dryRun is what the node puts before the ledger's own sentence.
+var dryRun = regexp.MustCompile(`^(failed to simulate tx: )?(failed to execute message; message index: \d+: )?`)
+
 // refused tells the one refusal that is worth another try from all others.
 func refused(codespace string, code uint32, log string) error {
-	err := &TxError{Codespace: codespace, Code: code, Log: log}
+	err := &TxError{Codespace: codespace, Code: code, Log: dryRun.ReplaceAllString(log, "")}
 	if strings.Contains(log, "timeout_timestamp that has already passed") {
 		return errors.Join(ErrExpired, err)
 	}

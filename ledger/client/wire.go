@@ -15,10 +15,12 @@ import (
 // Provider is an account that serves jobs.
 type Provider struct {
 	Account    string
-	Key        canon.PublicKey // signs receipts
+	Key        canon.PublicKey // signs receipts; zero if revoked
 	Addresses  []string        // multiaddrs
 	Bond       uint64          // udlt
 	Registered uint64          // block time, seconds
+	NextKey    canon.PublicKey // takes over at KeyFrom; zero if none does
+	KeyFrom    uint64          // block time, seconds
 }
 
 // Artifact is a manifest's entry on the ledger.
@@ -49,8 +51,18 @@ func parseProvider(w *registrypb.Provider) (p Provider, err error) {
 	if w == nil {
 		return p, ErrNotFound
 	}
-	p = Provider{Account: w.Account, Addresses: w.Addresses, Bond: w.Bond, Registered: w.Registered}
-	return p, p.Key.UnmarshalText([]byte(w.Key))
+	p = Provider{Account: w.Account, Addresses: w.Addresses, Bond: w.Bond, Registered: w.Registered, KeyFrom: w.KeyFrom}
+	if w.Key != "" {
+		if err := p.Key.UnmarshalText([]byte(w.Key)); err != nil {
+			return p, fmt.Errorf("key: %w", err)
+		}
+	}
+	if w.NextKey != "" {
+		if err := p.NextKey.UnmarshalText([]byte(w.NextKey)); err != nil {
+			return p, fmt.Errorf("next key: %w", err)
+		}
+	}
+	return p, nil
 }
 
 func parseOffer(w registrypb.Offer) (match.Offer, error) {

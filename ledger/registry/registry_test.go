@@ -148,7 +148,7 @@ func TestRegisterProvider(t *testing.T) {
 
 	w.register(1)
 	w.register(4)
-	taken := claim(key(1), chainID, w.account(4))
+	taken := claim(key(1), chainID, w.account(5))
 	if _, err := deliver(w, server{w.store}.RegisterProvider, taken); err == nil || !strings.Contains(err.Error(), "belongs to another account") {
 		t.Fatalf("a provider took another's key: %v", err)
 	}
@@ -158,16 +158,25 @@ func TestRegisterProvider(t *testing.T) {
 	}
 	w.ctx = w.ctx.WithBlockTime(time.Unix(2_000_000, 0))
 	w.register(1) // again: harmless
+	before := w.snapshot()
 	_, err := deliver(w, server{w.store}.RegisterProvider, claim(key(3), chainID, a, "/dns/a/tcp/2"))
+	if err == nil || !strings.Contains(err.Error(), "rotate") || w.snapshot() != before {
+		t.Fatalf("a key was changed without delay: %v", err)
+	}
+	_, err = deliver(w, server{w.store}.RegisterProvider, claim(key(1), chainID, a, "/dns/a/tcp/2"))
 	w.check(err)
 	r, err := queries{w.store}.Provider(w.ctx, &pb.QueryProvider{Account: strings.ToUpper(a)})
 	w.check(err)
-	if p := r.Provider; p.Key != key(3).Public().String() || p.Registered != 1_000_000 || len(p.Addresses) != 1 || p.Addresses[0] != "/dns/a/tcp/2" {
+	if p := r.Provider; p.Key != key(1).Public().String() || p.Registered != 1_000_000 || len(p.Addresses) != 1 || p.Addresses[0] != "/dns/a/tcp/2" {
 		t.Fatalf("%+v", p)
 	}
-	// The key that was given up is free again.
-	_, err = deliver(w, server{w.store}.RegisterProvider, &pb.MsgRegisterProvider{Account: b, Key: strings.ToUpper(key(1).Public().String()), Proof: stolen[:]})
+	loud := claim(key(2), chainID, b)
+	loud.Key = strings.ToUpper(loud.Key)
+	_, err = deliver(w, server{w.store}.RegisterProvider, loud)
 	w.check(err)
+	if _, err = deliver(w, server{w.store}.RegisterProvider, claim(key(2), chainID, w.account(8))); err == nil {
+		t.Fatal("one key in two spellings became two accounts'")
+	}
 	if _, err := (queries{w.store}).Provider(w.ctx, &pb.QueryProvider{Account: w.account(9)}); status.Code(err) != codes.NotFound {
 		t.Fatal(err)
 	}
@@ -183,13 +192,13 @@ func TestOffers(t *testing.T) {
 	w.register(2)
 	for name, spoil := range map[string]func(*pb.MsgPutOffer){
 		"no executor":        func(m *pb.MsgPutOffer) { m.Executor = "" },
-		"long executor":      func(m *pb.MsgPutOffer) { m.Executor = strings.Repeat("x", MaxExecutor+1) },
+		"long executor":      func(m *pb.MsgPutOffer) { m.Executor = strings.Repeat("x", match.MaxExecutor+1) },
 		"executor not UTF-8": func(m *pb.MsgPutOffer) { m.Executor = "\xff" },
-		"input price":        func(m *pb.MsgPutOffer) { m.InputPrice = MaxPrice + 1 },
-		"output price":       func(m *pb.MsgPutOffer) { m.OutputPrice = MaxPrice + 1 },
+		"input price":        func(m *pb.MsgPutOffer) { m.InputPrice = match.MaxPrice + 1 },
+		"output price":       func(m *pb.MsgPutOffer) { m.OutputPrice = match.MaxPrice + 1 },
 		"assurance":          func(m *pb.MsgPutOffer) { m.Assurance = uint64(job.Proven) + 1 },
 		"no slots":           func(m *pb.MsgPutOffer) { m.Slots = 0 },
-		"many slots":         func(m *pb.MsgPutOffer) { m.Slots = MaxSlots + 1 },
+		"many slots":         func(m *pb.MsgPutOffer) { m.Slots = match.MaxSlots + 1 },
 		"no model":           func(m *pb.MsgPutOffer) { m.Model = "" },
 		"raw model":          func(m *pb.MsgPutOffer) { m.Model = canon.NewCID(canon.Raw, canon.Sum(nil)).String() },
 		"account":            func(m *pb.MsgPutOffer) { m.Provider = "nobody" },
@@ -249,20 +258,6 @@ func TestOffers(t *testing.T) {
 	r, err = queries{w.store}.Offers(w.ctx, &pb.QueryOffers{Model: model(7).String()})
 	if w.check(err); len(r.Offers) != 1 || r.Offers[0].Provider != w.account(2) {
 		t.Fatalf("%+v", r)
-	}
-}
-
-// A provider that changes its key is offered under the new one.
-func TestOffersFollowTheKey(t *testing.T) {
-	w := newWorld(t)
-	w.register(1)
-	_, err := deliver(w, server{w.store}.PutOffer, offer(w.account(1), model(1)))
-	w.check(err)
-	_, err = deliver(w, server{w.store}.RegisterProvider, claim(key(5), chainID, w.account(1)))
-	w.check(err)
-	offers, err := w.store.Offers(w.ctx)
-	if w.check(err); len(offers) != 1 || offers[0].Key != key(5).Public() {
-		t.Fatalf("%+v", offers)
 	}
 }
 
@@ -366,6 +361,12 @@ func fullWorld(t testing.TB) *world {
 		_, err := server{w.store}.PutOffer(w.ctx, offer(w.account(2), model(n)))
 		w.check(err)
 	}
+	// Account 1 has a key of every kind: revoked, dropped, in force, and next.
+	w.check(w.revoke(1))
+	w.check(w.rotate(1, 21))
+	w.check(w.rotate(1, 22))
+	w.wait(DefaultKeyDelay)
+	w.check(w.rotate(1, 23))
 	return w
 }
 
@@ -384,10 +385,22 @@ func TestGenesisRoundTrip(t *testing.T) {
 	if again.check(err); len(one) != 3 || fmt.Sprint(one) != fmt.Sprint(two) {
 		t.Fatalf("%v %v", one, two)
 	}
-	// The index of keys came along.
-	if _, err := deliver(again, server{again.store}.RegisterProvider, claim(key(1), chainID, w.account(7))); err == nil {
-		t.Fatal("one key became two accounts'")
+	for _, want := range []string{`"key_delay":"60"`, `"revoked":true`, `"revoked":false`, `"next_key":"` + key(23).Public().String()} {
+		if !strings.Contains(string(first), want) {
+			t.Errorf("genesis lacks %s", want)
+		}
 	}
+	// Who owns which key, and what is revoked, came along.
+	for _, n := range []byte{1, 2, 21, 22, 23} {
+		if _, err := deliver(again, server{again.store}.RegisterProvider, claim(key(n), chainID, w.account(7))); err == nil {
+			t.Fatalf("key %d became two accounts'", n)
+		}
+	}
+	if again.rotate(1, 1) == nil {
+		t.Fatal("a revoked key came back")
+	}
+	again.ctx = again.ctx.WithBlockTime(w.ctx.BlockTime())
+	again.check(again.rotate(1, 21))
 }
 
 func TestBadGenesisIsRefused(t *testing.T) {
@@ -397,6 +410,18 @@ func TestBadGenesisIsRefused(t *testing.T) {
 		"key twice":          func(g *pb.GenesisState) { g.Providers[1].Key = g.Providers[0].Key },
 		"loud account":       func(g *pb.GenesisState) { g.Providers[0].Account = strings.ToUpper(g.Providers[0].Account) },
 		"loud key":           func(g *pb.GenesisState) { g.Providers[0].Key = strings.ToUpper(g.Providers[0].Key) },
+		"no delay":           func(g *pb.GenesisState) { g.Params.KeyDelay = 0 },
+		"long delay":         func(g *pb.GenesisState) { g.Params.KeyDelay = MaxKeyDelay + 1 },
+		"next key twice":     func(g *pb.GenesisState) { g.Providers[0].NextKey, g.Providers[0].KeyFrom = g.Providers[1].NextKey, 1 },
+		"next key is key":    func(g *pb.GenesisState) { g.Providers[1].NextKey = g.Providers[1].Key },
+		"loud next key":      func(g *pb.GenesisState) { g.Providers[1].NextKey = strings.ToUpper(g.Providers[1].NextKey) },
+		"next key, no time":  func(g *pb.GenesisState) { g.Providers[1].KeyFrom = 0 },
+		"time, no next key":  func(g *pb.GenesisState) { g.Providers[0].KeyFrom = 1 },
+		"retired in force":   func(g *pb.GenesisState) { g.RetiredKeys[0].Key = g.Providers[0].Key },
+		"retired twice":      func(g *pb.GenesisState) { g.RetiredKeys[0].Key = g.RetiredKeys[1].Key },
+		"retired of nobody":  func(g *pb.GenesisState) { g.RetiredKeys[0].Account = w.account(9) },
+		"loud retired key":   func(g *pb.GenesisState) { g.RetiredKeys[0].Key = strings.ToUpper(g.RetiredKeys[0].Key) },
+		"zero retired key":   func(g *pb.GenesisState) { g.RetiredKeys[0].Key = strings.Repeat("0", 64) },
 		"address":            func(g *pb.GenesisState) { g.Providers[0].Addresses = []string{""} },
 		"offer of nobody":    func(g *pb.GenesisState) { g.Offers[0].Provider = w.account(9) },
 		"offer twice":        func(g *pb.GenesisState) { g.Offers[0] = g.Offers[1] },
@@ -416,7 +441,7 @@ func TestBadGenesisIsRefused(t *testing.T) {
 			t.Errorf("%s: was taken", name)
 		}
 	}
-	many := &pb.GenesisState{Providers: []pb.Provider{{Account: w.account(1), Key: key(1).Public().String()}}}
+	many := &pb.GenesisState{Params: pb.Params{KeyDelay: 1}, Providers: []pb.Provider{{Account: w.account(1), Key: key(1).Public().String()}}}
 	for n := range MaxOffers + 1 {
 		m := offer(w.account(1), model(n))
 		many.Offers = append(many.Offers, pb.Offer{Provider: m.Provider, Model: m.Model, Executor: m.Executor, Slots: 1})

@@ -62,7 +62,7 @@ func prices() (cases []any) {
 }
 
 // step is one move of a machine: what happened, by whom and when, and the
-// record and payments that follow. An error leaves the record as it was.
+// record and payments that follow. A refusal leaves the record as it was.
 type step struct {
 	Event    string           `json:"event"`
 	By       string           `json:"by,omitempty"`
@@ -70,7 +70,7 @@ type step struct {
 	Amount   uint64           `json:"amount,omitempty"`
 	Entry    *item            `json:"entry,omitempty"`
 	Close    bool             `json:"close,omitempty"`
-	Error    string           `json:"error,omitempty"`
+	Refused  bool             `json:"refused,omitempty"`
 	Payments []escrow.Payment `json:"payments"`
 	Session  item             `json:"session"`
 }
@@ -83,7 +83,7 @@ type walk struct {
 
 func (w *walk) did(s step, next job.Session, payments []escrow.Payment, err error) {
 	if err != nil {
-		s.Error = err.Error()
+		s.Refused = true
 	} else {
 		w.session = next
 	}
@@ -132,13 +132,19 @@ func opened(t *testing.T) (job.Order, job.Session) {
 }
 
 func TestJob(t *testing.T) {
-	d := &document{note: "see spec/job.md; a step of a walk that has an error changed nothing"}
+	d := &document{note: "see spec/job.md; a refused step of a walk changes nothing"}
 	d.add("price", prices()...)
 	matched, session := opened(t)
 	expired, _ := placed(t).Tick(1_060)
 	d.add("terms", plain("terms", terms()))
 	d.add("order", plain("order", placed(t)), plain("order", matched), plain("order", expired))
 	entries := history(t).entries
+	complaint, err := session.Complain(consumer, chain, 7, receipt.Signed{Receipt: entries[4].Receipt, Signature: entries[4].ReceiptSignature},
+		canon.Sum([]byte("evidence")), 1_300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.add("complaint", plain("complaint", complaint))
 	for _, w := range []struct {
 		name  string
 		drive func(*walk)

@@ -77,7 +77,7 @@ func (a *app) ask() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that `daulat up` serves)")
+	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that this home serves)")
 	f.StringVar(&system, "system", "", "instruction that precedes the question")
 	f.IntVar(&body.MaxTokens, "max-tokens", 0, "longest answer, in tokens (default: the gateway's)")
 	f.Float64Var(&body.Temperature, "temperature", 0, "0 takes the likeliest token every time; up to 2")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
 )
 
 func (a *app) wallet() *cobra.Command {
@@ -68,11 +70,17 @@ func (a *app) status() *cobra.Command {
 				return err
 			}
 			return a.print(s, func(w io.Writer) {
-				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\nwallet    %s  %d udlt\nprovider  %s  %d requests in %d sessions, %d udlt withheld, %d udlt released\ntrust     %s\n",
-					s.Chain, s.Height, s.API, s.Wallet.Address, s.Wallet.Balance, s.Provider.Address, s.Provider.Requests,
-					s.Provider.Sessions, s.Provider.Withheld, s.Provider.Released, s.Trust)
+				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\ntrust     %s\nwallet    %s  %d udlt\n",
+					s.Chain, s.Height, s.API, s.Trust, s.Wallet.Address, s.Wallet.Balance)
+				sayEarnings(w, s.Provider)
 				fmt.Fprintln(w, "keys      encrypted in the home; their passphrase lies beside them, readable by this user alone")
 			})
 		},
 	}
+}
+
+func sayEarnings(w io.Writer, e control.Earnings) {
+	fmt.Fprintf(w, "provider  %s\n          %d requests in %d sessions, %d complaints\n", e.Address, e.Requests, e.Sessions, e.Complaints)
+	fmt.Fprintf(w, "          %d udlt in open sessions, %d withheld, %d released\n", e.Open, e.Withheld, e.Released)
+	fmt.Fprintf(w, "          askers run %d.%d %% of its answers again, as %d udlt are at stake\n", e.Audited/10_000, e.Audited/1_000%10, e.Stake)
 }

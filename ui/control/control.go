@@ -46,9 +46,15 @@ type Account struct {
 type Earnings struct {
 	Address  string `json:"address"`
 	Sessions int    `json:"sessions"`
-	Requests uint64 `json:"requests"`
+	Requests uint64 `json:"requests"`      // paid for, also in sessions that are still open
+	Open     uint64 `json:"open_udlt"`     // vouched for in open sessions
 	Withheld uint64 `json:"withheld_udlt"` // earned, inside the challenge window
 	Released uint64 `json:"released_udlt"`
+	Stake    uint64 `json:"stake_udlt"` // bond and withheld pay
+	// Audited is the share of answers as large as the last ones that askers run
+	// again, in parts per million.
+	Audited    uint64 `json:"audited_ppm"`
+	Complaints uint64 `json:"complaints"`
 }
 
 // Job is an order and the session that it became.

@@ -145,6 +145,8 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "voucher": {"chain": TEXT, "session": INT, "seq": INT, "amount": INT, "root": HASH, "final": BOOL},
     "entry": {"receipt": kind("receipt"), "receipt_sig": SIG, "voucher": kind("voucher"), "voucher_sig": SIG},
     "signed": {"receipt": kind("receipt"), "sig": SIG},
+    "complaint": {"v": INT, "session": INT, "seq": INT, "consumer": TEXT, "provider": TEXT, "model": LINK,
+                  "receipt": kind("signed"), "evidence": HASH, "filed": INT},
     "bundle": {"v": INT, "ledger": BYTES, "manifest": BYTES, "transcript": kind("transcript"), "path": array(HASH),
                "unsettled?": kind("signed"), "sources?": array(array(TEXT))},
     "payment": {"voucher": kind("voucher"), "sig": SIG},
@@ -346,15 +348,20 @@ def job(d):
         check(cost(price, c["input"], c["output"]) == c.get("cost"), f"price {c}")
     for c in d["terms"] + d["order"]:
         item(c)
+    for c in d["complaint"]:
+        v, s = item(c), item(d["walk_agreed"][0]["session"])
+        r = v["receipt"]["receipt"]
+        check((v["consumer"], v["provider"], v["model"]) == (s["consumer"], s["provider"], s["terms"]["model"]), "complaint's session")
+        check(r["session"] == v["session"] == s["id"] and verified(s["provider_key"], "daulat/receipt", r, v["receipt"]["sig"]), "complaint's receipt")
     for name in (n for n in d if n.startswith("walk_")):
         state = item(d[name][0]["session"])
         for step in d[name][1:]:
             before, paid = encode(state), []
             try:
                 paid = move(state, step)
-                check("error" not in step, f"{name}: {step['event']} was refused there")
+                check("refused" not in step, f"{name}: {step['event']} was refused there")
             except Refused:
-                check("error" in step and encode(state) == before, f"{name}: {step['event']} is refused here")
+                check("refused" in step and encode(state) == before, f"{name}: {step['event']} is refused here")
             check(state == item(step["session"]) and encode(state) == bytes.fromhex(step["session"]["cbor"]), f"{name}: {step['event']} at {step['at']}")
             check([(p["To"], p["Amount"]) for p in step["payments"]] == [p for p in paid if p[1]], f"{name}: payments")
             e = state["escrow"]

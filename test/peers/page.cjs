@@ -1,0 +1,87 @@
+// Uses the page as a person does, in Chromium, once in light and once in dark:
+// asks, reads the answer come, verifies it, and catches a liar. Whatever the
+// browser complains about (errors, blocked or failed requests, code that the
+// policy forbids, another host asked) fails.
+//
+// DAULAT_PAGE is the address that `daulat up` printed, CHROMIUM the browser's
+// program, PICTURES a folder for what was seen.
+"use strict";
+const assert = require("node:assert/strict");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const address = process.env.DAULAT_PAGE;
+const patience = 90_000; // milliseconds for one thing to show on the page
+
+async function visit(browser, colorScheme) {
+  const context = await browser.newContext({ colorScheme, viewport: { width: 900, height: 1100 } });
+  context.setDefaultTimeout(patience);
+  const complaints = [];
+  const complain = (what) => complaints.push(`${colorScheme}: ${what}`);
+  const page = await context.newPage();
+  page.on("console", (m) => ["error", "warning"].includes(m.type()) && complain(m.text()));
+  page.on("pageerror", (err) => complain(err.stack));
+  page.on("requestfailed", (r) => complain(`${r.url()}: ${r.failure().errorText}`));
+  page.on("request", (r) => new URL(r.url()).host === new URL(address).host || complain(`asked ${r.url()}`));
+  page.on("response", (r) => r.status() < 400 || complain(`${r.url()}: status ${r.status()}`));
+  await page.exposeFunction("violated", (what) => complain(`the policy forbids ${what}`));
+  await page.addInitScript(() =>
+    document.addEventListener("securitypolicyviolation", (e) => window.violated(`${e.effectiveDirective} ${e.blockedURI}`)));
+
+  await page.goto(address);
+  await page.locator("#network.live").waitFor();
+  assert(!page.url().includes("token"), "the token stays in the address");
+  await page.fill("#question", "What can you tell me?");
+  await page.click("#send:enabled");
+  const answer = page.locator("#answers article").first();
+  await answer.locator(".receipt").waitFor();
+  assert((await answer.locator(".text").textContent()).trim(), "the answer is empty");
+  assert.match(await answer.locator(".price").textContent(), /^[\d.]+ DLT$/);
+  await answer.locator(".verify").click();
+  await answer.locator(".verdict").waitFor();
+  await verdict(answer, "agree");
+  await page.locator("#earnings").waitFor();
+  await page.screenshot({ path: path.join(process.env.PICTURES, `page-${colorScheme}.png`), fullPage: true });
+  const seen = { liar: await page.locator("#liar").isVisible(), ...(await page.evaluate(colours)) };
+  if (seen.liar) {
+    await page.click("#catch");
+    await page.locator("#liar .verdict").waitFor();
+    await verdict(page.locator("#liar"), "disagree");
+  }
+  await context.close();
+  assert.deepEqual(complaints, []);
+  return seen;
+}
+
+// verdict wants exactly this one, and every step of the check shown.
+async function verdict(card, want) {
+  const shown = await card.locator(".verdict").getAttribute("class");
+  assert(shown.split(" ").includes(want), `the verdict is "${shown}", want ${want}: ${await card.locator(".check").textContent()}`);
+  const bad = await card.locator(".steps .bad").count();
+  assert((await card.locator(".steps li").count()) > 0 && bad > 0 === (want === "disagree"), `the steps do not fit ${want}`);
+}
+
+// colours runs in the page: the brightness of text and of what lies behind it.
+function colours() {
+  const brightness = (colour) => colour.match(/[\d.]+/g).slice(0, 3).reduce((sum, c) => sum + Number(c), 0);
+  const style = getComputedStyle(document.body), root = getComputedStyle(document.documentElement);
+  const ground = [style, root].map((s) => s.backgroundColor).find((c) => !/, 0\)$/.test(c));
+  return { text: brightness(style.color), ground: brightness(ground) };
+}
+
+async function main() {
+  const sandbox = process.getuid() !== 0; // Chromium has none for root
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, chromiumSandbox: sandbox });
+  try {
+    const light = await visit(browser, "light"), dark = await visit(browser, "dark");
+    assert(light.liar && dark.liar, "the page has no liar to catch");
+    assert(light.text < light.ground && dark.text > dark.ground, `text and ground: ${JSON.stringify({ light, dark })}`);
+  } finally {
+    await browser.close();
+  }
+}
+
+main().catch((err) => {
+  console.error(err.message);
+  process.exit(1);
+});
