@@ -29,7 +29,6 @@ var moments = []struct {
 	act    func(b *bystander)
 }{
 	{"opening a session", 600 * time.Millisecond, nil, func(b *bystander) { b.ask(4) }},
-	{"placing an order", 0, job.OrderOpen, func(b *bystander) { b.ask(4) }},
 	{"being matched", 0, job.OrderMatched, func(b *bystander) { b.ask(4) }},
 	{"answering", 100 * time.Millisecond, nil, func(b *bystander) { b.asked(8); b.ask(200) }},
 	{"right after an answer", 300 * time.Millisecond, nil, func(b *bystander) { b.crowd(4) }},
@@ -244,20 +243,19 @@ func (b *bystander) total() (sum uint64) {
 	return sum
 }
 
-// released waits until no session holds money any more.
-func (b *bystander) released() []job.Session {
+// released waits until no session holds money any more, and returns all.
+func (b *bystander) released() (sessions []job.Session) {
 	b.t.Helper()
 	c := b.network.ledger(b.t)
-	var sessions []job.Session
 	eventually(b.t, func() (bool, string) {
 		sessions = b.sessions(c)
-		var open []string
+		var left []string
 		for _, s := range sessions {
 			if s.State != job.SessionReleased {
-				open = append(open, fmt.Sprintf("session %d is %s with %d udlt in escrow", s.ID, s.State, s.Escrow.Locked))
+				left = append(left, fmt.Sprintf("session %d is %s with %d udlt in escrow", s.ID, s.State, s.Escrow.Locked))
 			}
 		}
-		return len(open) == 0, strings.Join(open, ", ")
+		return len(left) == 0, strings.Join(left, ", ")
 	})
 	return sessions
 }
@@ -281,6 +279,9 @@ func (b *bystander) audit(sessions []job.Session, earned control.Earnings) {
 	serves := b.journal("provider.db")
 	var paid, requests uint64
 	for _, s := range sessions {
+		if s.State != job.SessionReleased {
+			continue // which was reported
+		}
 		paid += s.Escrow.Paid
 		kept, err := asks.Transcripts(s.ID)
 		if err != nil {

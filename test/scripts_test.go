@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "gguf": writeGGUF, "cut": cut, "forge": forge,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "forge": forge,
 		},
 	})
 }
@@ -70,7 +71,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready HOME waits until the daulat of that home serves, and sets HOME_api,
-// HOME_token, HOME_trust and HOME_model.
+// HOME_token, HOME_trust, HOME_model and HOME_ledger.
 func ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready HOME")
@@ -90,6 +91,40 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name+"_token", r.Token)
 	ts.Setenv(name+"_trust", r.Trust)
 	ts.Setenv(name+"_model", r.ModelID)
+	ts.Setenv(name+"_ledger", r.Ledger)
+}
+
+// account NAME puts the address that stderr names into the environment.
+func account(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: account NAME")
+	}
+	address := regexp.MustCompile(`daulat1[a-z0-9]{38,}`).FindString(ts.ReadFile("stderr"))
+	if address == "" {
+		ts.Fatalf("stderr names no account")
+	}
+	ts.Setenv(args[0], address)
+}
+
+// provides MODEL PRICE waits until somebody offers the model's answers for PRICE
+// udlt per 1,000 tokens.
+func provides(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: provides MODEL PRICE")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("daulat", "provider", "ls", "--json"))
+		offers, err := parse[[]control.Provider](ts.ReadFile("stdout"))
+		ts.Check(err)
+		for _, o := range offers {
+			if o.Model == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nobody offers %s for %s udlt", args[0], args[1])
+		}
+	}
 }
 
 func serves(api string) bool {

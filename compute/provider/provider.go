@@ -191,6 +191,12 @@ func (p *Provider) forget(id uint64) {
 	delete(p.leases, id)
 }
 
-// answerTimeout bounds one frame of an answer, so that a consumer that stops
-// reading or never pays holds a lease only that long.
-const answerTimeout = 30 * time.Second
+const (
+	// answerTimeout bounds one frame of an answer, so that a consumer that stops
+	// reading holds a lease only that long.
+	answerTimeout = 30 * time.Second
+	// paymentTimeout leaves the consumer time to run the answer again first.
+	paymentTimeout = 2 * time.Minute
+	// maxBatch is how many tokens one frame carries at the most.
+	maxBatch = 1024
+)

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"daulat/compute/executor/inference"
+	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
 	"daulat/link"
@@ -57,7 +58,7 @@ func refusal(err error) *session.Refusal {
 	if errors.As(err, &r) {
 		return r
 	}
-	for _, invalid := range []error{job.ErrExposure, job.ErrEscrow, job.ErrNotOpen, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt} {
+	for _, invalid := range []error{canon.ErrSignature, job.ErrInvalid, job.ErrExposure, job.ErrEscrow, job.ErrNotOpen, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt} {
 		if errors.Is(err, invalid) {
 			return &session.Refusal{Code: session.Invalid, Reason: err.Error()}
 		}
@@ -68,6 +69,9 @@ func refusal(err error) *session.Refusal {
 // answer serves one request: admit, compute, sign, take the voucher. Its two
 // journal writes come before the frames that make them binding.
 func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a session.Ask) error {
+	if err := l.record.Session.Authentic(p.Ledger.ChainID(), a.Ask, a.Signature, a.Request); err != nil {
+		return err // before a stranger's word drops an unpaid answer
+	}
 	if err := p.catchUp(l, a.Last); err != nil {
 		return err
 	}
@@ -93,6 +97,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err := s.Send(session.Reply{Done: &done}); err != nil {
 		return err
 	}
+	s.SetFrameTimeout(paymentTimeout)
 	var paid session.Payment
 	if err := s.Receive(&paid); err != nil {
 		return err
@@ -138,28 +143,55 @@ func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent rec
 	return nil
 }
 
-// compute runs the model and streams its tokens. With an error comes what was
-// sent until then, the token that may not have arrived included.
+// compute runs the model and streams its tokens. The model does not wait for the
+// consumer: a slow reader holds up nobody else's answer, and gets more tokens in
+// one frame.
 func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Request) (receipt.Answer, error) {
 	model, err := p.Models.Model(ctx, r.Model)
 	if err != nil {
 		return receipt.Answer{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tokens := make(chan uint32, r.Params.MaxTokens) // Validate bounds it
+	sent := make(chan error, 1)
+	go func() {
+		err := stream(s, tokens)
+		if err != nil {
+			cancel() // nobody is left to compute for
+		}
+		sent <- err
+	}()
+	answer, err := p.generate(ctx, model, r, tokens)
+	close(tokens)
+	return answer, errors.Join(<-sent, err)
+}
+
+func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Request, tokens chan<- uint32) (receipt.Answer, error) {
 	select {
 	case p.working <- struct{}{}:
 		defer func() { <-p.working }()
 	case <-ctx.Done():
 		return receipt.Answer{}, ctx.Err()
 	}
-	var sent receipt.Answer
-	answer, err := model.Generate(ctx, r, func(token uint32) error {
-		sent.Tokens = append(sent.Tokens, token)
-		return s.Send(session.Reply{Tokens: []uint32{token}})
+	return m.Generate(ctx, r, func(token uint32) error {
+		tokens <- token // never blocks: there is room for the longest answer
+		return nil
 	})
-	if err != nil {
-		return sent, err
+}
+
+// stream sends tokens until there are no more, all that wait in one frame.
+func stream(s *link.Stream, tokens <-chan uint32) error {
+	for token := range tokens {
+		batch := []uint32{token}
+		for waiting := len(tokens); waiting > 0 && len(batch) < maxBatch; waiting-- {
+			batch = append(batch, <-tokens)
+		}
+		if err := s.Send(session.Reply{Tokens: batch}); err != nil {
+			return err
+		}
 	}
-	return answer, nil
+	return nil
 }
 
 // take notes a voucher for the history up to the unpaid answer, or for the
@@ -208,6 +240,9 @@ func (p *Provider) catchUp(l *lease, last *session.Payment) error {
 func (p *Provider) finish(ctx context.Context, s *link.Stream, l *lease, f session.Payment) error {
 	if !f.Voucher.Final {
 		return &session.Refusal{Code: session.Invalid, Reason: "voucher is not final"}
+	}
+	if err := canon.Verify(l.record.Session.SessionKey, receipt.DomainVoucher, f.Voucher, f.Signature); err != nil {
+		return err
 	}
 	if err := p.catchUp(l, &f); err != nil {
 		return err

@@ -49,6 +49,7 @@ func (t Tally) Voucher(chain string, session uint64, final bool) receipt.Voucher
 var (
 	ErrExposure  = errors.New("request may cost more than one exposure step ahead of what is paid")
 	ErrEscrow    = errors.New("request may cost more than is left in escrow")
+	ErrInvalid   = errors.New("request is not valid")
 	ErrNotOpen   = errors.New("session is not open")
 	ErrForeign   = errors.New("request does not belong to the session")
 	ErrDuplicate = errors.New("ask is not newer than the last one")
@@ -71,14 +72,7 @@ func (s Session) Admit(chain string, m Served, ask receipt.Ask, sig canon.Signat
 	if s.State != SessionOpen {
 		return m, fmt.Errorf("session %d: %w but %s", s.ID, ErrNotOpen, s.State)
 	}
-	if err := r.Validate(); err != nil {
-		return m, err
-	}
-	if ask.Chain != chain || ask.Session != s.ID || ask.Request != r.Hash() ||
-		r.Key != s.SessionKey || r.Model != s.Terms.Model {
-		return m, fmt.Errorf("session %d: %w", s.ID, ErrForeign)
-	}
-	if err := canon.Verify(s.SessionKey, receipt.DomainAsk, ask, sig); err != nil {
+	if err := s.Authentic(chain, ask, sig, r); err != nil {
 		return m, err
 	}
 	if ask.Seq <= m.Seq {
@@ -89,6 +83,19 @@ func (s Session) Admit(chain string, m Served, ask receipt.Ask, sig canon.Signat
 	}
 	m.Seq = ask.Seq
 	return m, nil
+}
+
+// Authentic checks that a request is well formed and that the session's
+// consumer signed it for this session.
+func (s Session) Authentic(chain string, ask receipt.Ask, sig canon.Signature, r receipt.Request) error {
+	if err := r.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if ask.Chain != chain || ask.Session != s.ID || ask.Request != r.Hash() ||
+		r.Key != s.SessionKey || r.Model != s.Terms.Model {
+		return fmt.Errorf("session %d: %w", s.ID, ErrForeign)
+	}
+	return canon.Verify(s.SessionKey, receipt.DomainAsk, ask, sig)
 }
 
 func (s Session) affords(m Served, r receipt.Request) error {

@@ -160,7 +160,7 @@ func TestCompareFindsTheFirstDifference(t *testing.T) {
 		{answer("stop", 1, 2), answer("stop", 1, 3), "disagree at token 1: paid for 2, got 3"},
 		{answer("stop", 1, 2), answer("stop", 1), "disagree at token 1: paid for 2, got the end"},
 		{answer("stop", 1), answer("stop", 1, 2), "disagree at token 1: paid for the end, got 2"},
-		{answer("stop", 1), answer("length", 1), "disagree at token 1: paid for the end, got the end"},
+		{answer("stop", 1), answer("length", 1), `disagree at the end, after 1 tokens: paid for an end by "stop", got one by "length"`},
 	} {
 		if got := verify.Compare(c.paid, c.got).String(); got != c.want {
 			t.Errorf("%v against %v: %q, want %q", c.paid, c.got, got, c.want)

@@ -35,7 +35,7 @@ type Verdict struct {
 	At      int    // index of the first token that differs
 	Paid    uint32 // the token that the model gives there; End when it ends there
 	Got     uint32 // the token that was served; End when the answer ended there
-	Why     string // for inconclusive
+	Why     string // for inconclusive, and where only the reason for the end differs
 }
 
 // End stands in a verdict for the end of an answer.
@@ -45,6 +45,9 @@ const End = ^uint32(0)
 func (v Verdict) String() string {
 	switch v.Outcome {
 	case Disagree:
+		if v.Why != "" {
+			return fmt.Sprintf("disagree at the end, after %d tokens: %s", v.At, v.Why)
+		}
 		return fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, tokenText(v.Paid), tokenText(v.Got))
 	case Inconclusive:
 		return "inconclusive: " + v.Why
@@ -69,7 +72,7 @@ func Compare(paid, got receipt.Answer) Verdict {
 	}
 	if paid.Finish != got.Finish {
 		return Verdict{Outcome: Disagree, At: len(paid.Tokens), Paid: End, Got: End,
-			Why: fmt.Sprintf("ended by %q, not by %q", paid.Finish, got.Finish)}
+			Why: fmt.Sprintf("paid for an end by %q, got one by %q", paid.Finish, got.Finish)}
 	}
 	return Verdict{Outcome: Agree}
 }

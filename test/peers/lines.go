@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os/exec"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"daulat/model/gguf"
@@ -32,7 +30,7 @@ func (t *tools) tokenizers(ctx context.Context, model string) (int, error) {
 		return 0, err
 	}
 	var result struct{ Compared, Differ int }
-	cmd := t.script(ctx, t.python, "tokens.py", model)
+	cmd := t.command(ctx, "python3", "tokens.py", model)
 	lines, feed := io.Pipe()
 	cmd.Stdin = lines
 	go func() { feed.CloseWithError(writeLines(feed, words)) }()
@@ -145,9 +143,9 @@ func (g generator) control() string {
 	return s
 }
 
-// unicode gives n assigned characters: from one script, or from everywhere.
+// unicode gives n characters: from one script, or from everywhere.
 func (g generator) unicode(n int) string {
-	block := rune(g.IntN(unicode.MaxRune))
+	block := rune(g.IntN(0x32000))
 	anywhere := g.IntN(2) == 0
 	var b strings.Builder
 	for n > 0 {
@@ -162,9 +160,4 @@ func (g generator) unicode(n int) string {
 		n--
 	}
 	return b.String()
-}
-
-// script is one of the programs of this folder, run by interpreter.
-func (t *tools) script(ctx context.Context, interpreter, name string, args ...string) *exec.Cmd {
-	return t.command(ctx, interpreter, append([]string{name}, args...)...)
 }

@@ -1,0 +1,43 @@
+package job_test
+
+import (
+	"strings"
+	"testing"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+)
+
+func TestTermsRefuse(t *testing.T) {
+	if err := testTerms().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*job.Terms){
+		"another version":           func(x *job.Terms) { x.Version++ },
+		"another kind":              func(x *job.Terms) { x.Kind = "dreaming" },
+		"no executor":               func(x *job.Terms) { x.Executor = "" },
+		"a long executor":           func(x *job.Terms) { x.Executor = strings.Repeat("x", 65) },
+		"an executor not in UTF-8":  func(x *job.Terms) { x.Executor = "\xff" },
+		"no model":                  func(x *job.Terms) { x.Model = canon.CID{} },
+		"raw bytes as a model":      func(x *job.Terms) { x.Model = canon.NewCID(canon.Raw, canon.Hash{1}) },
+		"an unknown assurance":      func(x *job.Terms) { x.Assurance = job.Proven + 1 },
+		"an unknown privacy":        func(x *job.Terms) { x.Privacy = "secret" },
+		"a private job to be drawn": func(x *job.Terms) { x.Privacy = job.Private },
+		"no escrow":                 func(x *job.Terms) { x.Escrow = 0 },
+		"no step":                   func(x *job.Terms) { x.Step = 0 },
+		"a step above the escrow":   func(x *job.Terms) { x.Step = x.Escrow + 1 },
+		"no patience":               func(x *job.Terms) { x.Patience = 0 },
+		"endless patience":          func(x *job.Terms) { x.Patience = job.MaxPatience + 1 },
+		"no duration":               func(x *job.Terms) { x.Duration = 0 },
+		"an endless session":        func(x *job.Terms) { x.Duration = job.MaxDuration + 1 },
+		"a clock that wraps":        func(x *job.Terms) { x.Duration = ^uint64(0) },
+		"too many excluded":         func(x *job.Terms) { x.Excluded = strings.Split(strings.Repeat("a,", job.MaxExcluded)+"a", ",") },
+		"an empty exclusion":        func(x *job.Terms) { x.Excluded = []string{""} },
+	} {
+		x := testTerms()
+		change(&x)
+		if _, err := job.Place(1, consumer, key(t, "s").Public(), x, 0); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}

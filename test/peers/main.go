@@ -1,0 +1,96 @@
+// Peers runs programs that others wrote against the real product: the official
+// OpenAI clients of three languages, Hugging Face's tokenizers, and Chromium on
+// the page. It also has the real model answer plain questions, and Python read
+// the golden vectors. `make peers` builds the product and calls it.
+//
+// What comes from package registries is locked by hash (requirements.txt,
+// package-lock.json, _openaigo/go.sum), and installed once into a cache folder:
+// DAULAT_PEERS_CACHE, or daulat/peers in the user's own. Everything started is
+// stopped, listens on loopback alone, and keeps its state in a temporary folder.
+// The last line of output is RESULT; a failed check ends with status 1 instead.
+//
+// Start at run. The clients are openai_client.py, openai_client.cjs and
+// _openaigo (a module of its own); the page is used by page.cjs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// limit bounds the whole run.
+const limit = 15 * time.Minute
+
+func main() {
+	program := flag.String("daulat", "bin/daulat", "the program to run")
+	folder := flag.String("dir", "test/peers", "folder that this program's scripts lie in")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	result, err := run(ctx, *program, *folder)
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+	fmt.Println(result)
+}
+
+// run installs the peers, runs each and returns the RESULT line.
+func run(ctx context.Context, program, folder string) (string, error) {
+	start := time.Now()
+	say := func(what string) { fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(start).Seconds(), what) }
+	temp, err := os.MkdirTemp("", "daulat-peers-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temp)
+	t, err := install(ctx, folder, temp, say)
+	if err != nil {
+		return "", err
+	}
+	if t.daulat, err = filepath.Abs(program); err != nil {
+		return "", err
+	}
+	say("Python reads the golden vectors")
+	if err := quiet(t.command(ctx, "python3", "vectors/read.py", "../../spec/vectors")); err != nil {
+		return "", err
+	}
+	if err := t.withNetwork(ctx, "noise", []string{"--noise"}, func(u *network) error {
+		say("three official OpenAI clients")
+		if err := t.clients(ctx, u); err != nil {
+			return err
+		}
+		say("Chromium on the page, in light and dark")
+		return t.page(ctx, u)
+	}); err != nil {
+		return "", err
+	}
+	say("the real model, and plain questions to it")
+	var home string
+	if err := t.withNetwork(ctx, "real", nil, func(u *network) error {
+		home = u.home
+		return u.questions(ctx)
+	}); err != nil {
+		return "", err
+	}
+	model, err := weights(home)
+	if err != nil {
+		return "", err
+	}
+	say("token IDs beside those of PyPI's tokenizers")
+	lines, err := t.tokenizers(ctx, model)
+	if err != nil {
+		return "", fmt.Errorf("tokenizers: %w", err)
+	}
+	say("done; pictures of the page are in " + t.pictures)
+	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok",
+		lines, len(questions)), nil
+}

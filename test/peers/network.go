@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"daulat/ui/control"
+)
+
+// network is a running `daulat up`.
+type network struct {
+	control.Ready
+	home string
+}
+
+// withNetwork runs `daulat up` in a fresh home of that name while do runs, and
+// wants it to end well.
+func (t *tools) withNetwork(ctx context.Context, name string, args []string, do func(*network) error) (err error) {
+	u := &network{home: filepath.Join(t.temp, name)}
+	var stderr bytes.Buffer
+	cmd := t.command(ctx, t.daulat, append([]string{"up", "--json", "--listen", "127.0.0.1:0", "--home", u.home}, args...)...)
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = 30 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w (run `make build` first)", t.daulat, err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
+		kill := time.AfterFunc(cmd.WaitDelay, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		if ended := cmd.Wait(); ended != nil || err != nil {
+			err = errors.Join(err, failure(cmd, fmt.Errorf("ended: %v", ended), stderr.Bytes()))
+		}
+	}()
+	if err := json.NewDecoder(out).Decode(&u.Ready); err != nil {
+		return fmt.Errorf("daulat up did not get ready: %w", err)
+	}
+	return do(u)
+}
+
+// clients runs the official clients, and wants the same answers from each.
+func (t *tools) clients(ctx context.Context, u *network) error {
+	commands := [][]string{{"python3", "openai_client.py"}, {"node", "openai_client.cjs"}, {t.openaigo}}
+	run := func(command []string, result any, more ...string) error {
+		cmd := t.command(ctx, command[0], append(command[1:], more...)...)
+		cmd.Env = append(cmd.Env, "DAULAT_API="+u.API, "DAULAT_TOKEN="+u.Token)
+		if result == nil {
+			return quiet(cmd)
+		}
+		return answerOf(cmd, result)
+	}
+	type answers struct{ Chat, Completion string }
+	var first answers
+	for i, command := range commands {
+		var got answers
+		if err := run(command, &got); err != nil {
+			return err
+		}
+		if got.Chat == "" || got.Completion == "" || i > 0 && got != first {
+			return fmt.Errorf("%s was answered %q, and the client before it %q", command[0], got, first)
+		}
+		first = got
+	}
+	for _, command := range commands {
+		if err := u.crowded(ctx, func() error { return run(command, nil, "busy") }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places is how many requests one token may have at a time.
+const places = 8
+
+// crowded runs do while every place of the token is taken, each by a request
+// whose body does not come.
+func (u *network) crowded(ctx context.Context, do func() error) error {
+	api, err := url.Parse(u.API)
+	if err != nil {
+		return err
+	}
+	for range places {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", api.Host)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			return err
+		}
+		// The gateway asks for the body once the request has its place.
+		if _, err := fmt.Fprintf(conn, "POST %s/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+			api.Path, api.Host, u.Token); err != nil {
+			return err
+		}
+		status := make([]byte, len("HTTP/1.1 100"))
+		if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 100" {
+			return fmt.Errorf("a request that should have got a place got %q: %v", status, err)
+		}
+	}
+	return do()
+}
+
+func (t *tools) page(ctx context.Context, u *network) error {
+	cmd := t.command(ctx, "node", "page.cjs")
+	cmd.Env = append(cmd.Env, "DAULAT_PAGE="+u.Page, "CHROMIUM="+t.chromium, "PICTURES="+t.pictures)
+	return quiet(cmd)
+}
+
+// questions are what even a small model knows, with words one of which a right
+// answer has.
+var questions = []struct {
+	ask  string
+	want []string
+}{
+	{"What is the capital of Indonesia?", []string{"Jakarta"}},
+	{"What is the capital of France?", []string{"Paris"}},
+	{"How many days are in a week?", []string{"7", "seven"}},
+}
+
+// questions asks each and wants its answer.
+func (u *network) questions(ctx context.Context) error {
+	if u.Model == "noise" {
+		return errors.New("the real model could not be had, and noise knows no answers")
+	}
+	for _, q := range questions {
+		answer, err := u.ask(ctx, q.ask)
+		if err != nil {
+			return fmt.Errorf("%s %w", q.ask, err)
+		}
+		right := false
+		for _, word := range q.want {
+			right = right || strings.Contains(answer, word)
+		}
+		if !right {
+			return fmt.Errorf("%s %q has none of %q", q.ask, answer, q.want)
+		}
+	}
+	return nil
+}
+
+// ask puts one question at temperature 0.
+func (u *network) ask(ctx context.Context, question string) (string, error) {
+	body, err := json.Marshal(map[string]any{"model": u.Model, "temperature": 0, "max_tokens": 32,
+		"messages": []map[string]string{{"role": "user", "content": question}}})
+	if err != nil {
+		return "", err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.API+"/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Authorization", "Bearer "+u.Token)
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer reply.Body.Close()
+	var got struct {
+		Choices []struct{ Message struct{ Content string } }
+		Error   struct{ Message string }
+	}
+	if err := json.NewDecoder(io.LimitReader(reply.Body, 1<<20)).Decode(&got); err != nil {
+		return "", err
+	}
+	if len(got.Choices) != 1 {
+		return "", fmt.Errorf("status %d: %s", reply.StatusCode, got.Error.Message)
+	}
+	return got.Choices[0].Message.Content, nil
+}
+
+// weights is the model's file in a home that has one model: its largest artifact.
+func weights(home string) (path string, err error) {
+	var most int64
+	err = filepath.WalkDir(filepath.Join(home, "blobs"), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > most {
+			path, most = name, info.Size()
+		}
+		return err
+	})
+	if err == nil && path == "" {
+		err = fmt.Errorf("%s holds no artifact", home)
+	}
+	return path, err
+}
