@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh gen clean
+.PHONY: help build run test unit lint fresh gen guards clean
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -42,6 +42,10 @@ fresh: ## that gen/ is what proto/ generates
 
 gen: ## gen/ from proto/
 	cd tools && go run ./protogen -root ..
+
+guards: ## that tests notice each guard's removal (SAMPLE=10: ten that the commit draws)
+	@cd tools && go build -o ../bin/guards ./guards
+	@bin/guards $(if $(SAMPLE),-sample $(SAMPLE) -seed $$(git rev-parse HEAD))
 
 clean: ## removes what was built
 	rm -rf bin dist

@@ -199,7 +199,10 @@ func (w *world) number(ctx context.Context, address string) (uint64, error) {
 	if answer.Response.Code != 0 {
 		return 0, fmt.Errorf("account %s: %s", address, answer.Response.Log)
 	}
-	return r.Info.GetAccountNumber(), w.cdc.Unmarshal(answer.Response.Value, &r)
+	if err := w.cdc.Unmarshal(answer.Response.Value, &r); err != nil {
+		return 0, err
+	}
+	return r.Info.GetAccountNumber(), nil
 }
 
 // conserved accounts for every coin and session of the stopped node.

@@ -35,3 +35,14 @@ func TestNestingIsBounded(t *testing.T) {
 		t.Error("1000 nested arrays were accepted")
 	}
 }
+
+func TestCIDOfAnotherKind(t *testing.T) {
+	good := canon.NewCID(canon.DagCBOR, canon.Hash{1})
+	for i := range 4 { // version, codec, hash function, its length
+		bad := good
+		bad[i]++
+		if c, err := canon.ParseCID(bad.String()); err == nil {
+			t.Errorf("%s was accepted", c)
+		}
+	}
+}

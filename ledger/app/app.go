@@ -11,6 +11,7 @@
 package app
 
 import (
+	"maps"
 	"slices"
 
 	corestore "cosmossdk.io/core/store"
@@ -171,7 +172,7 @@ func newKeepers(base *baseapp.BaseApp, c codecs, keys map[string]*storetypes.KVS
 // governance may.
 func blockedAddresses() map[string]bool {
 	blocked := make(map[string]bool, len(moduleAccounts))
-	for name := range moduleAccounts {
+	for _, name := range slices.Sorted(maps.Keys(moduleAccounts)) {
 		blocked[authtypes.NewModuleAddress(name).String()] = name != govtypes.ModuleName
 	}
 	return blocked

@@ -36,7 +36,9 @@ type compareCase struct {
 	Paid    item   `json:"paid"`
 	Got     item   `json:"got"`
 	Outcome string `json:"outcome"`
-	Line    string `json:"line"`
+	At      *int   `json:"at,omitempty"`         // of a disagreement: number of the token
+	Want    any    `json:"paid_token,omitempty"` // "end" where the answer ends
+	Served  any    `json:"got_token,omitempty"`
 }
 
 func comparisons() (cases []any) {
@@ -49,9 +51,20 @@ func comparisons() (cases []any) {
 		{Tokens: []uint32{5, 6, 7}, Finish: receipt.FinishLength},
 	} {
 		v := verify.Compare(paid, got)
-		cases = append(cases, compareCase{plain("answer", paid), plain("answer", got), string(v.Outcome), v.String()})
+		c := compareCase{Paid: plain("answer", paid), Got: plain("answer", got), Outcome: string(v.Outcome)}
+		if v.Outcome == verify.Disagree {
+			c.At, c.Want, c.Served = &v.At, orEnd(v.Paid), orEnd(v.Got)
+		}
+		cases = append(cases, c)
 	}
 	return cases
+}
+
+func orEnd(token uint32) any {
+	if token == verify.End {
+		return "end"
+	}
+	return token
 }
 
 type bundleCase struct {

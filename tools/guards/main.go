@@ -79,7 +79,7 @@ func run(o options, out io.Writer) error {
 			fmt.Fprintf(out, "MISSING %s (%s): %v\n", r.name, r.item, err)
 			continue
 		}
-		fmt.Fprintf(out, "caught  %s (%s) by %s, %.1f s\n", r.name, r.item, r.test, time.Since(began).Seconds())
+		fmt.Fprintf(out, "caught  %s (%s) by %s, %.1f s\n", r.name, r.item, r.text, time.Since(began).Seconds())
 	}
 	fmt.Fprintf(out, "RESULT guards rows=%d caught=%d missing=%d\n", len(rows), len(rows)-missing, missing)
 	if missing > 0 {

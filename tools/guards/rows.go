@@ -17,8 +17,8 @@ import (
 // A row is one guard: what it is called, the item of bad input that it belongs
 // to, the patch that removes it, and the test of a package that must notice.
 type row struct {
-	name, item, patch, pkg string
-	test                   *regexp.Regexp
+	name, item, patch, pkg, text string
+	test                         *regexp.Regexp // text, for a whole name
 }
 
 // readRows reads dir/ROWS: a row a line, its five columns set apart by " | ";
@@ -58,11 +58,11 @@ func parseRow(dir, line string) (r row, err error) {
 			return r, fmt.Errorf("column %d is empty", i+1)
 		}
 	}
-	r = row{name: columns[0], item: columns[1], patch: filepath.Join(dir, columns[2]), pkg: columns[3]}
+	r = row{name: columns[0], item: columns[1], patch: filepath.Join(dir, columns[2]), pkg: columns[3], text: columns[4]}
 	if !filepath.IsLocal(columns[2]) || !strings.HasPrefix(r.pkg, "./") {
 		return r, errors.New("patch must lie beside ROWS and package must begin with ./")
 	}
-	r.test, err = regexp.Compile("^(?:" + columns[4] + ")$")
+	r.test, err = regexp.Compile("^(?:" + r.text + ")$")
 	return r, err
 }
 
