@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh gen guards clean
+.PHONY: help build run test unit lint fresh peers gen guards clean bench-settle bench-gateway bench-native bench-start
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -11,7 +11,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -tags=%,$(shell go env GOFLAGS 2>/dev/null)) -tags=pebbledb
 
 help: ## what you are reading
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/daulat, the one program
 	go build -ldflags '-s -w' -o bin/daulat ./cmd/daulat
@@ -46,6 +46,20 @@ gen: ## gen/ from proto/
 guards: ## that tests notice each guard's removal (SAMPLE=10: ten that the commit draws)
 	@cd tools && go build -o ../bin/guards ./guards
 	@bin/guards $(if $(SAMPLE),-sample $(SAMPLE) -seed $$(git rev-parse HEAD))
+
+bench-settle: ## settlement against bank sends, on one node (bench/settle.md)
+bench-gateway: ## what the network adds to an engine that costs nothing (bench/gateway.md)
+bench-native: ## the native engine's speed, and what a check costs (bench/native.md)
+bench-settle bench-gateway bench-native: bench-%:
+	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
+	@bin/bench-$* $(ARGS)
+
+bench-start: build ## how long a person waits for the first answer (bench/start.md)
+	@go build -ldflags '-s -w' -o bin/bench-start ./bench/start
+	@bin/bench-start $(ARGS)
+
+peers: build ## foreign clients, tokenizers and a browser against the real product
+	go run ./test/peers
 
 clean: ## removes what was built
 	rm -rf bin dist

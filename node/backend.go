@@ -63,6 +63,9 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
+	if err := b.fits(ctx, entry.ID, prompt); err != nil {
+		return gateway.Result{}, err
+	}
 	out := newCut(words.Decoder(), p.Stop)
 	r, err := b.client.Ask(ctx, terms(entry.ID), prompt,
 		func(a consumer.Admission) error {
@@ -75,6 +78,31 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	result := gateway.Result{Receipt: r.Receipt(), Input: r.Input, Output: uint64(len(r.Answer.Tokens)),
 		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry.Name)}
 	return result, send(piece, out.flush())
+}
+
+// fits refuses what no provider could answer, before a session is opened for it.
+func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt) error {
+	if p.Params.MaxTokens > receipt.MaxAnswer {
+		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("an answer has at most %d tokens", receipt.MaxAnswer)}
+	}
+	for _, stop := range p.Params.Stop {
+		if len(stop) > receipt.MaxStopBytes {
+			return gateway.ErrPrompt{Param: "stop", Reason: fmt.Sprintf("a stop string has at most %d bytes", receipt.MaxStopBytes)}
+		}
+	}
+	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Model: model, Tokens: p.Tokens, Params: p.Params}
+	if err := r.Validate(); err != nil {
+		return gateway.ErrPrompt{Reason: err.Error()}
+	}
+	m, err := b.shelf.Manifest(ctx, model)
+	if err != nil {
+		return err
+	}
+	if m.Model != nil && uint64(len(p.Tokens)) >= m.Model.Context {
+		return gateway.ErrPrompt{Param: "messages", Code: "context_length_exceeded",
+			Reason: fmt.Sprintf("%d prompt tokens leave no room in a context of %d", len(p.Tokens), m.Model.Context)}
+	}
+	return nil
 }
 
 func send(piece func(string) error, s string) error {
@@ -101,7 +129,7 @@ func encode(words *text.Text, p gateway.Prompt) (consumer.Prompt, error) {
 		q.Params.MaxTokens = defaultMaxTokens
 	}
 	if p.Seed != nil {
-		q.Seed = canon.Hash(*p.Seed)
+		q.Seed, q.Repeat = canon.Hash(*p.Seed), true
 	} else if _, err := rand.Read(q.Seed[:]); err != nil {
 		return q, fmt.Errorf("draw a seed: %w", err)
 	}
@@ -130,7 +158,7 @@ func translate(err error) error {
 		switch refused.Code {
 		case session.Busy:
 			return gateway.ErrBusy{RetryAfter: busyRetry}
-		case session.Invalid:
+		case session.Invalid, session.Spent:
 			return gateway.ErrPrompt{Reason: refused.Reason}
 		}
 	}

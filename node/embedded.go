@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"daulat/core/canon"
 	"daulat/model/synthetic"
@@ -56,7 +57,7 @@ var ErrCounterfeit = errors.New("the name belongs to another model")
 
 // genuine refuses the default model's name for any other manifest.
 func genuine(name string, id canon.CID) error {
-	if name == DefaultModel && id != DefaultModelID {
+	if strings.EqualFold(name, DefaultModel) && id != DefaultModelID {
 		return fmt.Errorf("%w: %s is %s, and this is %s", ErrCounterfeit, DefaultModel, DefaultModelID, id)
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(o.Model) }); err != nil {
 		return err
 	}
-	if err := s.join(ctx, o.Ledger); err != nil {
+	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {
 		return err
 	}
 	if err := s.openPeer(); err != nil {
@@ -84,7 +84,7 @@ func (s *seller) join(ctx context.Context, address string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil // the user ended it
 		case <-tick.C:
 		}
 	}

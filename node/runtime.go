@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -118,7 +120,11 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open log: %w", err)
 	}
-	return slog.New(slog.NewTextHandler(f, nil)), f.Close, nil
+	log.SetOutput(f) // what libraries say through the standard logger goes the same way
+	return slog.New(slog.NewTextHandler(f, nil)), func() error {
+		log.SetOutput(io.Discard)
+		return f.Close()
+	}, nil
 }
 
 // listen takes the address, or a free port of the same host if it is taken.

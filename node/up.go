@@ -82,7 +82,7 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 	if _, err := u.openProvider(ctx, job.Price{Input: inputPrice, Output: outputPrice}); err != nil {
 		return err
 	}
-	if err := u.openConsumer(); err != nil {
+	if err := u.openConsumer(ctx); err != nil {
 		return err
 	}
 	return u.openGateway(ctx, o)
@@ -91,6 +91,9 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, error) {
 	switch {
 	case o.Model != "":
+		if e, err := u.shelf.Find(o.Model); err == nil {
+			return e, nil
+		}
 		return u.shelf.Import(ctx, o.Model, nameOf(o.Model), "LicenseRef-unknown")
 	case o.Noise:
 		return importNoise(ctx, u.shelf)
@@ -147,7 +150,7 @@ func found(dir, wallet, seller string, window uint64) error {
 	})
 }
 
-func (u *up) openConsumer() error {
+func (u *up) openConsumer(ctx context.Context) error {
 	journal, err := session.OpenJournal(u.home.path("consumer.db"))
 	if err != nil {
 		return err
@@ -169,7 +172,7 @@ func (u *up) openConsumer() error {
 		defer cancel()
 		return u.consumer.CloseAll(ctx)
 	})
-	return nil
+	return u.consumer.Recover(ctx)
 }
 
 func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {

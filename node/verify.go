@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/verify"
 	"daulat/data/blob"
@@ -48,13 +49,31 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 	}
 	if o.Model != "" {
 		p("reading " + o.Model)
-		if _, _, err := store.PutFile(ctx, o.Model); err != nil {
+		if err := takeModel(ctx, store, o.Model, bundle.Manifest); err != nil {
 			return control.Report{}, err
 		}
 	}
 	library := inference.NewLibrary(inference.Native{}, shelf)
 	defer library.Close()
 	return check(ctx, bundle, trust, shelf, library, p)
+}
+
+// takeModel puts a file of the verifier's own in the store, if it is the one that
+// the manifest names.
+func takeModel(ctx context.Context, store *blob.Store, path string, manifest []byte) error {
+	m, err := artifact.Decode(manifest)
+	if err != nil {
+		return err
+	}
+	weights, _ := m.Part(artifact.Weights)
+	id, _, err := store.PutFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	if id != weights.Blob {
+		return fmt.Errorf("%s is not the model of this receipt: it has ID %s, and the manifest names %s", path, id, weights.Blob)
+	}
+	return nil
 }
 
 // check is the one path by which every receipt is checked, by a stranger, by
@@ -85,7 +104,7 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 	if _, err := shelf.store.PutBytes(canon.DagCBOR, b.Manifest); err != nil {
 		return control.Report{}, err
 	}
-	p(fmt.Sprintf("running %s again over %d tokens", r.Model, r.Input+r.Output))
+	p(fmt.Sprintf("getting %s and running it again over %d tokens", r.Model, r.Input+r.Output))
 	v, err := run.Replay(ctx, c.Model, t.Request, t.Answer)
 	if err != nil {
 		return control.Report{}, err

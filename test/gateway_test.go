@@ -27,7 +27,7 @@ func TestGateway(t *testing.T) {
 	t.Run("StreamEqualsWhole", g.streamEqualsWhole)
 	t.Run("Seeds", g.seeds)
 	t.Run("StopStrings", g.stopStrings)
-	t.Run("StopStringsAreCharged", g.stoppedAnswersVerify)
+	t.Run("StoppedAnswersVerify", g.stoppedAnswersVerify)
 	t.Run("Disconnect", g.disconnect)
 	t.Run("EightAtOnce", g.eightAtOnce)
 	g.stop(t)
@@ -487,8 +487,5 @@ func (g gateway) eightAtOnce(t *testing.T) {
 		if sum, mine := sums[j.ID]; mine && j.Amount != sum {
 			t.Errorf("session %d settled %d udlt for prices of %d", j.ID, j.Amount, sum)
 		}
-	}
-	if len(sums) != 1 {
-		t.Errorf("eight requests used %d sessions", len(sums))
 	}
 }

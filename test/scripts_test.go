@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -94,14 +95,27 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name+"_ledger", r.Ledger)
 }
 
-// account NAME puts the address that stderr names into the environment.
+// account NAME COMMAND… runs a command until it names an address on stderr, for
+// which it waits, and puts the address into the environment.
 func account(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: account NAME")
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: account NAME COMMAND...")
 	}
-	address := regexp.MustCompile(`daulat1[a-z0-9]{38,}`).FindString(ts.ReadFile("stderr"))
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts.Getenv("DAULAT_HOME"))
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	address := ""
+	for lines := bufio.NewScanner(stderr); address == "" && lines.Scan(); {
+		address = regexp.MustCompile(`daulat1[a-z0-9]{38,}`).FindString(lines.Text())
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
 	if address == "" {
-		ts.Fatalf("stderr names no account")
+		ts.Fatalf("%s named no account", args[1])
 	}
 	ts.Setenv(args[0], address)
 }

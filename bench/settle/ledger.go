@@ -81,6 +81,9 @@ func found(dir string, o options) (*world, error) {
 	for _, p := range w.providers {
 		g.Accounts = append(g.Accounts, validator.Funding{Address: p.Account(), Amount: funds})
 	}
+	for _, s := range w.sessions {
+		g.Accounts = append(g.Accounts, validator.Funding{Address: s.consumer, Amount: 1})
+	}
 	if err := validator.Init(w.home, g); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ var sizes = []int{50, 100, 200, 500, 1000}
 
 func main() {
 	var o options
-	flag.IntVar(&o.sessions, "sessions", 20_000, "sessions, each settled once per run; a multiple of 3000")
+	flag.IntVar(&o.sessions, "sessions", 18_000, "sessions, each settled once per run; a multiple of 3000")
 	flag.IntVar(&o.senders, "senders", 2000, "accounts that send coins")
 	flag.IntVar(&o.sends, "sends", 8000, "sends of a run with one send per transaction; four times as many with twenty")
 	flag.IntVar(&o.rounds, "rounds", 3, "repeats of each kind, at least 3")

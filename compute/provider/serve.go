@@ -3,7 +3,9 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 
 	"daulat/compute/executor/inference"
 	"daulat/core/canon"
@@ -16,6 +18,7 @@ import (
 // serve speaks the provider's side of link/session on one stream.
 func (p *Provider) serve(ctx context.Context, s *link.Stream) {
 	defer s.Close()
+	s.SetFrameLimit(session.FrameLimit)
 	s.SetFrameTimeout(answerTimeout)
 	var o session.Opening
 	if err := s.Receive(&o); err != nil {
@@ -58,9 +61,12 @@ func refusal(err error) *session.Refusal {
 	if errors.As(err, &r) {
 		return r
 	}
-	for _, invalid := range []error{canon.ErrSignature, job.ErrInvalid, job.ErrExposure, job.ErrEscrow, job.ErrNotOpen, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt} {
-		if errors.Is(err, invalid) {
-			return &session.Refusal{Code: session.Invalid, Reason: err.Error()}
+	for code, reasons := range map[session.Code][]error{
+		session.Spent:   {job.ErrExposure, job.ErrEscrow, job.ErrNotOpen},
+		session.Invalid: {canon.ErrSignature, job.ErrInvalid, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt},
+	} {
+		if slices.ContainsFunc(reasons, func(reason error) bool { return errors.Is(err, reason) }) {
+			return &session.Refusal{Code: code, Reason: err.Error()}
 		}
 	}
 	return &session.Refusal{Code: session.Internal, Reason: "the provider failed to answer"}
@@ -71,6 +77,9 @@ func refusal(err error) *session.Refusal {
 func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a session.Ask) error {
 	if err := l.record.Session.Authentic(p.Ledger.ChainID(), a.Ask, a.Signature, a.Request); err != nil {
 		return err // before a stranger's word drops an unpaid answer
+	}
+	if l.record.Closing {
+		return fmt.Errorf("session %d: %w: its final voucher is here", l.record.Session.ID, job.ErrNotOpen)
 	}
 	if err := p.catchUp(l, a.Last); err != nil {
 		return err
@@ -88,10 +97,12 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err != nil {
 		return err
 	}
-	l.record.Unpaid = &served
-	if err := p.Journal.Append(l.record, t); err != nil {
+	record := l.record
+	record.Unpaid = &served
+	if err := p.Journal.Append(record, t); err != nil {
 		return err
 	}
+	l.record = record
 	r := served.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
 	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: p.Key.Sign(receipt.DomainReceipt, r)}
 	if err := s.Send(session.Reply{Done: &done}); err != nil {
@@ -208,6 +219,7 @@ func (p *Provider) take(l *lease, paid session.Payment) error {
 	r := next.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
 	record := l.record
 	record.Served, record.Unpaid = next, nil
+	record.Closing = paid.Voucher.Final
 	record.Newest = &receipt.Entry{Receipt: r, ReceiptSignature: p.Key.Sign(receipt.DomainReceipt, r),
 		Voucher: paid.Voucher, VoucherSignature: paid.Signature}
 	if err := p.Journal.Save(record); err != nil {

@@ -1,6 +1,6 @@
 package verify
 
-import "math/bits"
+import "math/big"
 
 // Million is the whole in parts per million.
 const Million = 1_000_000
@@ -16,27 +16,20 @@ const AuditFloor = 5_000
 // the cheat. (Derivation: an honest unit must be worth at least as much as a
 // cheat, a·d·(R+K) ≥ g, with safety 1.5.)
 func AuditRate(gain, power, pay, stake uint64) uint64 {
-	atRisk, carry := bits.Add64(pay, stake, 0)
-	if carry != 0 {
-		return AuditFloor
-	}
 	if gain == 0 {
 		return AuditFloor
 	}
-	// a = 1.5·g·10^12 / (d·(R+K)), all in 128 bits.
-	dh, dl := bits.Mul64(power, atRisk)
-	if dh == 0 && dl == 0 {
+	atRisk := new(big.Int).Add(number(pay), number(stake))
+	loss := atRisk.Mul(atRisk, number(power))
+	if loss.Sign() == 0 {
 		return Million
 	}
-	if dh != 0 { // at least 2^64 / 10^6 udlt at risk: beyond any supply
-		return AuditFloor
-	}
-	nh, nl := bits.Mul64(gain, Million*Million/2*3)
-	nl, c := bits.Add64(nl, dl-1, 0)
-	nh += c
-	if nh >= dl {
+	rate := new(big.Int).Mul(number(gain), number(Million*Million/2*3))
+	rate.Add(rate, loss).Sub(rate, big.NewInt(1)).Quo(rate, loss) // rounded up
+	if !rate.IsUint64() {
 		return Million
 	}
-	rate, _ := bits.Div64(nh, nl, dl)
-	return min(Million, max(AuditFloor, rate))
+	return min(Million, max(AuditFloor, rate.Uint64()))
 }
+
+func number(n uint64) *big.Int { return new(big.Int).SetUint64(n) }

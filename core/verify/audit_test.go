@@ -37,6 +37,8 @@ func TestAuditRateAtTheEdges(t *testing.T) {
 		{most, 950_000, 1, 1, verify.Million},
 		{1, 950_000, most, most, verify.AuditFloor},
 		{1, 950_000, most, 0, verify.AuditFloor},
+		{most, verify.Million, most, most, 750_000},
+		{most / 100, verify.Million, most, 0, 15_000},
 	} {
 		if got := verify.AuditRate(c.gain, c.power, c.pay, c.stake); got != c.want {
 			t.Errorf("rate of %+v is %d", c, got)

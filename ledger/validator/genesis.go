@@ -75,7 +75,7 @@ func initHome(home string, g Genesis) error {
 	if err := makeHome(home); err != nil {
 		return err
 	}
-	cfg := cometConfig(Config{Home: home, TimeoutCommit: BlockTime}, "")
+	cfg := cometConfig(Config{Home: home, TimeoutCommit: BlockTime})
 	if _, err := p2p.LoadOrGenNodeKey(cfg.NodeKeyFile()); err != nil {
 		return err
 	}

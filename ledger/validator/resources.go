@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"cosmossdk.io/log/v2"
 	cometdb "github.com/cometbft/cometbft-db"
@@ -61,59 +58,27 @@ type stateDB struct {
 
 func (d stateDB) Close() error { return d.close() }
 
-// rpcAddress is what the configuration says, or the port of the last start, or
-// a free one, which is then kept: other programs remember where a node is.
-func rpcAddress(c Config) (string, error) {
-	if c.RPC != "" && !strings.HasSuffix(c.RPC, ":0") {
-		return c.RPC, nil
-	}
-	file := filepath.Join(c.Home, "config", "rpc-address")
-	kept, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if port, err := probe(string(kept)); err == nil {
-		return "tcp://" + port, nil
-	}
-	address, err := probe("127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return "tcp://" + address, os.WriteFile(file, []byte(address), 0o600)
-}
-
-// probe reports the address that a listener on it gets.
-func probe(address string) (string, error) {
-	if address == "" {
-		return "", errors.New("no address")
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 // maxLog is the size in bytes at which a log is set aside at the next start.
 const maxLog = 8 << 20
 
 // openLog writes warnings and errors to a file, and to also if that is not nil.
-func openLog(path string, also *slog.Logger, c *closers) (log.Logger, error) {
+// Once stopping is set, the one error of every stop is left out.
+func openLog(path string, also *slog.Logger, stopping *atomic.Bool, c *closers) (logger, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".old"); err != nil {
-			return nil, err
+			return logger{}, err
 		}
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return logger{}, fmt.Errorf("open log: %w", err)
 	}
 	c.add(file.Close)
 	var handler slog.Handler = slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelWarn})
 	if also != nil {
 		handler = slog.NewMultiHandler(handler, warnings{also.Handler()})
 	}
-	return logger{slog.New(handler)}, nil
+	return logger{slog.New(quiet{handler, stopping})}, nil
 }
 
 // warnings passes on what is worth a person's attention.
@@ -124,6 +89,26 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 }
 func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
 func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
+
+// quiet keeps silent about what CometBFT calls an error, though each stop
+// causes it.
+type quiet struct {
+	slog.Handler
+	stopping *atomic.Bool
+}
+
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if q.stopping.Load() && r.Message == "Stopped accept routine, as transport is closed" {
+		return nil
+	}
+	return q.Handler.Handle(ctx, r)
+}
+func (q quiet) WithAttrs(a []slog.Attr) slog.Handler {
+	return quiet{q.Handler.WithAttrs(a), q.stopping}
+}
+func (q quiet) WithGroup(name string) slog.Handler {
+	return quiet{q.Handler.WithGroup(name), q.stopping}
+}
 
 // logger is slog as the SDK wants it.
 type logger struct{ *slog.Logger }

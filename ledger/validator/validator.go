@@ -6,8 +6,13 @@
 // listeners are on loopback unless told otherwise; warnings and errors always
 // reach data/node.log, so a halt is never silent.
 //
-// Only CometBFT's RPC is served. Further servers, such as gRPC, start after the
-// node in start, and their closers go on release, which Stop runs.
+// Three servers take questions without a token: CometBFT's RPC, REST (JSON over
+// HTTP) and gRPC. All they give is public: blocks, state, the transactions that
+// wait, which version runs and which peers it knows. All they take is signed
+// transactions, and evidence against validators. They hold no keys and change no
+// settings. A web page reaches none of them: RPC and REST refuse foreign host
+// names (DNS rebinding) and origins, and RPC has no WebSocket; gRPC speaks a
+// protocol that browsers do not. Every size, time and number is bounded.
 //
 // Start at [Init], then [Start]. A home holds config (genesis and keys) and
 // data (databases and log).
@@ -21,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	cmtconfig "github.com/cometbft/cometbft/config"
@@ -50,7 +56,10 @@ type Config struct {
 	Home          string
 	ChainID       string        // if set, it must be the genesis's
 	TimeoutCommit time.Duration // pause between blocks; default BlockTime
-	RPC           string        // address to listen on; default a free port of 127.0.0.1, kept from start to start
+	RPC           string        // address to listen on, such as tcp://127.0.0.1:26657; default a free port of 127.0.0.1, kept from start to start
+	GRPC          string        // the same for gRPC
+	REST          string        // the same for REST
+	Hosts         []string      // names by which others call this machine; localhost and addresses need no mention
 	P2P           string        // address to listen on; default a free port of 127.0.0.1
 	Logger        *slog.Logger  // gets what the log file gets; may be nil
 }
@@ -61,21 +70,21 @@ const (
 	pruneInterval = 100        // blocks
 	queryGas      = 50_000_000 // of one query by a stranger
 	maxTx         = 1 << 20    // bytes
-	maxRPCBody    = 8 << 20    // bytes: transactions travel as base64
 	gossipSleep   = 20 * time.Millisecond
 	firstBlock    = 5 * time.Millisecond // between two looks for it
 )
 
 // Validator is a running node.
 type Validator struct {
-	node    *node.Node
-	app     *app.App
-	rpc     *local.Local
-	address string
-	genesis string
-	stop    sync.Once
-	stopped error
-	release closers // what the node does not close itself
+	node     *node.Node
+	app      *app.App
+	rpc      *local.Local
+	servers  servers
+	genesis  string
+	stopping atomic.Bool
+	stop     sync.Once
+	stopped  error
+	release  closers // what the node does not close itself
 }
 
 // Start runs the node whose home was initialised, and returns when it takes
@@ -102,10 +111,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if v.genesis, err = client.GenesisHash(doc); err != nil {
 		return err
 	}
-	if v.address, err = rpcAddress(c); err != nil {
-		return err
-	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.release)
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.stopping, &v.release)
 	if err != nil {
 		return err
 	}
@@ -125,7 +131,10 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 		return err
 	}
 	last := v.app.LastBlockHeight()
-	if err := v.startNode(ctx, cometConfig(c, v.address), doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
+	if err := v.startNode(ctx, cometConfig(c), doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
+		return err
+	}
+	if err := v.servers.start(c, v, logger); err != nil {
 		return err
 	}
 	return v.awaitBlock(ctx, last)
@@ -191,14 +200,17 @@ func (v *Validator) awaitBlock(ctx context.Context, last int64) error {
 	}
 }
 
-// Stop ends the node and closes its databases; the home can then be opened
-// again. A second call does nothing.
+// Stop ends the servers, then the node, and closes its databases; the home can
+// then be opened again. A second call does nothing.
 func (v *Validator) Stop() error {
 	v.stop.Do(func() {
+		v.stopping.Store(true)
+		v.servers.close()
 		if v.node != nil && v.node.IsRunning() {
 			v.stopped = v.node.Stop()
 			v.node.Wait()
 		}
+		v.servers.wait()
 		if v.app != nil {
 			v.stopped = errors.Join(v.stopped, v.app.Close())
 		}
@@ -211,7 +223,13 @@ func (v *Validator) Stop() error {
 func (v *Validator) RPC() rpcclient.Client { return v.rpc }
 
 // RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
-func (v *Validator) RPCAddress() string { return v.address }
+func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }
+
+// GRPCAddress is where gRPC is served, without TLS, such as 127.0.0.1:9090.
+func (v *Validator) GRPCAddress() string { return v.servers.grpc }
+
+// RESTAddress is where JSON is served, such as http://127.0.0.1:1317.
+func (v *Validator) RESTAddress() string { return "http://" + v.servers.rest }
 
 // ChainID names the ledger.
 func (v *Validator) ChainID() string { return v.node.GenesisDoc().ChainID }
@@ -220,14 +238,14 @@ func (v *Validator) ChainID() string { return v.node.GenesisDoc().ChainID }
 // SHA-256 in hexadecimal, as in a client.Trust.
 func (v *Validator) GenesisHash() string { return v.genesis }
 
-func cometConfig(c Config, rpc string) *cmtconfig.Config {
+func cometConfig(c Config) *cmtconfig.Config {
 	cfg := cmtconfig.DefaultConfig()
 	cfg.SetRoot(c.Home)
 	cfg.DBBackend = string(dbm.PebbleDBBackend)
 	cfg.Consensus.TimeoutCommit = c.TimeoutCommit
 	cfg.Consensus.PeerGossipSleepDuration = gossipSleep
-	cfg.RPC.ListenAddress = rpc
-	cfg.RPC.MaxBodyBytes = maxRPCBody
+	cfg.RPC.ListenAddress = "" // servers does it, with checks that CometBFT lacks
+	cfg.Moniker = "daulat"     // the default is the machine's name, which everybody could read
 	cfg.Mempool.MaxTxBytes = maxTx
 	cfg.TxIndex.Indexer = "null" // clients read the blocks themselves
 	cfg.P2P.ListenAddress = "tcp://127.0.0.1:0"

@@ -19,6 +19,9 @@ type Record struct {
 	Served  job.Served     `cbor:"served"`           // what is paid for
 	Unpaid  *job.Served    `cbor:"unpaid,omitempty"` // and one answer more, if its voucher is still to come
 	Newest  *receipt.Entry `cbor:"newest,omitempty"` // the newest pair, which the ledger may not know yet
+	// Closing says that a final voucher may be out: the session carries no more
+	// requests, whatever the ledger still shows.
+	Closing bool `cbor:"closing,omitempty"`
 }
 
 // Lie is an answer that was found wrong before it was paid for, with what binds

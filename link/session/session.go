@@ -23,6 +23,9 @@ import (
 // Protocol is the link protocol's name and version.
 const Protocol = "/daulat/session/1"
 
+// FrameLimit is the longest frame, in bytes: the longest prompt fits.
+const FrameLimit = 2 << 20
+
 // Opening is the first frame of a stream; one field is set.
 type Opening struct {
 	Ask    *Ask     `cbor:"ask,omitempty"`
@@ -67,7 +70,8 @@ type Code string
 const (
 	Busy     Code = "busy"     // try again later or elsewhere
 	Invalid  Code = "invalid"  // the request can't be served as it is
-	Unknown  Code = "unknown"  // the session is not known or not open
+	Spent    Code = "spent"    // the session can't carry it; another one can
+	Unknown  Code = "unknown"  // the session is not known here
 	Internal Code = "internal" // the provider failed
 )
 

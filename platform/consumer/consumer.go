@@ -29,10 +29,12 @@ import (
 // Ledger is what a consumer needs of the chain, in the name of its account.
 type Ledger interface {
 	ChainID() string
+	Account() string
 	PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (order uint64, err error)
 	CancelOrder(ctx context.Context, order uint64) error
 	Order(ctx context.Context, id uint64) (job.Order, error)
 	Session(ctx context.Context, id uint64) (job.Session, error)
+	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
 	CloseSession(ctx context.Context, id uint64) error
 	Settle(ctx context.Context, s []receipt.Settlement) ([]error, error)
 	// Addresses are where a provider is reached.
@@ -83,6 +85,9 @@ type Prompt struct {
 	Tokens []uint32
 	Params receipt.Params
 	Seed   canon.Hash
+	// Repeat asks for the same answer to the same prompt, parameters and seed
+	// every time: the request then carries no number of its own.
+	Repeat bool
 }
 
 // Result is an answer that was paid for.
@@ -129,7 +134,7 @@ type Admission struct {
 // request draws the same tokens everywhere, so the next one goes on where the
 // last one broke off. Only the result names the receipt that counts then.
 func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
-	counter, err := c.Journal.NextCounter()
+	counter, err := c.number(p)
 	if err != nil {
 		return Result{}, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
-	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	wire "daulat/link/session"
@@ -308,8 +307,7 @@ func TestClosesAloneAfterTheProviderIsGone(t *testing.T) {
 	s := start(t)
 	x := s.sells("seller", 1)
 	first := s.buy(1, 3)
-	if err := x.account.RegisterProvider(t.Context(), x.key.Public(), []string{"/ip4/127.0.0.1/tcp/1"},
-		x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: "seller"})); err != nil {
+	if err := x.node.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.crash(s.disk())

@@ -175,6 +175,7 @@ type seller struct {
 	name    string
 	account *sessiontest.Account
 	key     canon.PrivateKey
+	node    *link.Node
 	mu      sync.Mutex
 	conduct conduct
 	served  map[uint64]job.Served
@@ -188,10 +189,10 @@ type seller struct {
 func (s *setup) sells(name string, udlt uint64) *seller {
 	s.t.Helper()
 	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: newKey(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
-	node := newLink(s.t, x.key)
-	node.Handle(wire.Protocol, x.serve)
+	x.node = newLink(s.t, x.key)
+	x.node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	err := errors.Join(x.account.RegisterProvider(s.t.Context(), x.key.Public(), node.Addrs(), proof),
+	err := errors.Join(x.account.RegisterProvider(s.t.Context(), x.key.Public(), x.node.Addrs(), proof),
 		x.account.PutOffer(s.t.Context(), match.Offer{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
 			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}))
 	if err != nil {
@@ -348,7 +349,7 @@ func (s *setup) eventually(what string, happened func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(25 * time.Second)
+	limit := time.After(15 * time.Second)
 	for !happened() {
 		select {
 		case <-tick.C:

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"daulat/core/canon"
@@ -117,10 +118,37 @@ func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fresh.State != job.SessionOpen || now+closeMargin >= fresh.Clock || (r.Newest != nil && r.Newest.Voucher.Final) {
+	if fresh.State != job.SessionOpen || now+closeMargin >= fresh.Clock {
 		return nil, nil
 	}
-	return c.session(ctx, r, now)
+	s, err := c.session(ctx, r, now)
+	if err != nil || !r.Closing {
+		return s, err
+	}
+	return nil, s.shut(ctx) // an earlier run began to
+}
+
+// Recover takes up the sessions that the ledger holds for this client and the
+// journal does not know, since the process died before it could write them
+// down. Nobody else has their key, so they would stay open until their deadline.
+func (c *Client) Recover(ctx context.Context) error {
+	open, err := c.Ledger.Sessions(ctx, c.Ledger.Account(), job.SessionOpen)
+	if err != nil {
+		return fmt.Errorf("recover sessions: %w", err)
+	}
+	for _, s := range open {
+		if s.Consumer != c.Ledger.Account() || s.SessionKey != c.Key.Public() {
+			continue
+		}
+		_, err := c.Journal.Record(s.ID)
+		if errors.Is(err, wire.ErrNoRecord) {
+			err = c.Journal.Save(wire.Record{Session: s})
+		}
+		if err != nil {
+			return fmt.Errorf("recover session %d: %w", s.ID, err)
+		}
+	}
+	return nil
 }
 
 // CloseAll settles every session that is open, with final vouchers.

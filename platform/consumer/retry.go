@@ -11,6 +11,15 @@ import (
 // maxTries is how many providers one request is put to.
 const maxTries = 3
 
+// number is the request's own: fresh, so that no two requests draw alike, or
+// none if the asker wants them to.
+func (c *Client) number(p Prompt) (uint64, error) {
+	if p.Repeat {
+		return 0, nil
+	}
+	return c.Journal.NextCounter()
+}
+
 func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uint64, f *follower) (Result, error) {
 	s, err := c.take(ctx, terms, p)
 	if err != nil {
@@ -18,7 +27,7 @@ func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uin
 	}
 	defer s.unlock()
 	r, err := s.ask(ctx, p, counter, f)
-	if err != nil {
+	if err != nil && !refused(err, wire.Invalid) {
 		c.abandon(ctx, s, err)
 	}
 	return r, err
@@ -29,14 +38,17 @@ func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uin
 func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
-	var refused *wire.Refusal
 	switch {
-	case ctx.Err() != nil, f.failed, errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction):
+	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction):
 		return false
-	case errors.As(err, &refused):
-		return refused.Code != wire.Invalid
 	}
 	return true
+}
+
+// refused reports that the provider refused with the code.
+func refused(err error, code wire.Code) bool {
+	var r *wire.Refusal
+	return errors.As(err, &r) && r.Code == code
 }
 
 // follower passes one answer on, whoever gives it.

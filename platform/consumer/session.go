@@ -143,6 +143,7 @@ func (s *Session) dial(ctx context.Context) (*link.Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach provider %s: %w", s.record.Session.Provider, err)
 	}
+	stream.SetFrameLimit(wire.FrameLimit)
 	stream.SetFrameTimeout(frameTimeout)
 	return stream, nil
 }
@@ -249,8 +250,12 @@ func (s *Session) Close(ctx context.Context) error {
 }
 
 func (s *Session) shut(ctx context.Context) error {
-	err := s.finish(ctx)
-	if err == nil {
+	s.record.Closing = true
+	err := s.client.Journal.Save(s.record)
+	if err != nil {
+		return err
+	}
+	if err = s.finish(ctx); err == nil {
 		return nil
 	}
 	s.client.Log.Warn("provider did not close; closing alone", "session", s.ID(), "error", err)

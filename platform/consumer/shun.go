@@ -28,8 +28,7 @@ func (c *Client) abandon(ctx context.Context, s *Session, why error) {
 // that the asker itself gave up, or that no provider could take, says nothing
 // against the provider.
 func (c *Client) shun(ctx context.Context, provider string, why error) {
-	var refused *wire.Refusal
-	if ctx.Err() != nil || (errors.As(why, &refused) && refused.Code == wire.Invalid) {
+	if ctx.Err() != nil || refused(why, wire.Invalid) || refused(why, wire.Spent) {
 		return
 	}
 	var lie *LieError

@@ -64,8 +64,9 @@ type ErrBusy struct{ RetryAfter time.Duration }
 func (ErrBusy) Error() string { return "too many requests are being answered" }
 
 // ErrPrompt refuses a prompt that no provider could answer, such as one longer
-// than the model's context. Param is OpenAI's name of the field at fault, or "".
-type ErrPrompt struct{ Param, Reason string }
+// than the model's context. Param is OpenAI's name of the field at fault, and
+// Code what programs switch on; both may be "".
+type ErrPrompt struct{ Param, Reason, Code string }
 
 func (e ErrPrompt) Error() string { return e.Reason }
 

@@ -201,7 +201,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", ErrUnknownModel), 404, "model_not_found", "", "not known"},
 		{fmt.Errorf("wrapped: %w", ErrBusy{1500 * time.Millisecond}), 429, "rate_limit_exceeded", "2", "too many"},
 		{ErrBusy{}, 429, "rate_limit_exceeded", "1", "too many"},
-		{ErrPrompt{"messages", "the prompt is too long"}, 400, "", "", "too long"},
+		{ErrPrompt{"messages", "the prompt is too long", "context_length_exceeded"}, 400, "context_length_exceeded", "", "too long"},
 		{ErrNoProvider{"3 of 3 are too dear"}, 503, "no_provider", "", "too dear"},
 		{ErrSpend, 429, "insufficient_quota", "", "limit"},
 		{context.DeadlineExceeded, 504, "timeout", "", "too long"},

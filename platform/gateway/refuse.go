@@ -44,7 +44,9 @@ func translate(err error) *openai.Error {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.As(err, &prompt):
-		return openai.Bad(prompt.Param, "%s", prompt.Reason)
+		bad := openai.Bad(prompt.Param, "%s", prompt.Reason)
+		bad.Code = prompt.Code
+		return bad
 	case errors.Is(err, ErrUnknownModel):
 		return &openai.Error{Status: http.StatusNotFound, Message: err.Error(), Type: "invalid_request_error", Param: "model", Code: "model_not_found"}
 	case errors.As(err, &busy):

@@ -77,8 +77,13 @@ func (t *tools) clients(ctx context.Context, u *network) error {
 		}
 		first = got
 	}
+	release, err := u.crowd(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	for _, command := range commands {
-		if err := u.crowded(ctx, func() error { return run(command, nil, "busy") }); err != nil {
+		if err := run(command, nil, "busy"); err != nil {
 			return err
 		}
 	}
@@ -88,33 +93,54 @@ func (t *tools) clients(ctx context.Context, u *network) error {
 // places is how many requests one token may have at a time.
 const places = 8
 
-// crowded runs do while every place of the token is taken, each by a request
-// whose body does not come.
-func (u *network) crowded(ctx context.Context, do func() error) error {
+// crowd takes every place of the token, each by a request whose body does not
+// come. The gateway gives such a request up after half a minute.
+func (u *network) crowd(ctx context.Context) (release func(), err error) {
+	var conns []net.Conn
+	release = func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+	for attempt := 0; len(conns) < places; attempt++ {
+		conn, err := u.occupy(ctx)
+		if err == nil {
+			conns = append(conns, conn)
+			continue
+		}
+		if attempt == 100 {
+			release()
+			return nil, err
+		}
+		time.Sleep(100 * time.Millisecond) // an answer that a client left still ends
+	}
+	return release, nil
+}
+
+// occupy sends a request without its body. The gateway asks for the body once
+// the request has a place.
+func (u *network) occupy(ctx context.Context) (net.Conn, error) {
 	api, err := url.Parse(u.API)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for range places {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", api.Host)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-			return err
-		}
-		// The gateway asks for the body once the request has its place.
-		if _, err := fmt.Fprintf(conn, "POST %s/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
-			api.Path, api.Host, u.Token); err != nil {
-			return err
-		}
-		status := make([]byte, len("HTTP/1.1 100"))
-		if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 100" {
-			return fmt.Errorf("a request that should have got a place got %q: %v", status, err)
-		}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", api.Host)
+	if err != nil {
+		return nil, err
 	}
-	return do()
+	const asks = "HTTP/1.1 100"
+	status := make([]byte, len(asks))
+	_, err = fmt.Fprintf(conn, "POST %s/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+		api.Path, api.Host, u.Token)
+	err = errors.Join(err, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	if err == nil {
+		_, err = io.ReadFull(conn, status)
+	}
+	if err != nil || string(status) != asks {
+		conn.Close()
+		return nil, fmt.Errorf("a request that should have got a place got %q: %v", status, err)
+	}
+	return conn, nil
 }
 
 func (t *tools) page(ctx context.Context, u *network) error {

@@ -21,7 +21,10 @@ async function visit(browser, colorScheme) {
   const page = await context.newPage();
   page.on("console", (m) => ["error", "warning"].includes(m.type()) && complain(m.text()));
   page.on("pageerror", (err) => complain(err.stack));
-  page.on("requestfailed", (r) => complain(`${r.url()}: ${r.failure().errorText}`));
+  // Of a stream that was read to its last event Chromium often says that it was
+  // aborted; an answer that really is cut off shows so in its card.
+  page.on("requestfailed", (r) => (r.url().endsWith("/chat/completions") && r.failure().errorText === "net::ERR_ABORTED") ||
+    complain(`${r.url()}: ${r.failure().errorText}`));
   page.on("request", (r) => new URL(r.url()).host === new URL(address).host || complain(`asked ${r.url()}`));
   page.on("response", (r) => r.status() < 400 || complain(`${r.url()}: status ${r.status()}`));
   await page.exposeFunction("violated", (what) => complain(`the policy forbids ${what}`));
@@ -36,18 +39,19 @@ async function visit(browser, colorScheme) {
   const answer = page.locator("#answers article").first();
   await answer.locator(".receipt").waitFor();
   assert((await answer.locator(".text").textContent()).trim(), "the answer is empty");
+  assert(await answer.locator(".error").isHidden(), "the answer was cut off");
   assert.match(await answer.locator(".price").textContent(), /^[\d.]+ DLT$/);
   await answer.locator(".verify").click();
   await answer.locator(".verdict").waitFor();
   await verdict(answer, "agree");
   await page.locator("#earnings").waitFor();
-  await page.screenshot({ path: path.join(process.env.PICTURES, `page-${colorScheme}.png`), fullPage: true });
   const seen = { liar: await page.locator("#liar").isVisible(), ...(await page.evaluate(colours)) };
   if (seen.liar) {
     await page.click("#catch");
     await page.locator("#liar .verdict").waitFor();
     await verdict(page.locator("#liar"), "disagree");
   }
+  await page.screenshot({ path: path.join(process.env.PICTURES, `page-${colorScheme}.png`), fullPage: true, animations: "disabled" });
   assert.deepEqual(complaints, []); // closing aborts what is under way
   await context.close();
   return seen;

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -51,8 +52,17 @@ func (a *app) ask() *cobra.Command {
   daulat ask --json "Hello" | jq -r .receipt`,
 		Args: exactly("a QUESTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if strings.TrimSpace(args[0]) == "" {
+			switch {
+			case strings.TrimSpace(args[0]) == "":
 				return usage("the question is empty")
+			case !utf8.ValidString(args[0]):
+				return usage("the question is not valid UTF-8")
+			case !(body.Temperature >= 0 && body.Temperature <= 2):
+				return usage("--temperature must lie between 0 and 2")
+			case !(body.TopP > 0 && body.TopP <= 1):
+				return usage("--top-p must be above 0 and at most 1")
+			case body.MaxTokens < 1 && cmd.Flags().Changed("max-tokens"):
+				return usage("--max-tokens must be at least 1")
 			}
 			at, err := a.attach()
 			if err != nil {

@@ -12,7 +12,6 @@ import (
 )
 
 func (a *app) job() *cobra.Command {
-	cmd := &cobra.Command{Use: "job", Short: "Look at orders and sessions"}
 	ls := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the jobs that this home's accounts take part in",
@@ -56,8 +55,7 @@ func (a *app) job() *cobra.Command {
 			return a.print(j, func(w io.Writer) { sayJob(w, j) })
 		},
 	}
-	cmd.AddCommand(ls, show)
-	return cmd
+	return group("job", "Look at orders and sessions", ls, show)
 }
 
 func sayJob(w io.Writer, j control.Job) {
@@ -73,8 +71,7 @@ func sayJob(w io.Writer, j control.Job) {
 }
 
 func (a *app) provider() *cobra.Command {
-	cmd := &cobra.Command{Use: "provider", Short: "Look at who serves"}
-	cmd.AddCommand(&cobra.Command{
+	ls := &cobra.Command{
 		Use:     "ls",
 		Short:   "List all offers on the network",
 		Example: "  daulat provider ls",
@@ -95,6 +92,6 @@ func (a *app) provider() *cobra.Command {
 				}
 			})
 		},
-	})
-	return cmd
+	}
+	return group("provider", "Look at who serves", ls)
 }

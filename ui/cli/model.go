@@ -12,7 +12,6 @@ import (
 )
 
 func (a *app) model() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", Short: "Fetch, import and list models"}
 	pull := &cobra.Command{
 		Use:     "pull",
 		Short:   "Fetch the default model into this home",
@@ -62,8 +61,7 @@ func (a *app) model() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(pull, load, ls)
-	return cmd
+	return group("model", "Fetch, import and list models", pull, load, ls)
 }
 
 func (a *app) printModel(m control.Model) error {

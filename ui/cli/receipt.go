@@ -9,7 +9,6 @@ import (
 )
 
 func (a *app) receipt() *cobra.Command {
-	cmd := &cobra.Command{Use: "receipt", Short: "Take receipts out, to give to others"}
 	var file string
 	export := &cobra.Command{
 		Use:   "export RECEIPT",
@@ -41,6 +40,5 @@ question and the answer. A session that is still open is settled first.`,
 		},
 	}
 	export.Flags().StringVarP(&file, "output", "o", "", "file to write (default: RECEIPT.receipt)")
-	cmd.AddCommand(export)
-	return cmd
+	return group("receipt", "Take receipts out, to give to others", export)
 }

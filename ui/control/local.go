@@ -9,7 +9,7 @@ type Progress func(step string)
 type UpOptions struct {
 	Home   string
 	Listen string // address of gateway and page; port 0 takes a free one
-	Model  string // GGUF file to serve instead of the default model
+	Model  string // name on the shelf, or GGUF file, to serve instead of the default model
 	Noise  bool   // serve the generated noise model
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created.

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+	"daulat/model/gguf"
+	"daulat/model/synthetic"
+	"daulat/model/text"
+)
+
+const (
+	modelName = "costless"
+	maxTokens = 4096
+)
+
+// costless answers with as many tokens as were asked for, at a pace, and spends
+// no time on them. What comes where depends on the request alone, so that an
+// audit can tell.
+type costless struct {
+	vocabulary []uint32 // tokens that are letters
+	pace       time.Duration
+}
+
+var _ inference.Model = costless{}
+
+// vocabulary and manifest are a real tokenizer's and a real model's, though
+// nobody computes with its weights.
+func load() (*text.Text, []byte, canon.CID, error) {
+	fail := func(err error) (*text.Text, []byte, canon.CID, error) { return nil, nil, canon.CID{}, err }
+	data, err := synthetic.Llama(1, synthetic.Options{})
+	if err != nil {
+		return fail(err)
+	}
+	f, err := gguf.Parse(data)
+	if err != nil {
+		return fail(err)
+	}
+	words, err := text.FromGGUF(f)
+	if err != nil {
+		return fail(err)
+	}
+	m, err := inference.DescribeGGUF(f)
+	if err != nil {
+		return fail(err)
+	}
+	manifest, id, err := artifact.Manifest{Version: canon.Version, Name: modelName, Media: "application/x-gguf", Licence: "Apache-2.0", Model: m,
+		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Sum(data)), Size: uint64(len(data))}}}.Encode()
+	return words, manifest, id, err
+}
+
+func newCostless(words *text.Text, pace time.Duration) (costless, error) {
+	c := costless{pace: pace}
+	for t := range uint32(words.Size()) {
+		if s := words.Decode([]uint32{t}); s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == "" && !words.IsControl(t) && !words.IsEnd(t) {
+			c.vocabulary = append(c.vocabulary, t)
+		}
+	}
+	if len(c.vocabulary) == 0 {
+		return c, fmt.Errorf("the tokenizer has no token of letters")
+	}
+	return c, nil
+}
+
+func (c costless) token(hash canon.Hash, i uint64) uint32 {
+	return c.vocabulary[(uint64(hash[i%32])+i)%uint64(len(c.vocabulary))]
+}
+
+// Generate implements inference.Model. The first token comes at once.
+func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(uint32) error) (receipt.Answer, error) {
+	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
+	hash, due := r.Hash(), time.Now()
+	for i := range r.Params.MaxTokens {
+		if i > 0 && c.pace > 0 {
+			due = due.Add(c.pace)
+			select {
+			case <-ctx.Done():
+				return a, ctx.Err()
+			case <-time.After(time.Until(due)):
+			}
+		}
+		a.Tokens = append(a.Tokens, c.token(hash, i))
+		if err := emit(a.Tokens[i]); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// Replay implements inference.Model.
+func (c costless) Replay(_ context.Context, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
+	paid := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
+	hash := r.Hash()
+	for i := range r.Params.MaxTokens {
+		paid.Tokens = append(paid.Tokens, c.token(hash, i))
+	}
+	return verify.Compare(paid, a), nil
+}
+
+// Context and Close implement inference.Model.
+func (costless) Context() int { return 2 * maxTokens }
+func (costless) Close() error { return nil }
+
+// shelf has this one model: for the provider, and for the consumer's audits.
+type shelf struct {
+	id    canon.CID
+	model costless
+}
+
+// Model implements provider.Models.
+func (s shelf) Model(_ context.Context, id canon.CID) (inference.Model, error) {
+	if id != s.id {
+		return nil, fmt.Errorf("model %s is not served", id)
+	}
+	return s.model, nil
+}
+
+// Replay implements verify.Runner.
+func (s shelf) Replay(ctx context.Context, id canon.CID, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
+	m, err := s.Model(ctx, id)
+	if err != nil {
+		return verify.Verdict{}, err
+	}
+	return m.Replay(ctx, r, a)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"daulat/bench/report"
+	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+	"daulat/model/chat"
+	"daulat/model/gguf"
+	"daulat/model/text"
+)
+
+// questions ask for long answers.
+var questions = []string{
+	"Write a long story about a fisherman who finds an island that is on no map, and tell what he does there from morning to night.",
+	"Explain in detail how a bill becomes law in a parliament with two chambers, and why some take years while others take days.",
+	"Describe the way of a letter from the writer's desk to the reader's hand in the year 1850, with every person who touches it.",
+	"Tell me everything about growing rice on terraces: the water, the seasons, the work of each month and what can go wrong.",
+	"Compare sailing ships and steam ships in the nineteenth century, and explain which trades kept to sails the longest and why.",
+	"Write a dialogue between an old clockmaker and an apprentice who wants to build a clock that runs for a hundred years.",
+	"Explain to a ten-year-old why the moon looks different each night, with an experiment that can be done at the kitchen table.",
+	"Describe a market in a harbour town at dawn: the smells, the voices, the goods, the quarrels and the weather.",
+}
+
+// child measures in this process and prints the speed as JSON.
+func child(line string) error {
+	var t task
+	if err := json.Unmarshal([]byte(line), &t); err != nil {
+		return err
+	}
+	s, err := t.run(context.Background())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+func (t task) run(ctx context.Context) (s speed, err error) {
+	f, err := gguf.Open(t.Path)
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	words, err := text.FromGGUF(f)
+	if err != nil {
+		return s, err
+	}
+	described, err := inference.DescribeGGUF(f)
+	if err != nil {
+		return s, err
+	}
+	m, err := inference.Native{Threads: t.Threads}.Load(ctx, artifact.Manifest{Version: canon.Version, Name: "bench", Model: described}, t.Path)
+	if err != nil {
+		return s, err
+	}
+	defer m.Close()
+	var prefill, decode, ratio []float64
+	for _, q := range questions[:t.Prompts] {
+		one, err := t.one(ctx, m, words, q)
+		if err != nil {
+			return s, err
+		}
+		prefill, decode, ratio = append(prefill, one.Prefill), append(decode, one.Decode), append(ratio, one.Verify)
+	}
+	return speed{report.Median(prefill), report.Median(decode), report.Median(ratio)}, nil
+}
+
+// tries bounds how often an answer may end too early.
+const tries = 20
+
+// one answers a prompt and checks the answer; short answers don't count.
+func (t task) one(ctx context.Context, m inference.Model, words *text.Text, question string) (s speed, err error) {
+	tokens, err := words.Chat([]chat.Message{{Role: "user", Content: question}})
+	if err != nil {
+		return s, err
+	}
+	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Counter: 1, Model: canon.NewCID(canon.DagCBOR, canon.Hash{1}),
+		Tokens: tokens, Params: receipt.Params{MaxTokens: uint64(t.Tokens), Temperature: 1 << 16, TopP: 950_000}}
+	for range tries {
+		rand.Read(r.Seed[:])
+		var first time.Duration
+		began := time.Now()
+		a, err := m.Generate(ctx, r, func(uint32) error {
+			if first == 0 {
+				first = time.Since(began)
+			}
+			return nil
+		})
+		all := time.Since(began)
+		if err != nil {
+			return s, err
+		}
+		if len(a.Tokens) < t.Tokens {
+			continue
+		}
+		began = time.Now()
+		v, err := m.Replay(ctx, r, a)
+		check := time.Since(began)
+		if err != nil {
+			return s, err
+		}
+		if v.Outcome != verify.Agree {
+			return s, fmt.Errorf("the check of an honest answer says: %s", v)
+		}
+		return speed{Prefill: perSecond(len(tokens), first), Decode: perSecond(len(a.Tokens)-1, all-first),
+			Verify: check.Seconds() / all.Seconds()}, nil
+	}
+	return s, fmt.Errorf("no answer of %d tokens in %d tries", t.Tokens, tries)
+}

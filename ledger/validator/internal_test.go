@@ -1,0 +1,15 @@
+package validator
+
+import "daulat/ledger/app"
+
+// App is the application that v runs.
+func App(v *Validator) *app.App { return v.app }
+
+// The limits that tests go beyond.
+const (
+	QueryGas    = queryGas
+	MaxTx       = maxTx
+	MaxRPCBody  = maxRPCBody
+	MaxRESTBody = maxRESTBody
+	MaxReceive  = maxReceive
+)
