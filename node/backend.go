@@ -83,7 +83,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 // fits refuses what no provider could answer, before a session is opened for it.
 func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt) error {
 	if p.Params.MaxTokens > receipt.MaxAnswer {
-		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("an answer has at most %d tokens", receipt.MaxAnswer)}
+		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
 	}
 	for _, stop := range p.Params.Stop {
 		if len(stop) > receipt.MaxStopBytes {

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ func main() {
 	program := flag.String("daulat", "bin/daulat", "the program under test")
 	rounds := flag.Int("rounds", 3, "starts of each kind")
 	flag.Parse()
+	log.SetOutput(io.Discard) // the database's, when kept opens one
 	report.Context()
 	report.Exit(run(*program, *rounds))
 }

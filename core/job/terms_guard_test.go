@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -39,5 +40,12 @@ func TestTermsRefuse(t *testing.T) {
 		if _, err := job.Place(1, consumer, key(t, "s").Public(), x, 0); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
+	}
+}
+
+// The sum of both parts wraps around to a small number.
+func TestCostThatWrapsIsRefused(t *testing.T) {
+	if cost, err := (job.Price{Input: ^uint64(0), Output: 1 << 32}).Cost(^uint64(0), 5<<32); !errors.Is(err, job.ErrOverflow) {
+		t.Errorf("the cost is %d, %v", cost, err)
 	}
 }

@@ -58,6 +58,9 @@ func (s *Session) accuse(ctx context.Context, t receipt.Transcript, e receipt.En
 	if err != nil {
 		return err
 	}
+	if uint64(len(earlier)) < t.Index {
+		return fmt.Errorf("journal holds %d of the %d answers before receipt %s", len(earlier), t.Index, ReceiptID(s.ID(), t.Ask.Seq))
+	}
 	if lie.Path, err = pathOf(append(earlier[:t.Index:t.Index], t), t.Index); err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (e *NoMatchError) Error() string { return "no provider matches: " + e.Expla
 type Admission struct {
 	Receipt  string // the receipt's name
 	Provider string // account
-	Ceiling  uint64 // udlt that the answer can cost at the most
+	Ceiling  uint64 // udlt that the answer can cost at the most, whoever gives it
 }
 
 // Ask puts a prompt to a provider of terms.Model and pays for the answer. begin
@@ -151,7 +151,8 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 
 // Open places an order, waits until it is matched, and returns the session.
 func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
-	terms.Excluded = c.excluded()
+	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
+	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err

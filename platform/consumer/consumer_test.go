@@ -359,7 +359,7 @@ func TestAskerCanEndARequest(t *testing.T) {
 	x := s.sells("seller", 1)
 	enough := errors.New("enough")
 	if _, err := s.client.Ask(t.Context(), terms(), prompt(1, 3), func(a consumer.Admission) error {
-		if a.Ceiling != 4 || a.Provider != "seller" || a.Receipt != "1-1" {
+		if a.Ceiling != 12 || a.Provider != "seller" || a.Receipt != "1-1" {
 			t.Errorf("admission is %+v", a)
 		}
 		return enough

@@ -79,10 +79,8 @@ func (c *Client) remove(s *Session) {
 // resume takes up the sessions for a model that an earlier run left open.
 func (c *Client) resume(ctx context.Context, model canon.CID) error {
 	c.mu.Lock()
-	done := c.resumed[model]
-	c.resumed[model] = true
-	c.mu.Unlock()
-	if done {
+	defer c.mu.Unlock() // whoever asks at the same time waits for the sessions
+	if c.resumed[model] {
 		return nil
 	}
 	records, err := c.Journal.Records(func(r wire.Record) bool {
@@ -97,9 +95,10 @@ func (c *Client) resume(ctx context.Context, model canon.CID) error {
 			return err
 		}
 		if s != nil {
-			c.add(s)
+			c.pool[model] = append(c.pool[model], s)
 		}
 	}
+	c.resumed[model] = true
 	return nil
 }
 

@@ -76,12 +76,13 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err != nil {
 		return Result{}, err
 	}
-	worst, err := s.worst(p)
+	// Another provider may have to take over, at any price that the terms allow.
+	most, err := s.record.Session.Terms.Ceiling.Cost(uint64(len(p.Tokens)), p.Params.MaxTokens)
 	if err != nil {
 		return Result{}, err
 	}
 	err = f.admit(Admission{Receipt: ReceiptID(s.ID(), ask.Ask.Seq), Provider: s.record.Session.Provider,
-		Ceiling: worst - s.record.Served.Tally.Amount})
+		Ceiling: most})
 	if err != nil {
 		return Result{}, err
 	}

@@ -13,7 +13,7 @@ import sys
 
 import openai
 
-SAME = {"seed": 7, "temperature": 0, "max_tokens": 40}
+SAME = {"seed": 7, "temperature": 1, "max_tokens": 40}
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is this noise?"}]
 PROMPT = "Once upon a time"
 
@@ -85,10 +85,9 @@ def chats():
     equal((reason, completion), ("length", SAME["max_tokens"]), "answer cut at its limit")
 
     again = chat(**SAME)
-    equal(again.choices[0].message.content, answer, "the same question at temperature 0")
+    equal(again.choices[0].message.content, answer, "answer to the same seed")
     true(again.id != whole.id, "two answers have one receipt")
-    random = [chat(seed=seed, temperature=1).choices[0].message.content for seed in (1, 2)]
-    true(random[0] != random[1], "two seeds gave one answer")
+    true(chat(**SAME | {"seed": 8}).choices[0].message.content != answer, "two seeds gave one answer")
     parts = [{"role": m["role"], "content": [{"type": "text", "text": m["content"]}]} for m in ASK]
     equal(client.chat.completions.create(model=model, messages=parts, **SAME).choices[0].message.content, answer, "content in parts")
 
@@ -106,9 +105,11 @@ def chats():
     return answer
 
 
-def ends(answer):
+def ends():
+    greedy = SAME | {"temperature": 0}  # where the stop strings have no part in the draws
+    answer = chat(**greedy).choices[0].message.content
     stop = re.findall("[a-z]{3,}", answer)[-1]
-    cut = chat(stop=[stop, "\u2603"], **SAME).choices[0]
+    cut = chat(stop=[stop, "\u2603"], **greedy).choices[0]
     equal((cut.message.content, cut.finish_reason), (answer[: answer.index(stop)], "stop"), f"answer stopped at {stop!r}")
     for seed in range(40):
         by_itself = chat(seed=seed, temperature=1, max_tokens=256)
@@ -140,7 +141,7 @@ def errors():
     refused(lambda: chat(temperature=3), openai.BadRequestError, 400, None, "temperature")
     refused(lambda: chat(n=2), openai.BadRequestError, 400, None, "n")
     long = [{"role": "user", "content": "word " * 100_000}]
-    refused(lambda: client.chat.completions.create(model=model, messages=long), openai.BadRequestError, 400, None, None)
+    refused(lambda: client.chat.completions.create(model=model, messages=long), openai.BadRequestError, 400, "context_length_exceeded", "messages")
 
 
 def busy():
@@ -157,7 +158,7 @@ equal(len(listed), 1, "number of models")
 manifest = listed[0].model_extra["daulat"]["model_id"]
 equal(client.models.retrieve(model).model_extra["daulat"]["model_id"], manifest, "manifest of one model")
 answer = chats()
-ends(answer)
+ends()
 completion = completions()
 errors()
 print(json.dumps({"chat": answer, "completion": completion}))

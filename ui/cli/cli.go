@@ -110,7 +110,11 @@ func defaultHome() string {
 
 // group is a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short,
+	var examples []string
+	for _, c := range commands {
+		examples = append(examples, c.Example)
+	}
+	cmd := &cobra.Command{Use: use, Short: short, Example: strings.Join(examples, "\n"),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usage("unknown command %q for %q", args[0], cmd.CommandPath())

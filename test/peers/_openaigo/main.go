@@ -75,7 +75,7 @@ func (p *peer) all() error {
 	if err != nil {
 		return err
 	}
-	if err := p.ends(answer.text); err != nil {
+	if err := p.ends(); err != nil {
 		return err
 	}
 	completion, err := p.completions()
@@ -128,7 +128,7 @@ func same(got, want outcome, what string) error {
 }
 
 func (p *peer) ask() openai.ChatCompletionNewParams {
-	return openai.ChatCompletionNewParams{Model: p.model, Seed: openai.Int(7), Temperature: openai.Float(0), MaxTokens: openai.Int(maxTokens),
+	return openai.ChatCompletionNewParams{Model: p.model, Seed: openai.Int(7), Temperature: openai.Float(1), MaxTokens: openai.Int(maxTokens),
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(system), openai.UserMessage(question)}}
 }
 
@@ -163,7 +163,7 @@ func (p *peer) chats() (outcome, error) {
 		return answer, fmt.Errorf("an answer cut at its limit is %+v", answer)
 	}
 	again, err := p.chat(p.ask())
-	if err = errors.Join(err, same(again, answer, "the same question at temperature 0")); err != nil {
+	if err = errors.Join(err, same(again, answer, "answer to the same seed")); err != nil {
 		return answer, err
 	}
 	parts := p.ask()
@@ -172,23 +172,18 @@ func (p *peer) chats() (outcome, error) {
 	if err = errors.Join(err, same(inParts, answer, "content in parts")); err != nil {
 		return answer, err
 	}
-	return answer, errors.Join(p.seeds(), p.streamed(answer), p.uncounted(), p.leave())
+	return answer, errors.Join(p.seeds(answer), p.streamed(answer), p.uncounted(), p.leave())
 }
 
-func (p *peer) seeds() error {
-	var random [2]outcome
-	for i := range random {
-		ask := p.ask()
-		ask.Seed, ask.Temperature = openai.Int(int64(i)), openai.Float(1)
-		var err error
-		if random[i], err = p.chat(ask); err != nil {
-			return err
-		}
+// seeds wants another answer than this one to another seed.
+func (p *peer) seeds(answer outcome) error {
+	ask := p.ask()
+	ask.Seed = openai.Int(8)
+	other, err := p.chat(ask)
+	if err == nil && other.text == answer.text {
+		err = errors.New("two seeds gave one answer")
 	}
-	if random[0].text == random[1].text {
-		return errors.New("two seeds gave one answer")
-	}
-	return nil
+	return err
 }
 
 // streamed asks with usage and wants the same answer.
@@ -254,23 +249,28 @@ func all[T any](stream *ssestream.Stream[T]) (chunks []T, err error) {
 }
 
 // ends wants answers that end at a stop string, and by themselves.
-func (p *peer) ends(answer string) error {
-	words := regexp.MustCompile("[a-z]{3,}").FindAllString(answer, -1)
-	if len(words) == 0 {
-		return fmt.Errorf("no word to stop at in %q", answer)
-	}
-	stop := words[len(words)-1]
-	ask := p.ask()
-	ask.Stop.OfStringArray = []string{stop, "\u2603"}
-	cut, err := p.chat(ask)
+func (p *peer) ends() error {
+	greedy := p.ask() // where the stop strings have no part in the draws
+	greedy.Temperature = openai.Float(0)
+	whole, err := p.chat(greedy)
 	if err != nil {
 		return err
 	}
-	if before, _, _ := strings.Cut(answer, stop); cut.text != before || cut.finish != "stop" {
+	words := regexp.MustCompile("[a-z]{3,}").FindAllString(whole.text, -1)
+	if len(words) == 0 {
+		return fmt.Errorf("no word to stop at in %q", whole.text)
+	}
+	stop := words[len(words)-1]
+	greedy.Stop.OfStringArray = []string{stop, "\u2603"}
+	cut, err := p.chat(greedy)
+	if err != nil {
+		return err
+	}
+	if before, _, _ := strings.Cut(whole.text, stop); cut.text != before || cut.finish != "stop" {
 		return fmt.Errorf("stopped at %q: got %+v, want %q", stop, cut, before)
 	}
-	ask = p.ask()
-	ask.Temperature, ask.MaxTokens = openai.Float(1), openai.Int(256)
+	ask := p.ask()
+	ask.MaxTokens = openai.Int(256)
 	for seed := range int64(40) {
 		ask.Seed = openai.Int(seed)
 		o, err := p.chat(ask)
@@ -289,7 +289,7 @@ func (p *peer) ends(answer string) error {
 }
 
 func (p *peer) completions() (outcome, error) {
-	ask := openai.CompletionNewParams{Model: openai.CompletionNewParamsModel(p.model), Seed: openai.Int(7), Temperature: openai.Float(0),
+	ask := openai.CompletionNewParams{Model: openai.CompletionNewParamsModel(p.model), Seed: openai.Int(7), Temperature: openai.Float(1),
 		MaxTokens: openai.Int(maxTokens), Prompt: openai.CompletionNewParamsPromptUnion{OfString: openai.String(prompt)}}
 	var response *http.Response
 	r, err := p.Completions.New(p.ctx, ask, option.WithResponseInto(&response))
@@ -346,7 +346,7 @@ func (p *peer) errors() error {
 		refused(bad(func(a *openai.ChatCompletionNewParams) { a.N = openai.Int(2) }), 400, "", "n"),
 		refused(bad(func(a *openai.ChatCompletionNewParams) {
 			a.Messages[1] = openai.UserMessage(strings.Repeat("word ", 100_000))
-		}), 400, "", ""))
+		}), 400, "context_length_exceeded", "messages"))
 }
 
 func (p *peer) busy() error {
