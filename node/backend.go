@@ -63,7 +63,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
-	if err := b.fits(ctx, entry.ID, prompt); err != nil {
+	if err := b.fits(ctx, entry.ID, prompt, fieldOf(p)); err != nil {
 		return gateway.Result{}, err
 	}
 	out := newCut(words.Decoder(), p.Stop)
@@ -81,7 +81,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 }
 
 // fits refuses what no provider could answer, before a session is opened for it.
-func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt) error {
+func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt, field string) error {
 	if p.Params.MaxTokens > receipt.MaxAnswer {
 		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
 	}
@@ -99,7 +99,7 @@ func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt) e
 		return err
 	}
 	if m.Model != nil && uint64(len(p.Tokens)) >= m.Model.Context {
-		return gateway.ErrPrompt{Param: "messages", Code: "context_length_exceeded",
+		return gateway.ErrPrompt{Param: field, Code: "context_length_exceeded",
 			Reason: fmt.Sprintf("%d prompt tokens leave no room in a context of %d", len(p.Tokens), m.Model.Context)}
 	}
 	return nil
@@ -122,7 +122,7 @@ func terms(model canon.CID) job.Terms {
 func encode(words *text.Text, p gateway.Prompt) (consumer.Prompt, error) {
 	tokens, err := promptTokens(words, p)
 	if err != nil {
-		return consumer.Prompt{}, gateway.ErrPrompt{Param: "messages", Reason: err.Error()}
+		return consumer.Prompt{}, gateway.ErrPrompt{Param: fieldOf(p), Reason: err.Error()}
 	}
 	q := consumer.Prompt{Tokens: tokens, Params: receipt.Params{MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop}}
 	if q.Params.MaxTokens == 0 {
@@ -134,6 +134,14 @@ func encode(words *text.Text, p gateway.Prompt) (consumer.Prompt, error) {
 		return q, fmt.Errorf("draw a seed: %w", err)
 	}
 	return q, nil
+}
+
+// fieldOf is OpenAI's name for where the prompt came from.
+func fieldOf(p gateway.Prompt) string {
+	if p.Messages == nil {
+		return "prompt"
+	}
+	return "messages"
 }
 
 func promptTokens(words *text.Text, p gateway.Prompt) ([]uint32, error) {

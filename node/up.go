@@ -199,7 +199,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	base := "http://" + u.listener.Addr().String()
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
-		Model: u.served.Name, ModelID: u.served.ID.String(), Ledger: u.validator.RPCAddress()}
+		Model: u.served.Name, ModelID: u.served.ID.String(), Ledger: u.validator.RPCAddress(), REST: u.validator.RESTAddress(), GRPC: u.validator.GRPCAddress()}
 	ops := operations{u, trust}
 	u.gateway.Handle(control.Prefix, u.gateway.Guard(control.Handler(ops)))
 	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Guard))

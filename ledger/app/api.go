@@ -2,7 +2,7 @@ package app
 
 import (
 	"context"
-	"net/http"
+	"strings"
 
 	"github.com/cosmos/cosmos-sdk/client"
 	"github.com/cosmos/cosmos-sdk/client/grpc/cmtservice"
@@ -40,7 +40,7 @@ func (a *App) RegisterAPI(s *grpc.Server, node client.CometRPC, maxTx int) {
 // Router translates HTTP with JSON into calls on conn: every field has the name
 // it has in proto, and is there even if empty; 64-bit integers are strings, and
 // bytes are base64.
-func (a *App) Router(conn *grpc.ClientConn) http.Handler {
+func (a *App) Router(conn *grpc.ClientConn) *gwruntime.ServeMux {
 	mux := gwruntime.NewServeMux(
 		gwruntime.WithMarshalerOption(gwruntime.MIMEWildcard,
 			&gogogateway.JSONPb{OrigName: true, EmitDefaults: true, AnyResolver: a.codecs.registry}),
@@ -56,7 +56,7 @@ func (a *App) Router(conn *grpc.ClientConn) http.Handler {
 // heightHeader passes on the one header that means something: of which block
 // the state is asked.
 func heightHeader(key string) (string, bool) {
-	return grpctypes.GRPCBlockHeightHeader, http.CanonicalHeaderKey(key) == http.CanonicalHeaderKey(grpctypes.GRPCBlockHeightHeader)
+	return grpctypes.GRPCBlockHeightHeader, strings.EqualFold(key, grpctypes.GRPCBlockHeightHeader)
 }
 
 func (a *App) clientContext() client.Context {

@@ -46,6 +46,7 @@ Daulat is up.
   token   %s
   model   %s  %s
   trust   %s
+  ledger  %s, REST %s, gRPC %s
 Next: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
-`, r.Page, r.API, r.Token, r.Model, r.ModelID, r.Trust)
+`, r.Page, r.API, r.Token, r.Model, r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
 }

@@ -25,6 +25,8 @@ type Ready struct {
 	Model   string `json:"model"` // name
 	ModelID string `json:"model_id"`
 	Ledger  string `json:"ledger"` // RPC address, for `daulat provide --ledger`
+	REST    string `json:"rest"`   // the ledger's queries as HTTP with JSON
+	GRPC    string `json:"grpc"`   // the same as gRPC
 }
 
 // ProvideOptions say how to sell answers from a process of its own.
