@@ -412,9 +412,8 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { stop(t, v) })
 	open := addresses(v)
-	for _, address := range open {
-		stall(t, address)
-	}
+	stall(t, open["RPC"])
+	stall(t, open["REST"])
 	conn := connect(t, v)
 	if _, err := marketpb.NewQueryClient(conn).Params(t.Context(), &marketpb.QueryParams{}); err != nil {
 		t.Fatal(err)
