@@ -53,7 +53,7 @@ type Params struct {
 type Request struct {
 	Version uint64          `cbor:"v"`
 	Key     canon.PublicKey `cbor:"key"`     // the consumer's session key
-	Counter uint64          `cbor:"counter"` // of that key, never used twice
+	Counter uint64          `cbor:"counter"` // of that key, never used twice; 0 asks for the same draws every time
 	Model   canon.CID       `cbor:"model"`
 	Tokens  []uint32        `cbor:"tokens"` // the prompt
 	Params  Params          `cbor:"params"`
