@@ -20,7 +20,9 @@ import (
 	"strings"
 	"time"
 
+	"daulat/core/canon"
 	"daulat/data/blob"
+	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -33,7 +35,8 @@ const readyFile = "up.json"
 // ErrNotRunning says that no daulat runs in a home.
 var ErrNotRunning = errors.New("no daulat runs in this home")
 
-// Attach finds the daulat that runs in the home.
+// Attach finds the daulat that runs in the home. What a killed one left behind
+// is not believed: somebody else may have its port, and would get the token.
 func (Runtime) Attach(home string) (control.Attached, error) {
 	var a control.Attached
 	data, err := os.ReadFile(Home{home}.path(readyFile))
@@ -45,6 +48,10 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	}
 	if err != nil {
 		return a, fmt.Errorf("read %s: %w", readyFile, err)
+	}
+	if release, err := (Home{home}).Lock(); err == nil {
+		release()
+		return a, ErrNotRunning
 	}
 	base := strings.TrimSuffix(a.API, "/v1")
 	if !alive(base) {
@@ -125,6 +132,36 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 		log.SetOutput(io.Discard)
 		return f.Close()
 	}, nil
+}
+
+// openLink listens where this home's peer listened last, so that the addresses
+// that others and the ledger know stay good, or elsewhere if the port is taken.
+func (h Home) openLink(key canon.PrivateKey) (*link.Node, error) {
+	path := h.path("peer.json")
+	var last struct {
+		Listen []string `json:"listen"`
+	}
+	if err := loadJSON(path, &last); err != nil {
+		return nil, err
+	}
+	node, err := link.Open(link.Config{Key: key, Listen: last.Listen})
+	if err == nil && last.Listen != nil {
+		return node, nil
+	}
+	if err != nil {
+		if node, err = link.Open(link.Config{Key: key}); err != nil {
+			return nil, err
+		}
+	}
+	last.Listen = nil
+	for _, a := range node.Addrs() {
+		transport, _, _ := strings.Cut(a, "/p2p/")
+		last.Listen = append(last.Listen, transport)
+	}
+	if err := saveJSON(path, last); err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	return node, nil
 }
 
 // listen takes the address, or a free port of the same host if it is taken.

@@ -85,7 +85,7 @@ func (s *seller) openPeer() error {
 	if err != nil {
 		return err
 	}
-	if s.peer, err = link.Open(link.Config{Key: key}); err != nil {
+	if s.peer, err = s.home.openLink(key); err != nil {
 		return err
 	}
 	s.onClose(s.peer.Close)

@@ -38,16 +38,8 @@ func (a *account) read() *client.Client  { a.reads.Add(1); return a.client }
 func (a *account) ChainID() string { return a.client.ChainID() }
 func (a *account) Account() string { return a.client.Account() }
 
-func (a *account) RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error {
-	return a.write().RegisterProvider(ctx, key, addresses, proof)
-}
-
-func (a *account) RegisterArtifact(ctx context.Context, manifest []byte) error {
-	return a.write().RegisterArtifact(ctx, manifest)
-}
-
-func (a *account) PutOffer(ctx context.Context, o match.Offer) error {
-	return a.write().PutOffer(ctx, o)
+func (a *account) Announce(ctx context.Context, n match.Announcement) error {
+	return a.write().Announce(ctx, n)
 }
 
 func (a *account) WithdrawOffer(ctx context.Context, model canon.CID) error {

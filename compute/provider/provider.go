@@ -30,11 +30,9 @@ import (
 type Ledger interface {
 	ChainID() string
 	Account() string
-	// RegisterProvider binds the account to an identity key, which proves
-	// itself by signing match.Claim, and to addresses.
-	RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error
-	RegisterArtifact(ctx context.Context, manifest []byte) error
-	PutOffer(ctx context.Context, o match.Offer) error
+	// Announce makes the ledger show what the announcement says, all of it or
+	// nothing, and sends only what is new.
+	Announce(ctx context.Context, a match.Announcement) error
 	WithdrawOffer(ctx context.Context, model canon.CID) error
 	Session(ctx context.Context, id uint64) (job.Session, error)
 	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
@@ -104,21 +102,13 @@ func (p *Provider) Close() {
 
 func (p *Provider) register(ctx context.Context) error {
 	claim := match.Claim{Chain: p.Ledger.ChainID(), Account: p.Ledger.Account()}
-	proof := p.Key.Sign(match.DomainProvider, claim)
-	if err := p.Ledger.RegisterProvider(ctx, p.Key.Public(), p.Link.Addrs(), proof); err != nil {
-		return err
-	}
+	a := match.Announcement{Key: p.Key.Public(), Proof: p.Key.Sign(match.DomainProvider, claim), Addresses: p.Link.Addrs()}
 	for _, o := range p.Offers {
-		if err := p.Ledger.RegisterArtifact(ctx, o.Manifest); err != nil {
-			return err
-		}
-		err := p.Ledger.PutOffer(ctx, match.Offer{Provider: p.Ledger.Account(), Key: p.Key.Public(), Model: o.Model,
+		a.Manifests = append(a.Manifests, o.Manifest)
+		a.Offers = append(a.Offers, match.Offer{Provider: p.Ledger.Account(), Key: a.Key, Model: o.Model,
 			Executor: o.Executor, Price: o.Price, Assurance: o.Assurance, Slots: o.Slots})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return p.Ledger.Announce(ctx, a)
 }
 
 // Retire takes the provider's offers back, so that nobody is matched with a

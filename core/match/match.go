@@ -30,6 +30,15 @@ type Claim struct {
 	Account string `cbor:"account"`
 }
 
+// Announcement is all that a provider wants the ledger to show of it.
+type Announcement struct {
+	Key       canon.PublicKey
+	Proof     canon.Signature // Key's, over the Claim in DomainProvider
+	Addresses []string
+	Manifests [][]byte
+	Offers    []Offer // Provider, Key and Busy are the ledger's to say
+}
+
 // Offer is a provider's standing readiness to serve one model.
 type Offer struct {
 	Provider  string // account

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	sdkmath "cosmossdk.io/math"
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -42,49 +43,71 @@ func (c *Client) Balance(ctx context.Context, address string) (uint64, error) {
 // Send moves amount udlt to another account.
 func (c *Client) Send(ctx context.Context, to string, amount uint64) error {
 	coins := sdk.Coins{sdk.NewCoin(Denom, sdkmath.NewIntFromUint64(amount))}
-	err := c.send(ctx, &banktypes.MsgSend{FromAddress: c.Account(), ToAddress: to, Amount: coins}, nil)
+	err := c.send(ctx, nil, &banktypes.MsgSend{FromAddress: c.Account(), ToAddress: to, Amount: coins})
 	return wrap(err, "send %d udlt to %s", amount, to)
 }
 
-// RegisterProvider makes the account a provider, or changes its addresses, for
-// which key must be the one in force. proof is the key's signature over
-// match.Claim in match.DomainProvider.
-func (c *Client) RegisterProvider(ctx context.Context, key canon.PublicKey, addresses []string, proof canon.Signature) error {
-	err := c.send(ctx, &registrypb.MsgRegisterProvider{Account: c.Account(), Key: key.String(), Addresses: addresses, Proof: proof[:]}, nil)
-	return wrap(err, "register provider")
+// Announce makes the account a provider, with addresses, manifests and offers,
+// in one transaction: all of it, or nothing. What the ledger shows already is
+// not sent again.
+func (c *Client) Announce(ctx context.Context, a match.Announcement) error {
+	msgs, err := c.news(ctx, a)
+	if err == nil && len(msgs) > 0 {
+		err = c.send(ctx, nil, msgs...)
+	}
+	return wrap(err, "announce the provider")
+}
+
+// news returns the messages by which the ledger learns what it does not know yet.
+func (c *Client) news(ctx context.Context, a match.Announcement) (msgs []sdk.Msg, err error) {
+	known, err := c.Provider(ctx, c.Account())
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if err != nil || known.Key != a.Key || !slices.Equal(known.Addresses, a.Addresses) {
+		msgs = append(msgs, &registrypb.MsgRegisterProvider{Account: c.Account(), Key: a.Key.String(), Addresses: a.Addresses, Proof: a.Proof[:]})
+	}
+	for _, data := range a.Manifests {
+		_, err := c.Artifact(ctx, artifact.ID(data))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		if err != nil {
+			msgs = append(msgs, &registrypb.MsgRegisterArtifact{Owner: c.Account(), Manifest: data})
+		}
+	}
+	for _, o := range a.Offers {
+		o.Provider, o.Key, o.Busy = c.Account(), canon.PublicKey{}, 0
+		all, err := c.Offers(ctx, o.Model)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, o) {
+			msgs = append(msgs, &registrypb.MsgPutOffer{Provider: o.Provider, Model: o.Model.String(), Executor: o.Executor,
+				InputPrice: o.Price.Input, OutputPrice: o.Price.Output, Assurance: uint64(o.Assurance), Slots: o.Slots})
+		}
+	}
+	return msgs, nil
 }
 
 // RotateKey lets another identity key take over after the ledger's delay; proof
-// is the new key's, as in RegisterProvider. Sessions that opened before keep
+// is the new key's, as in Announce. Sessions that opened before keep
 // the key with which they opened. The key in force takes a rotation back.
 func (c *Client) RotateKey(ctx context.Context, key canon.PublicKey, proof canon.Signature) error {
-	err := c.send(ctx, &registrypb.MsgRotateKey{Account: c.Account(), Key: key.String(), Proof: proof[:]}, nil)
+	err := c.send(ctx, nil, &registrypb.MsgRotateKey{Account: c.Account(), Key: key.String(), Proof: proof[:]})
 	return wrap(err, "rotate identity key")
 }
 
 // RevokeKey puts the account's identity key out of force at once and for good.
 // Its offers are not matched until another key is in force.
 func (c *Client) RevokeKey(ctx context.Context) error {
-	return wrap(c.send(ctx, &registrypb.MsgRevokeKey{Account: c.Account()}, nil), "revoke identity key")
-}
-
-// PutOffer adds or replaces the account's offer for a model. Provider, Key and
-// Busy of the offer are the ledger's to say and not sent.
-func (c *Client) PutOffer(ctx context.Context, o match.Offer) error {
-	err := c.send(ctx, &registrypb.MsgPutOffer{Provider: c.Account(), Model: o.Model.String(), Executor: o.Executor,
-		InputPrice: o.Price.Input, OutputPrice: o.Price.Output, Assurance: uint64(o.Assurance), Slots: o.Slots}, nil)
-	return wrap(err, "put offer")
+	return wrap(c.send(ctx, nil, &registrypb.MsgRevokeKey{Account: c.Account()}), "revoke identity key")
 }
 
 // WithdrawOffer removes the account's offer for a model.
 func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {
-	err := c.send(ctx, &registrypb.MsgWithdrawOffer{Provider: c.Account(), Model: model.String()}, nil)
+	err := c.send(ctx, nil, &registrypb.MsgWithdrawOffer{Provider: c.Account(), Model: model.String()})
 	return wrap(err, "withdraw offer")
-}
-
-// RegisterArtifact puts a manifest on record.
-func (c *Client) RegisterArtifact(ctx context.Context, manifest []byte) error {
-	return wrap(c.send(ctx, &registrypb.MsgRegisterArtifact{Owner: c.Account(), Manifest: manifest}, nil), "register artifact")
 }
 
 // Provider returns what the ledger knows of a provider.
@@ -145,13 +168,13 @@ func (c *Client) Artifacts(ctx context.Context) ([]Artifact, error) {
 // session has the ID of its order.
 func (c *Client) PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (order uint64, err error) {
 	var r marketpb.MsgPlaceOrderResponse
-	err = c.send(ctx, &marketpb.MsgPlaceOrder{Consumer: c.Account(), SessionKey: key.String(), Terms: wireTerms(t)}, &r)
+	err = c.send(ctx, &r, &marketpb.MsgPlaceOrder{Consumer: c.Account(), SessionKey: key.String(), Terms: wireTerms(t)})
 	return r.Order, wrap(err, "place order")
 }
 
 // CancelOrder takes an open order back.
 func (c *Client) CancelOrder(ctx context.Context, id uint64) error {
-	return wrap(c.send(ctx, &marketpb.MsgCancelOrder{Consumer: c.Account(), Order: id}, nil), "cancel order %d", id)
+	return wrap(c.send(ctx, nil, &marketpb.MsgCancelOrder{Consumer: c.Account(), Order: id}), "cancel order %d", id)
 }
 
 // Order returns one order.
@@ -194,13 +217,13 @@ func (c *Client) Sessions(ctx context.Context, party string, state job.SessionSt
 
 // TopUp locks more of the account's coins in its session.
 func (c *Client) TopUp(ctx context.Context, session, amount uint64) error {
-	err := c.send(ctx, &marketpb.MsgTopUp{Consumer: c.Account(), Session: session, Amount: amount}, nil)
+	err := c.send(ctx, nil, &marketpb.MsgTopUp{Consumer: c.Account(), Session: session, Amount: amount})
 	return wrap(err, "top up session %d", session)
 }
 
 // CloseSession starts to close a session without a pair.
 func (c *Client) CloseSession(ctx context.Context, id uint64) error {
-	return wrap(c.send(ctx, &marketpb.MsgCloseSession{Sender: c.Account(), Session: id}, nil), "close session %d", id)
+	return wrap(c.send(ctx, nil, &marketpb.MsgCloseSession{Sender: c.Account(), Session: id}), "close session %d", id)
 }
 
 // Settlement is the newest pair of a session.
@@ -215,7 +238,7 @@ func (c *Client) Settle(ctx context.Context, all []Settlement) ([]error, error) 
 		m.Entries = append(m.Entries, wireEntry(s))
 	}
 	var r marketpb.MsgSettleResponse
-	if err := c.send(ctx, m, &r); err != nil {
+	if err := c.send(ctx, &r, m); err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
 	if len(r.Results) != len(all) {
@@ -234,8 +257,8 @@ func (c *Client) Settle(ctx context.Context, all []Settlement) ([]error, error) 
 // wrong answer to ask number seq; receipt r covers it. Others find the evidence
 // by its hash, so the caller keeps it.
 func (c *Client) Complain(ctx context.Context, session, seq uint64, r receipt.Signed, evidence canon.Hash) error {
-	err := c.send(ctx, &marketpb.MsgComplain{Sender: c.Account(), Session: session, Seq: seq,
-		Receipt: canon.MustMarshal(r.Receipt), ReceiptSignature: r.Signature[:], Evidence: evidence.String()}, nil)
+	err := c.send(ctx, nil, &marketpb.MsgComplain{Sender: c.Account(), Session: session, Seq: seq,
+		Receipt: canon.MustMarshal(r.Receipt), ReceiptSignature: r.Signature[:], Evidence: evidence.String()})
 	return wrap(err, "complain about session %d", session)
 }
 

@@ -62,21 +62,21 @@ type accountNumber struct {
 	number uint64
 }
 
-// send signs msg and returns when it is in a committed block. answer gets the
-// message's response. A transaction that expired is tried once more: the first
+// send signs msgs and returns when they are in a committed block. answer, if not
+// nil, gets the only message's response. A transaction that expired is tried once more: the first
 // block after a halt is much later than the one before.
-func (c *Client) send(ctx context.Context, msg sdk.Msg, answer proto.Message) error {
+func (c *Client) send(ctx context.Context, answer proto.Message, msgs ...sdk.Msg) error {
 	if c.signer == nil {
 		return ErrReadOnly
 	}
-	err := c.trySend(ctx, msg, answer)
+	err := c.trySend(ctx, answer, msgs...)
 	if errors.Is(err, ErrExpired) {
-		err = c.trySend(ctx, msg, answer)
+		err = c.trySend(ctx, answer, msgs...)
 	}
 	return err
 }
 
-func (c *Client) trySend(ctx context.Context, msg sdk.Msg, answer proto.Message) error {
+func (c *Client) trySend(ctx context.Context, answer proto.Message, msgs ...sdk.Msg) error {
 	number, err := c.number(ctx)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *Client) trySend(ctx context.Context, msg sdk.Msg, answer proto.Message)
 	if err != nil {
 		return err
 	}
-	raw, err := c.signed(ctx, msg, number, timeout)
+	raw, err := c.signed(ctx, msgs, number, timeout)
 	if err != nil {
 		return err
 	}
@@ -125,12 +125,15 @@ func draw(now time.Time) (time.Time, error) {
 }
 
 // signed returns the transaction's bytes, with the gas that a dry run wants.
-func (c *Client) signed(ctx context.Context, msg sdk.Msg, number uint64, timeout time.Time) ([]byte, error) {
-	packed, err := codectypes.NewAnyWithValue(msg)
-	if err != nil {
-		return nil, err
+func (c *Client) signed(ctx context.Context, msgs []sdk.Msg, number uint64, timeout time.Time) ([]byte, error) {
+	packed := make([]*codectypes.Any, len(msgs))
+	for i, m := range msgs {
+		var err error
+		if packed[i], err = codectypes.NewAnyWithValue(m); err != nil {
+			return nil, err
+		}
 	}
-	body, err := proto.Marshal(&txtypes.TxBody{Messages: []*codectypes.Any{packed}, Unordered: true, TimeoutTimestamp: &timeout})
+	body, err := proto.Marshal(&txtypes.TxBody{Messages: packed, Unordered: true, TimeoutTimestamp: &timeout})
 	if err != nil {
 		return nil, err
 	}

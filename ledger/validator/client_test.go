@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	coretypes "github.com/cometbft/cometbft/rpc/core/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
@@ -143,23 +144,32 @@ func pair(id, seq, amount uint64, final bool) receipt.Entry {
 	return e
 }
 
+func height(t *testing.T, c *client.Client) int64 {
+	t.Helper()
+	h, _, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // enter makes bob a provider with an offer for the model of manifest.
-func enter(t *testing.T, alice, bob *client.Client) {
+func enter(t *testing.T, v *validator.Validator, alice, bob *client.Client) {
 	t.Helper()
 	ctx := t.Context()
 	data, model := manifest(t)
 	claim := identity.Sign(match.DomainProvider, match.Claim{Chain: chain, Account: bob.Account()})
-	if err := alice.RegisterProvider(ctx, identity.Public(), nil, claim); err == nil {
+	offer := match.Offer{Model: model, Executor: "float/1", Price: job.Price{Input: 1000, Output: 2000}, Slots: 4}
+	news := match.Announcement{Key: identity.Public(), Proof: claim, Addresses: []string{"/ip4/127.0.0.1/tcp/1"},
+		Manifests: [][]byte{data}, Offers: []match.Offer{offer}}
+	if err := alice.Announce(ctx, news); err == nil {
 		t.Fatal("a provider registered with another's key")
 	}
-	if err := bob.RegisterProvider(ctx, identity.Public(), []string{"/ip4/127.0.0.1/tcp/1"}, claim); err != nil {
+	if err := bob.Announce(ctx, news); err != nil {
 		t.Fatal(err)
 	}
 	if p := must[client.Provider](t)(alice.Provider(ctx, bob.Account())); p.Key != identity.Public() || len(p.Addresses) != 1 {
 		t.Fatalf("provider %+v", p)
-	}
-	if err := bob.RegisterArtifact(ctx, data); err != nil {
-		t.Fatal(err)
 	}
 	if got := must[[]byte](t)(alice.Artifact(ctx, model)); !bytes.Equal(got, data) {
 		t.Fatal("another manifest came back")
@@ -167,13 +177,28 @@ func enter(t *testing.T, alice, bob *client.Client) {
 	if all := must[[]client.Artifact](t)(alice.Artifacts(ctx)); len(all) != 1 || all[0].ID != model {
 		t.Fatalf("artifacts %+v", all)
 	}
-	offer := match.Offer{Model: model, Executor: "float/1", Price: job.Price{Input: 1000, Output: 2000}, Slots: 4}
-	if err := bob.PutOffer(ctx, offer); err != nil {
-		t.Fatal(err)
-	}
 	offer.Provider = bob.Account()
 	if all := must[[]match.Offer](t)(alice.Offers(ctx, model)); len(all) != 1 || all[0] != offer {
 		t.Fatalf("offers %+v", all)
+	}
+	// What the ledger shows is not sent again; a change alone is.
+	quiet := height(t, bob)
+	if err := bob.Announce(ctx, news); err != nil {
+		t.Fatal(err)
+	}
+	for h := quiet + 1; h <= height(t, bob); h++ {
+		if b := must[*coretypes.ResultBlock](t)(v.RPC().Block(ctx, &h)); len(b.Block.Txs) > 0 {
+			t.Fatal("a transaction said what the ledger shows")
+		}
+	}
+	for _, offer.Slots = range []uint64{5, 4} {
+		news.Offers[0].Slots = offer.Slots
+		if err := bob.Announce(ctx, news); err != nil {
+			t.Fatal(err)
+		}
+		if all := must[[]match.Offer](t)(alice.Offers(ctx, model)); len(all) != 1 || all[0] != offer {
+			t.Fatalf("changed offers %+v", all)
+		}
 	}
 }
 
@@ -189,7 +214,7 @@ func TestMarket(t *testing.T) {
 	_, model := manifest(t)
 	trust := must[client.Trust](t)(alice.Trust(ctx))
 
-	enter(t, alice, bob)
+	enter(t, v, alice, bob)
 
 	// An order becomes a session in the block that takes it.
 	terms := ask(model)

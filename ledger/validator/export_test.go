@@ -38,7 +38,7 @@ func TestExportRoundTrip(t *testing.T) {
 	}
 	v := start(t, home)
 	alice, bob := as(t, v, aliceSeed), as(t, v, bobSeed)
-	enter(t, alice, bob)
+	enter(t, v, alice, bob)
 	_, model := manifest(t)
 	id := must[uint64](t)(alice.PlaceOrder(ctx, session.Public(), ask(model)))
 	low := ask(model)

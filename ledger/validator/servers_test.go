@@ -85,7 +85,7 @@ func TestTypedAnswers(t *testing.T) {
 	ctx := t.Context()
 	alice, bob := as(t, v, aliceSeed), as(t, v, bobSeed)
 	_, model := manifest(t)
-	enter(t, alice, bob)
+	enter(t, v, alice, bob)
 	terms := ask(model)
 	terms.Excluded = []string{alice.Account()}
 	id := must[uint64](t)(alice.PlaceOrder(ctx, session.Public(), terms))

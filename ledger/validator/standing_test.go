@@ -16,7 +16,7 @@ func TestComplaintsStandingAndKeys(t *testing.T) {
 	v := network(t)
 	ctx := t.Context()
 	alice, bob := as(t, v, aliceSeed), as(t, v, bobSeed)
-	enter(t, alice, bob)
+	enter(t, v, alice, bob)
 	_, model := manifest(t)
 	id := must[uint64](t)(alice.PlaceOrder(ctx, session.Public(), ask(model)))
 

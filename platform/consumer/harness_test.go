@@ -192,9 +192,9 @@ func (s *setup) sells(name string, udlt uint64) *seller {
 	x.node = newLink(s.t, x.key)
 	x.node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	err := errors.Join(x.account.RegisterProvider(s.t.Context(), x.key.Public(), x.node.Addrs(), proof),
-		x.account.PutOffer(s.t.Context(), match.Offer{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
-			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}))
+	err := x.account.Announce(s.t.Context(), match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
+		Offers: []match.Offer{{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
+			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -229,33 +229,26 @@ func read[T any](ctx context.Context, a *Account, do func(*Chain) (T, bool)) (v 
 	return v, nil
 }
 
-// RegisterProvider binds the account to an identity key that proves itself.
-func (a *Account) RegisterProvider(ctx context.Context, key canon.PublicKey, addrs []string, proof canon.Signature) error {
+// Announce binds the account to an identity key that proves itself, checks the
+// manifests, and publishes or replaces the account's offers.
+func (a *Account) Announce(ctx context.Context, n match.Announcement) error {
 	return a.write(ctx, func(c *Chain) error {
-		if err := canon.Verify(key, match.DomainProvider, match.Claim{Chain: ID, Account: a.name}, proof); err != nil {
+		if err := canon.Verify(n.Key, match.DomainProvider, match.Claim{Chain: ID, Account: a.name}, n.Proof); err != nil {
 			return err
 		}
-		c.keys[a.name], c.addrs[a.name] = key, addrs
-		return nil
-	})
-}
-
-// RegisterArtifact checks a manifest.
-func (a *Account) RegisterArtifact(ctx context.Context, manifest []byte) error {
-	return a.write(ctx, func(*Chain) error {
-		_, err := artifact.Decode(manifest)
-		return err
-	})
-}
-
-// PutOffer publishes or replaces the account's offer of a model.
-func (a *Account) PutOffer(ctx context.Context, o match.Offer) error {
-	return a.write(ctx, func(c *Chain) error {
-		if o.Provider != a.name || o.Key != c.keys[a.name] {
-			return errors.New("offer is not the account's")
+		for _, m := range n.Manifests {
+			if _, err := artifact.Decode(m); err != nil {
+				return err
+			}
 		}
-		c.offers = slices.DeleteFunc(c.offers, func(old match.Offer) bool { return old.Provider == a.name && old.Model == o.Model })
-		c.offers = append(c.offers, o)
+		c.keys[a.name], c.addrs[a.name] = n.Key, n.Addresses
+		for _, o := range n.Offers {
+			if o.Provider != a.name || o.Key != n.Key {
+				return errors.New("offer is not the account's")
+			}
+			c.offers = slices.DeleteFunc(c.offers, func(old match.Offer) bool { return old.Provider == a.name && old.Model == o.Model })
+			c.offers = append(c.offers, o)
+		}
 		return c.clear()
 	})
 }
