@@ -146,6 +146,40 @@ func TestFailedDialIsTriedAgainAtOnce(t *testing.T) {
 	s.Reset()
 }
 
+// TestDialsAtOnceFindAddresses has one dial read a peer's addresses while another
+// says them anew.
+func TestDialsAtOnceFindAddresses(t *testing.T) {
+	client := node(t, Config{})
+	id, err := peerOf(newKey(t).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/1")}
+	client.learn(id, []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/2")})
+	client.learn(id, targets)
+	if got := client.swarm.Peerstore().Addrs(id); len(got) != 1 || !got[0].Equal(targets[0]) {
+		t.Fatalf("after a change of address: %v", got)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20_000 {
+			client.learn(id, targets)
+		}
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		if len(client.swarm.Peerstore().Addrs(id)) == 0 {
+			<-done
+			t.Fatal("the addresses were away for a moment")
+		}
+	}
+}
+
 func TestDialIsBounded(t *testing.T) {
 	mute, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

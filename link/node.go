@@ -18,10 +18,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -208,13 +210,21 @@ func (n *Node) connect(ctx context.Context, key canon.PublicKey, targets []multi
 	if err != nil {
 		return nil, err
 	}
-	// What the caller says now replaces what was tried and failed before.
 	n.swarm.Backoff().Clear(id)
-	if n.swarm.Connectedness(id) != network.Connected {
-		n.swarm.Peerstore().ClearAddrs(id)
-	}
-	n.swarm.Peerstore().AddAddrs(id, targets, peerstore.TempAddrTTL)
+	n.learn(id, targets)
 	return n.swarm.NewStream(ctx, id)
+}
+
+// learn replaces what was tried and failed before by what the caller says now.
+// Another dial of the peer, which reads its addresses meanwhile, finds some.
+func (n *Node) learn(id peer.ID, targets []multiaddr.Multiaddr) {
+	book := n.swarm.Peerstore()
+	book.AddAddrs(id, targets, peerstore.TempAddrTTL)
+	if n.swarm.Connectedness(id) == network.Connected {
+		return
+	}
+	old := slices.DeleteFunc(book.Addrs(id), func(a multiaddr.Multiaddr) bool { return slices.ContainsFunc(targets, a.Equal) })
+	book.SetAddrs(id, old, 0) // forgets them
 }
 
 // negotiate asks for the protocol within ctx.

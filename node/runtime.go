@@ -71,11 +71,19 @@ func alive(base string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// PullModel puts the default model on the home's shelf.
-func (Runtime) PullModel(ctx context.Context, home string, p control.Progress) (control.Model, error) {
-	s, err := shelfOf(home)
+// PullModel puts the default model, or the one at an address, on the home's shelf.
+func (Runtime) PullModel(ctx context.Context, o control.PullOptions, p control.Progress) (control.Model, error) {
+	s, err := shelfOf(o.Home)
 	if err != nil {
 		return control.Model{}, err
+	}
+	if o.URL != "" {
+		name := o.Name
+		if name == "" {
+			name = nameOf(o.URL)
+		}
+		e, err := s.Pull(ctx, o.URL, o.SHA256, name, o.Licence, p)
+		return control.Model{Name: e.Name, ID: e.ID.String()}, err
 	}
 	file, err := fetchDefault(ctx, p)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,12 +16,15 @@ import (
 	"daulat/data/blob"
 	"daulat/model/gguf"
 	"daulat/model/text"
+	"daulat/ui/control"
 )
 
 // ModelEntry is one model that this home knows by name.
 type ModelEntry struct {
 	Name string    `json:"name"`
 	ID   canon.CID `json:"id"` // manifest
+	// Source is the address that it was downloaded from, if it was.
+	Source string `json:"source,omitempty"`
 }
 
 // Shelf is the models of a home: their names, their manifests and weights in
@@ -56,14 +61,35 @@ func (s *Shelf) List() []ModelEntry {
 	return slices.Clone(s.entries)
 }
 
-// Find returns the entry for a name or a manifest ID.
+// Find returns the entry for a name, a manifest ID or an address it came from.
 func (s *Shelf) Find(name string) (ModelEntry, error) {
 	for _, e := range s.List() {
-		if strings.EqualFold(e.Name, name) || e.ID.String() == name {
+		if strings.EqualFold(e.Name, name) || e.ID.String() == name || e.Source == name && name != "" {
 			return e, nil
 		}
 	}
 	return ModelEntry{}, fmt.Errorf("%w: %q", ErrNoModel, name)
+}
+
+// Pull downloads a GGUF file, whose SHA-256 must be hash if that is given, and
+// imports it.
+func (s *Shelf) Pull(ctx context.Context, address, hash, name, licence string, say control.Progress) (ModelEntry, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(s.index), "download-*")
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "model.gguf")
+	say("downloading " + name)
+	if err := fetchURL(ctx, address, hash, path, say); err != nil {
+		return ModelEntry{}, err
+	}
+	e, err := s.Import(ctx, path, name, licence)
+	if err != nil {
+		return e, err
+	}
+	e.Source = address
+	return e, s.add(e)
 }
 
 // Import puts a GGUF file on the shelf under a name. The default model's name

@@ -31,6 +31,8 @@ const (
 	tokenSpend   = 100_000_000       // udlt a day
 	tokenAtATime = 8                 // requests
 	stopTimeout  = 20 * time.Second
+
+	unknownLicence = "LicenseRef-unknown" // SPDX's way to say so
 )
 
 // up is a running network of one machine.
@@ -94,7 +96,10 @@ func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, 
 		if e, err := u.shelf.Find(o.Model); err == nil {
 			return e, nil
 		}
-		return u.shelf.Import(ctx, o.Model, nameOf(o.Model), "LicenseRef-unknown")
+		if isURL(o.Model) {
+			return u.shelf.Pull(ctx, o.Model, "", nameOf(o.Model), unknownLicence, u.say)
+		}
+		return u.shelf.Import(ctx, o.Model, nameOf(o.Model), unknownLicence)
 	case o.Noise:
 		return importNoise(ctx, u.shelf)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -175,5 +176,10 @@ func (f *fetcher) fetch(ctx context.Context, id canon.CID) error {
 // Close closes the peer.
 func (f *fetcher) Close() error { return f.peer.Close() }
 
-// nameOf is the name under which a model file goes on the shelf.
-func nameOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".gguf") }
+// nameOf is the name under which a model file, or its address, goes on the shelf.
+func nameOf(path string) string {
+	if u, err := url.Parse(path); err == nil && isURL(path) {
+		path = u.Path
+	}
+	return strings.TrimSuffix(filepath.Base(path), ".gguf")
+}

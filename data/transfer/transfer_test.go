@@ -352,15 +352,19 @@ func TestCancelledFetchKeepsWhatItHas(t *testing.T) {
 func TestSameBlobTwiceAtOnce(t *testing.T) {
 	data := bytesOf(11, 8*group)
 	c := canon.NewCID(canon.Raw, canon.Sum(data))
-	var proofs sync.WaitGroup
-	proofs.Add(4)
-	var downloads atomic.Int32
+	var proofs, downloads atomic.Int32
+	begun := make(chan struct{}) // all four
 	seeder := liar(t, data, func(r request, a *answer, slice []byte) ([]byte, func(context.Context, *link.Stream)) {
 		if r.Length == 0 {
-			proofs.Done()
-		} else {
-			downloads.Add(1)
-			proofs.Wait() // none is done before all have begun
+			if proofs.Add(1) == 4 {
+				close(begun)
+			}
+			return slice, nil
+		}
+		downloads.Add(1)
+		select { // none is done before all have begun
+		case <-begun:
+		case <-t.Context().Done():
 		}
 		return slice, nil
 	})

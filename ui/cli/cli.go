@@ -28,7 +28,7 @@ type Runtime interface {
 	// Attach finds the daulat that runs in the home.
 	Attach(home string) (control.Attached, error)
 	Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error)
-	PullModel(ctx context.Context, home string, p control.Progress) (control.Model, error)
+	PullModel(ctx context.Context, o control.PullOptions, p control.Progress) (control.Model, error)
 	ImportModel(ctx context.Context, home, path, name, licence string, p control.Progress) (control.Model, error)
 	Models(home string) ([]control.Model, error)
 }

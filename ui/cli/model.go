@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,38 +13,6 @@ import (
 )
 
 func (a *app) model() *cobra.Command {
-	pull := &cobra.Command{
-		Use:     "pull",
-		Short:   "Fetch the default model into this home",
-		Example: "  daulat model pull",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := a.runtime.PullModel(cmd.Context(), a.home, a.progress())
-			if err != nil {
-				return err
-			}
-			return a.printModel(m)
-		},
-	}
-	var name, licence string
-	load := &cobra.Command{
-		Use:     "import FILE",
-		Short:   "Put a GGUF file on this home's shelf",
-		Example: "  daulat model import ~/models/my.gguf --licence Apache-2.0",
-		Args:    exactly("a FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if name == "" {
-				name = strings.TrimSuffix(filepath.Base(args[0]), ".gguf")
-			}
-			m, err := a.runtime.ImportModel(cmd.Context(), a.home, args[0], name, licence, a.progress())
-			if err != nil {
-				return err
-			}
-			return a.printModel(m)
-		},
-	}
-	load.Flags().StringVar(&name, "name", "", "name to ask for it by (default: the file's)")
-	load.Flags().StringVar(&licence, "licence", "LicenseRef-unknown", "SPDX licence of the weights")
 	ls := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the models of this home",
@@ -61,7 +30,69 @@ func (a *app) model() *cobra.Command {
 			})
 		},
 	}
-	return group("model", "Fetch, import and list models", pull, load, ls)
+	return group("model", "Fetch, import and list models", a.pullModel(), a.importModel(), ls)
+}
+
+func (a *app) pullModel() *cobra.Command {
+	var o control.PullOptions
+	cmd := &cobra.Command{
+		Use:   "pull [URL]",
+		Short: "Download the default model, or the GGUF file at an address, into this home",
+		Example: `  daulat model pull
+  daulat model pull https://example.org/models/my.gguf --licence Apache-2.0 --sha256 HEX`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("daulat model pull does not know what to do with %q", args[1])
+			}
+			if len(args) == 1 {
+				o.URL = args[0]
+			}
+			if o.URL == "" && (o.SHA256 != "" || o.Name != "") {
+				return usage("the default model has its own name and hash: --name and --sha256 go with a URL")
+			}
+			if hash, err := hex.DecodeString(o.SHA256); err != nil || o.SHA256 != "" && len(hash) != 32 {
+				return usage("--sha256 %q is not 64 hexadecimal digits", o.SHA256)
+			}
+			o.Home = a.home
+			m, err := a.runtime.PullModel(cmd.Context(), o, a.progress())
+			if err != nil {
+				return err
+			}
+			return a.printModel(m)
+		},
+	}
+	modelFlags(cmd, &o.Name, &o.Licence)
+	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "take the file only if it has this hash, in hexadecimal")
+	return cmd
+}
+
+func (a *app) importModel() *cobra.Command {
+	var name, licence string
+	cmd := &cobra.Command{
+		Use:     "import FILE",
+		Short:   "Put a GGUF file on this home's shelf",
+		Example: "  daulat model import ~/models/my.gguf --licence Apache-2.0",
+		Args:    exactly("a FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if name == "" {
+				name = strings.TrimSuffix(filepath.Base(args[0]), ".gguf")
+			}
+			m, err := a.runtime.ImportModel(cmd.Context(), a.home, args[0], name, licence, a.progress())
+			if err != nil {
+				return err
+			}
+			return a.printModel(m)
+		},
+	}
+	modelFlags(cmd, &name, &licence)
+	return cmd
+}
+
+// modelFlags are what pull and import share.
+func modelFlags(cmd *cobra.Command, name, licence *string) {
+	cmd.Flags().StringVar(name, "name", "", "name to ask for it by (default: the file's)")
+	cmd.Flags().StringVar(licence, "licence", "LicenseRef-unknown", "SPDX licence of the weights")
 }
 
 func (a *app) printModel(m control.Model) error {

@@ -20,6 +20,7 @@ folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coin
 coins and worth nothing.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
+  daulat up --model https://example.org/models/my.gguf
   daulat model import ~/models/my.gguf && daulat up --model my
   OPENAI_BASE_URL=http://127.0.0.1:4747/v1 OPENAI_API_KEY=TOKEN my-openai-program`,
 		Args: exactly(),
@@ -32,7 +33,7 @@ coins and worth nothing.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page; a taken port is replaced by a free one")
-	f.StringVar(&o.Model, "model", "", "model to serve instead of the default: a name on this home's shelf, or a GGUF file")
+	f.StringVar(&o.Model, "model", "", "model to serve instead of the default: a name on this home's shelf, a GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model whose answers are noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds for which pay is withheld; counts when the network is created")
 	return cmd

@@ -9,11 +9,20 @@ type Progress func(step string)
 type UpOptions struct {
 	Home   string
 	Listen string // address of gateway and page; port 0 takes a free one
-	Model  string // name on the shelf, or GGUF file, to serve instead of the default model
+	Model  string // name on the shelf, GGUF file or its https address, to serve instead of the default model
 	Noise  bool   // serve the generated noise model
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created.
 	ChallengeWindow uint64
+}
+
+// PullOptions say which model to download; without an address, the default one.
+type PullOptions struct {
+	Home    string
+	URL     string
+	SHA256  string // that the file must have, in hexadecimal; may be empty
+	Name    string // to ask for it by; by default the address's last part
+	Licence string // SPDX
 }
 
 // Ready is what a started daulat tells its user.
