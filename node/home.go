@@ -61,22 +61,6 @@ func (h Home) Lock() (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// passphrase of the keyring: random, readable by this user alone.
-func (h Home) passphrase() (string, error) {
-	text, err := os.ReadFile(h.path("passphrase"))
-	if err == nil {
-		return strings.TrimSpace(string(text)), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read passphrase: %w", err)
-	}
-	fresh, err := randomHex(32)
-	if err != nil {
-		return "", err
-	}
-	return fresh, writeFile(h.path("passphrase"), []byte(fresh+"\n"))
-}
-
 func randomHex(n int) (string, error) {
 	raw := make([]byte, n)
 	if _, err := rand.Read(raw); err != nil {

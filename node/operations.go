@@ -38,7 +38,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, err
 	}
 	return control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API,
-		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs()}, nil
+		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs(), Passphrase: o.passphrase}, nil
 }
 
 func (o operations) earnings(ctx context.Context) (control.Earnings, error) {

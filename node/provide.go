@@ -26,7 +26,7 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 		return err
 	}
 	defer release()
-	s := &seller{home: home, say: say}
+	s := &seller{home: home, say: say, ask: o.Passphrase}
 	return errors.Join(s.provide(ctx, o, ready), s.close())
 }
 

@@ -22,17 +22,19 @@ import (
 type seller struct {
 	home    Home
 	say     control.Progress
+	ask     func(fresh bool) (string, error) // for the passphrase; may be nil
 	log     *slog.Logger
 	closers []func() error // run in the opposite order
 
-	store   *blob.Store
-	shelf   *Shelf
-	keyring *client.Keyring
-	served  ModelEntry
-	library *inference.Library
-	ledger  account
-	peer    *link.Node
-	sales   *session.Journal
+	passphrase string // where it comes from
+	store      *blob.Store
+	shelf      *Shelf
+	keyring    *client.Keyring
+	served     ModelEntry
+	library    *inference.Library
+	ledger     account
+	peer       *link.Node
+	sales      *session.Journal
 }
 
 func (s *seller) onClose(f func() error) { s.closers = append(s.closers, f) }
@@ -59,10 +61,11 @@ func (s *seller) open() error {
 	if s.shelf, err = OpenShelf(s.home, s.store, nil); err != nil {
 		return err
 	}
-	passphrase, err := s.home.passphrase()
+	passphrase, source, err := s.home.passphrase(s.ask)
 	if err != nil {
 		return err
 	}
+	s.passphrase = source
 	s.keyring, err = client.OpenKeyring(s.home.path("keyring"), passphrase)
 	return err
 }

@@ -58,7 +58,7 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 		return err
 	}
 	defer release()
-	u := &up{seller: seller{home: home, say: p}}
+	u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
 	err = u.start(ctx, o)
 	if err == nil {
 		ready(u.ready)

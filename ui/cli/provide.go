@@ -11,6 +11,7 @@ import (
 
 func (a *app) provide() *cobra.Command {
 	var o control.ProvideOptions
+	var ask bool
 	cmd := &cobra.Command{
 		Use:   "provide",
 		Short: "Sell answers from this machine, in a process of its own",
@@ -26,6 +27,9 @@ Ctrl-C takes its offers back and ends it.`,
 				return usage("provide needs --ledger ADDRESS; \"daulat up --json\" prints it")
 			}
 			o.Home = a.home
+			if ask {
+				o.Passphrase = a.passphrase(cmd.Context())
+			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
 				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
 					fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", p.Model, p.Price.Input, p.Price.Output, p.Account)
@@ -38,5 +42,6 @@ Ctrl-C takes its offers back and ends it.`,
 	f.StringVar(&o.Model, "model", "SmolLM2-135M-Instruct", "name or ID of a model on this home's shelf")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
 	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
+	passphraseFlag(cmd, &ask)
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 func (a *app) up() *cobra.Command {
 	var o control.UpOptions
+	var ask bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run a whole network on this machine: ledger, provider, gateway and page",
@@ -26,6 +27,9 @@ coins and worth nothing.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Home = a.home
+			if ask {
+				o.Passphrase = a.passphrase(cmd.Context())
+			}
 			return a.runtime.Up(cmd.Context(), o, a.progress(), func(r control.Ready) {
 				_ = a.print(r, func(w io.Writer) { sayReady(w, r) }) // nothing to do about a closed terminal
 			})
@@ -36,6 +40,7 @@ coins and worth nothing.`,
 	f.StringVar(&o.Model, "model", "", "model to serve instead of the default: a name on this home's shelf, a GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model whose answers are noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds for which pay is withheld; counts when the network is created")
+	passphraseFlag(cmd, &ask)
 	return cmd
 }
 

@@ -73,7 +73,7 @@ func (a *app) status() *cobra.Command {
 				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\ntrust     %s\nwallet    %s  %d udlt\n",
 					s.Chain, s.Height, s.API, s.Trust, s.Wallet.Address, s.Wallet.Balance)
 				sayEarnings(w, s.Provider)
-				fmt.Fprintln(w, "keys      encrypted in the home; their passphrase lies beside them, readable by this user alone")
+				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 			})
 		},
 	}

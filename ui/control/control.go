@@ -34,6 +34,8 @@ type Status struct {
 	Wallet   Account  `json:"wallet"`
 	Provider Earnings `json:"provider"`
 	Links    []string `json:"links"` // addresses of this peer
+	// Passphrase says where the keyring's passphrase comes from.
+	Passphrase string `json:"passphrase"`
 }
 
 // Account is an account and what it holds.

@@ -14,7 +14,12 @@ type UpOptions struct {
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created.
 	ChallengeWindow uint64
+	Passphrase      Passphrase
 }
+
+// Passphrase asks the user for the passphrase of a home's keys, fresh if there
+// are none yet. Nil leaves a random one in the home.
+type Passphrase = func(fresh bool) (string, error)
 
 // PullOptions say which model to download; without an address, the default one.
 type PullOptions struct {
@@ -45,6 +50,7 @@ type ProvideOptions struct {
 	Model       string // name or manifest ID of a model on the home's shelf
 	InputPrice  uint64 // udlt per 1,000 tokens
 	OutputPrice uint64 // udlt per 1,000 tokens
+	Passphrase  Passphrase
 }
 
 // Providing is what a provider that serves tells its user.
