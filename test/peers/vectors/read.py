@@ -71,7 +71,7 @@ def due(entry):
 
 def newer(e, old):
     def rank(x):
-        return x["voucher"]["seq"], due(x), x["voucher"]["final"]
+        return due(x), x["voucher"]["seq"], x["voucher"]["final"]
     return rank(e) > rank(old)
 
 
