@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -247,6 +248,9 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 						return false
 					}
 					s, payments, err := w.Session.Settle(by, chain, e, shut, w.Now)
+					if by == stranger && err == nil {
+						onlyRecorded(t, *w.Session, s, payments, e, shut)
+					}
 					if err != nil {
 						kept(t, *w.Session, by, e)
 						return false
@@ -263,6 +267,22 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 		t.Fatalf("only %d states were reached", len(x.seen))
 	}
 	t.Logf("%d states", len(x.seen))
+}
+
+// onlyRecorded expects that a stranger who brought e did what the consumer too
+// could have done and nothing else: in particular, it reached no state that the
+// parties alone can't reach.
+func onlyRecorded(t *testing.T, before, after job.Session, payments []escrow.Payment, e receipt.Entry, shut bool) {
+	t.Helper()
+	want := before
+	want.Claim = &e
+	if shut || len(payments) > 0 || !reflect.DeepEqual(after, want) {
+		t.Fatalf("a stranger (close: %t) turned %+v into %+v with payments %v", shut, before, after, payments)
+	}
+	same, _, err := before.Settle(consumer, chain, e, false, 1)
+	if err != nil || !reflect.DeepEqual(same, after) {
+		t.Fatalf("the consumer would have got %+v, %v", same, err)
+	}
 }
 
 // kept expects that a pair was refused to its provider only if the ledger

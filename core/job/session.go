@@ -87,12 +87,18 @@ func (s Session) Freeze(w Windows) Session {
 	return s
 }
 
-// Settle takes the newest pair from either party. A final voucher brought by
-// the provider settles at once, as both sides then agree; otherwise the pair is
-// kept, and with shut the session starts to close.
+// Settle records a pair that is newer than the known one. Anybody may bring
+// it, as both sides have signed it and it moves neither clock nor money: all a
+// stranger can do is carry what the parties might have carried themselves.
+// More is the parties' alone: with shut the session starts to close, and a
+// final voucher that the provider brings settles at once, as both sides then
+// agree.
 func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64) (Session, []escrow.Payment, error) {
-	if err := s.admits(by); err != nil {
+	if err := s.live(); err != nil {
 		return s, nil, err
+	}
+	if shut && !s.party(by) {
+		return s, nil, fmt.Errorf("close session %d: %w", s.ID, ErrStranger)
 	}
 	if err := e.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
 		return s, nil, fmt.Errorf("session %d: %w", s.ID, err)
@@ -110,7 +116,10 @@ func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64
 // Close starts to close without a pair of one's own: for a consumer whose
 // provider never answered, or a provider that gives up.
 func (s Session) Close(by string, now uint64) (Session, error) {
-	if err := s.admits(by); err != nil {
+	if !s.party(by) {
+		return s, fmt.Errorf("close session %d: %w", s.ID, ErrStranger)
+	}
+	if err := s.live(); err != nil {
 		return s, err
 	}
 	return s.shut(by, true, now), nil
@@ -132,10 +141,10 @@ func (s Session) TopUp(by string, amount uint64) (Session, error) {
 	return s, nil
 }
 
-func (s Session) admits(by string) error {
-	if by != s.Consumer && by != s.Provider {
-		return fmt.Errorf("session %d: %w", s.ID, ErrStranger)
-	}
+func (s Session) party(account string) bool { return account == s.Consumer || account == s.Provider }
+
+// live reports an error once no pair can change what is paid.
+func (s Session) live() error {
 	if s.State != SessionOpen && s.State != SessionClosing {
 		return fmt.Errorf("session %d: %w", s.ID, ErrSessionClosed)
 	}

@@ -114,7 +114,8 @@ def move(s, step):
         s["escrow"]["deposited"] += step["amount"]
         s["escrow"]["locked"] += step["amount"]
         return []
-    if by not in (s["consumer"], s["provider"]) or s["state"] not in ("open", "closing"):
+    closes = step["event"] == "close" or step.get("close", False)
+    if closes and by not in (s["consumer"], s["provider"]) or s["state"] not in ("open", "closing"):
         raise Refused
     if step["event"] == "close":
         shut(s, by, at)
