@@ -188,6 +188,11 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	party := job.Party{Account: provider, Key: identity.Public(), Price: job.Price{Input: 1000, Output: 1000}}
+	_, opened, err := order.Match(party, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	start := world{Order: order, Wallets: map[string]uint64{consumer: total - order.Terms.Escrow, provider: 0}}
 	x := explorer{t: t, seen: map[canon.Hash]bool{}, vouched: 30}
 	x.events = []event{
@@ -208,7 +213,7 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 			return false
 		}},
 		{"match", func(w *world) bool {
-			o, s, err := w.Order.Match(job.Party{Account: provider, Key: identity.Public(), Price: job.Price{Input: 1000, Output: 1000}}, w.Now)
+			o, s, err := w.Order.Match(party, w.Now)
 			if err != nil {
 				return false
 			}
@@ -242,14 +247,18 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 			return true
 		}})
 		for _, e := range entries(t, identity, session) {
+			p, err := opened.Check(chain, e)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for _, shut := range []bool{false, true} {
 				x.events = append(x.events, event{by + " settles", func(w *world) bool {
 					if w.Session == nil {
 						return false
 					}
-					s, payments, err := w.Session.Settle(by, chain, e, shut, w.Now)
+					s, payments, err := w.Session.Record(by, p, shut, w.Now)
 					if by == stranger && err == nil {
-						onlyRecorded(t, *w.Session, s, payments, e, shut)
+						onlyRecorded(t, *w.Session, s, payments, p, e, shut)
 					}
 					if err != nil {
 						kept(t, *w.Session, by, e)
@@ -272,14 +281,14 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 // onlyRecorded expects that a stranger who brought e did what the consumer too
 // could have done and nothing else: in particular, it reached no state that the
 // parties alone can't reach.
-func onlyRecorded(t *testing.T, before, after job.Session, payments []escrow.Payment, e receipt.Entry, shut bool) {
+func onlyRecorded(t *testing.T, before, after job.Session, payments []escrow.Payment, p job.Sound, e receipt.Entry, shut bool) {
 	t.Helper()
 	want := before
 	want.Claim = &e
 	if shut || len(payments) > 0 || !reflect.DeepEqual(after, want) {
 		t.Fatalf("a stranger (close: %t) turned %+v into %+v with payments %v", shut, before, after, payments)
 	}
-	same, _, err := before.Settle(consumer, chain, e, false, 1)
+	same, _, err := before.Record(consumer, p, false, 1)
 	if err != nil || !reflect.DeepEqual(same, after) {
 		t.Fatalf("the consumer would have got %+v, %v", same, err)
 	}

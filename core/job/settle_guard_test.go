@@ -41,6 +41,25 @@ func TestStrangerRecordsAndNoMore(t *testing.T) {
 	}
 }
 
+// A pair is as sound as the session that checked it says, and counts for no other.
+func TestSoundPairBelongsToItsSession(t *testing.T) {
+	s, _ := lease(t, testTerms())
+	other := s
+	other.ID++
+	p, err := s.Check(chain, entries(t, key(t, "i"), key(t, "s"))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]job.Sound{"of another session": p, "that nobody checked": {}} {
+		if after, _, err := other.Record(provider, p, false, 1); !errors.Is(err, receipt.ErrSession) || after.Claim != nil {
+			t.Errorf("a pair %s was recorded: %v", name, err)
+		}
+	}
+	if after, _, err := s.Record(provider, p, false, 1); err != nil || after.Claim == nil {
+		t.Fatal(err)
+	}
+}
+
 // The newest pair stands, whatever is brought after it, and only the two whose
 // session it is close it.
 func TestStalePairsAndStrangersAreRefused(t *testing.T) {

@@ -199,7 +199,7 @@ func FuzzParseEntry(f *testing.F) {
 	f.Add(w.Voucher, w.ReceiptSignature, w.Receipt, w.VoucherSignature)
 	f.Add([]byte{0xa0}, w.ReceiptSignature, []byte{}, w.VoucherSignature)
 	f.Fuzz(func(t *testing.T, r, rs, v, vs []byte) {
-		e, err := parseEntry(pb.Entry{Receipt: r, ReceiptSignature: rs, Voucher: v, VoucherSignature: vs})
+		e, err := parseEntry(&pb.Entry{Receipt: r, ReceiptSignature: rs, Voucher: v, VoucherSignature: vs})
 		if err != nil {
 			return
 		}

@@ -138,9 +138,11 @@ func (s *Store) putSession(ctx context.Context, before, after job.Session) error
 	if err := s.shiftBusy(ctx, after.Provider, before.State, after.State); err != nil {
 		return err
 	}
-	err := s.shiftStanding(ctx, after.Provider, func(t job.Standing) job.Standing { return t.Moved(before, after) })
-	if err != nil {
-		return err
+	if none := (job.Standing{}); none.Moved(before, after) != none {
+		err := s.shiftStanding(ctx, after.Provider, func(t job.Standing) job.Standing { return t.Moved(before, after) })
+		if err != nil {
+			return err
+		}
 	}
 	if err := s.moveClock(ctx, clockSession, after.ID, before.Clock, after.Clock); err != nil {
 		return err
@@ -218,11 +220,7 @@ func (s *Store) shiftStanding(ctx context.Context, provider string, shift func(j
 	if err != nil {
 		return err
 	}
-	after := shift(before)
-	if after == before {
-		return nil
-	}
-	return s.standings.Set(ctx, provider, after)
+	return s.standings.Set(ctx, provider, shift(before))
 }
 
 // canonical stores a core type as its canonical bytes.
