@@ -34,11 +34,11 @@ func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleRespo
 	}
 	c := sdk.UnwrapSDKContext(ctx)
 	c.GasMeter().ConsumeGas(entryGas*storetypes.Gas(len(m.Entries)), "signed pairs")
-	claims := s.claims(c, m.Entries)
+	claims := s.claims(ctx, m.Entries)
 	checkAll(c.ChainID(), claims)
-	results := make([]pb.EntryResult, len(claims))
+	results, now := make([]pb.EntryResult, len(claims)), clock(ctx)
 	for i := range claims {
-		results[i] = s.settle(c, sender, &claims[i])
+		results[i] = s.settle(ctx, sender, &claims[i], now)
 	}
 	return &pb.MsgSettleResponse{Results: results}, nil
 }
@@ -53,7 +53,7 @@ type claim struct {
 }
 
 // claims reads the sessions that entries name, each once.
-func (s server) claims(ctx sdk.Context, entries []pb.Entry) []claim {
+func (s server) claims(ctx context.Context, entries []pb.Entry) []claim {
 	all, known := make([]claim, len(entries)), make(map[uint64]int, len(entries))
 	for i := range entries {
 		c := &all[i]
@@ -88,14 +88,14 @@ func (c *claim) check(chain string) {
 }
 
 // settle applies an entry that was checked.
-func (s server) settle(ctx sdk.Context, sender string, c *claim) pb.EntryResult {
+func (s server) settle(ctx context.Context, sender string, c *claim, now uint64) pb.EntryResult {
 	result := pb.EntryResult{Session: c.wire.Session}
 	if c.session != nil {
 		result.State = string(c.session.State)
 	}
 	err := c.err
 	if err == nil {
-		err = s.record(ctx, sender, c)
+		err = s.record(ctx, sender, c, now)
 	}
 	if err != nil {
 		result.Error = entryError(err)
@@ -106,16 +106,15 @@ func (s server) settle(ctx sdk.Context, sender string, c *claim) pb.EntryResult 
 }
 
 // record saves what becomes of the session, for later entries too.
-func (s server) record(ctx sdk.Context, sender string, c *claim) error {
-	before := *c.session
-	after, payments, err := before.Record(sender, c.pair, c.wire.Close, clock(ctx))
+func (s server) record(ctx context.Context, sender string, c *claim, now uint64) error {
+	after, payments, err := c.session.Record(sender, c.pair, c.wire.Close, now)
 	if err != nil {
 		return err
 	}
-	if after.State == before.State { // a single write, which needs no branch to apply in full
-		err = s.putSession(ctx, before, after)
+	if after.State == c.session.State { // a single write, which needs no branch to apply in full
+		err = s.putSession(ctx, *c.session, after)
 	} else {
-		err = s.advanceWhole(ctx, before, after, payments)
+		err = s.advanceWhole(ctx, *c.session, after, payments)
 	}
 	if err == nil {
 		*c.session = after
@@ -124,7 +123,7 @@ func (s server) record(ctx sdk.Context, sender string, c *claim) error {
 }
 
 // advanceWhole advances a session in full or not at all.
-func (s server) advanceWhole(ctx sdk.Context, before, after job.Session, payments []escrow.Payment) error {
+func (s server) advanceWhole(ctx context.Context, before, after job.Session, payments []escrow.Payment) error {
 	return atomic(ctx, func(ctx sdk.Context) error { return s.advance(ctx, before, after, payments) })
 }
 
