@@ -147,12 +147,10 @@ func TestJob(t *testing.T) {
 	d.add("terms", plain("terms", terms()))
 	d.add("order", plain("order", placed(t)), plain("order", matched), plain("order", expired))
 	entries := history(t).entries
-	complaint, err := session.Complain(consumer, chain, 7, receipt.Signed{Receipt: entries[4].Receipt, Signature: entries[4].ReceiptSignature},
-		canon.Sum([]byte("evidence")), 1_300)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.add("complaint", plain("complaint", complaint))
+	proof, accused := complaints(t, session)
+	d.add("evidence", proof)
+	d.add("complaint", accused...)
+	bindings(d)
 	for _, w := range []struct {
 		name  string
 		drive func(*walk)
