@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"cosmossdk.io/log/v2"
@@ -30,13 +31,15 @@ import (
 
 const (
 	chainID   = "bench-settle"
-	groupSize = 1000 // sessions of one provider account, which alone may bring them
+	groupSize = 1000 // the most sessions of one transaction, and what runs are multiples of
+	carriers  = 20
 	funds     = 1_000_000_000
 	locked    = 1_000_000 // udlt of one session
 	duration  = 6 * 3600  // seconds
 )
 
-// open is a session and the keys that sign for it.
+// open is a session of two accounts that have no other, and the keys that sign
+// for it.
 type open struct {
 	id                 uint64
 	consumer, provider string
@@ -47,8 +50,10 @@ type open struct {
 type world struct {
 	home      string
 	cdc       codec.Codec
-	sessions  []open
-	providers []*account
+	sessions  []open     // of distinct parties, carried by senders
+	groups    []open     // each groupSize in a row of one provider, which alone settles them for good
+	providers []*account // of the groups
+	carriers  []*account // strangers who bring sessions' pairs
 	senders   []*account
 	model     canon.CID
 	seq       uint64 // of the newest pair of each session
@@ -70,7 +75,7 @@ func found(dir string, o options) (*world, error) {
 		return nil, err
 	}
 	defer a.Close() // holds nothing but memory
-	w := &world{home: filepath.Join(dir, "chain"), cdc: a.Codec(), newest: make([]uint64, o.sessions)}
+	w := &world{home: filepath.Join(dir, "chain"), cdc: a.Codec()}
 	if err := w.people(o); err != nil {
 		return nil, err
 	}
@@ -78,10 +83,10 @@ func found(dir string, o options) (*world, error) {
 	for _, s := range w.senders {
 		g.Accounts = append(g.Accounts, validator.Funding{Address: s.Account(), Amount: funds})
 	}
-	for _, p := range w.providers {
+	for _, p := range slices.Concat(w.providers, w.carriers) {
 		g.Accounts = append(g.Accounts, validator.Funding{Address: p.Account(), Amount: funds})
 	}
-	for _, s := range w.sessions {
+	for _, s := range w.all() {
 		g.Accounts = append(g.Accounts, validator.Funding{Address: s.consumer, Amount: 1})
 	}
 	if err := validator.Init(w.home, g); err != nil {
@@ -100,30 +105,52 @@ func (w *world) people(o options) error {
 			return err
 		}
 	}
+	for range carriers {
+		if w.carriers, err = appendAccount(w.carriers); err != nil {
+			return err
+		}
+	}
 	codec := address.NewBech32Codec(client.Prefix)
 	var raw [20]byte
 	rand.Read(raw[:])
 	w.model = canon.NewCID(canon.DagCBOR, canon.Sum(raw[:]))
-	for i := range o.sessions {
+	someone := func() string {
+		rand.Read(raw[:])
+		text, err := codec.BytesToString(raw[:])
+		if err != nil {
+			panic(err) // 20 bytes are an address
+		}
+		return text
+	}
+	for range o.sessions {
+		if w.sessions, err = w.appendOpen(w.sessions, someone(), someone()); err != nil {
+			return err
+		}
+	}
+	for i := range o.sessions / 3 {
 		if i%groupSize == 0 {
 			if w.providers, err = appendAccount(w.providers); err != nil {
 				return err
 			}
 		}
-		s := open{id: uint64(i + 1), provider: w.providers[i/groupSize].Account()}
-		rand.Read(raw[:])
-		if s.consumer, err = codec.BytesToString(raw[:]); err != nil {
+		if w.groups, err = w.appendOpen(w.groups, someone(), w.providers[i/groupSize].Account()); err != nil {
 			return err
 		}
-		if s.session, err = canon.GenerateKey(rand.Reader); err != nil {
-			return err
-		}
-		if s.identity, err = canon.GenerateKey(rand.Reader); err != nil {
-			return err
-		}
-		w.sessions = append(w.sessions, s)
 	}
 	return nil
+}
+
+// all are the sessions in the order of their IDs.
+func (w *world) all() []open { return slices.Concat(w.sessions, w.groups) }
+
+func (w *world) appendOpen(to []open, consumer, provider string) ([]open, error) {
+	session, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := canon.GenerateKey(rand.Reader)
+	w.newest = append(w.newest, 0)
+	return append(to, open{id: uint64(len(w.newest)), consumer: consumer, provider: provider, session: session, identity: identity}), err
 }
 
 func appendAccount(all []*account) ([]*account, error) {
@@ -147,16 +174,17 @@ func (w *world) amendGenesis() error {
 	if err := w.cdc.UnmarshalJSON(state[market.Name], &m); err != nil {
 		return err
 	}
-	for _, s := range w.sessions {
+	all := w.all()
+	for _, s := range all {
 		o, j := w.wire(s, m.Params, uint64(doc.GenesisTime.Unix()))
 		m.Orders, m.Sessions = append(m.Orders, o), append(m.Sessions, j)
 	}
-	m.NextOrder = uint64(len(w.sessions)) + 1
+	m.NextOrder = uint64(len(all)) + 1
 	var bank banktypes.GenesisState
 	if err := w.cdc.UnmarshalJSON(state[banktypes.ModuleName], &bank); err != nil {
 		return err
 	}
-	held := sdk.NewCoins(sdk.NewCoin(app.Denom, sdkmath.NewInt(locked).MulRaw(int64(len(w.sessions)))))
+	held := sdk.NewCoins(sdk.NewCoin(app.Denom, sdkmath.NewInt(locked).MulRaw(int64(len(all)))))
 	bank.Balances = append(bank.Balances, banktypes.Balance{Address: authtypes.NewModuleAddress(market.Name).String(), Coins: held})
 	bank.Supply = bank.Supply.Add(held...)
 	w.supply = bank.Supply.AmountOf(app.Denom)
@@ -184,7 +212,7 @@ func (w *world) start(ctx context.Context) (err error) {
 	if w.node, err = validator.Start(ctx, validator.Config{Home: w.home}); err != nil {
 		return err
 	}
-	for _, a := range append(w.providers, w.senders...) {
+	for _, a := range slices.Concat(w.providers, w.carriers, w.senders) {
 		if a.number, err = w.number(ctx, a.Account()); err != nil {
 			return err
 		}
@@ -222,8 +250,8 @@ func (w *world) conserved() error {
 	if err := w.cdc.UnmarshalJSON(state[market.Name], &m); err != nil {
 		return err
 	}
-	if len(m.Sessions) != len(w.sessions) {
-		return fmt.Errorf("%d sessions are there, not %d", len(m.Sessions), len(w.sessions))
+	if len(m.Sessions) != len(w.newest) {
+		return fmt.Errorf("%d sessions are there, not %d", len(m.Sessions), len(w.newest))
 	}
 	owed := sdkmath.ZeroInt()
 	for i, s := range m.Sessions {
@@ -232,7 +260,7 @@ func (w *world) conserved() error {
 		if !e.Balanced() {
 			return fmt.Errorf("session %d is not balanced: %+v", s.Id, e)
 		}
-		if s.Claim == nil || s.Claim.Seq != w.newest[i] {
+		if w.newest[i] > 0 && (s.Claim == nil || s.Claim.Seq != w.newest[i]) {
 			return fmt.Errorf("session %d does not hold pair %d", s.Id, w.newest[i])
 		}
 		if s.State == string(job.SessionSettled) && e.Withheld != s.Claim.VoucherAmount {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	sdkmath "cosmossdk.io/math"
@@ -45,28 +46,38 @@ const (
 	gasFactor = 120             // percent of a dry run
 )
 
-// claims are settlements of the sessions, each transaction by one provider.
-// A final pair ends its session: escrow is split, the rest goes back.
-func (w *world) claims(ctx context.Context, sessions []open, entries int, final bool) (load, error) {
-	name := fmt.Sprintf("settle, %d per tx", entries)
-	if final {
-		name = fmt.Sprintf("settle for good, %d per tx", entries)
-	}
+// claims record the newest pairs of sessions of distinct parties. The accounts
+// that carry them have no part in them.
+func (w *world) claims(ctx context.Context, sessions []open, entries int) (load, error) {
+	by := func(i int, _ open) *account { return w.carriers[i%len(w.carriers)] }
+	txs, err := w.settlements(ctx, sessions, entries, by, false)
+	return load{name: fmt.Sprintf("settle, %d per tx", entries), txs: txs, units: len(sessions)}, err
+}
+
+// finals settle sessions for good, which only their provider can: escrow is
+// split, the rest goes back.
+func (w *world) finals(ctx context.Context, sessions []open, entries int) (load, error) {
+	by := func(_ int, o open) *account { return w.providers[(int(o.id)-1-len(w.sessions))/groupSize] }
+	txs, err := w.settlements(ctx, sessions, entries, by, true)
+	return load{name: fmt.Sprintf("settle for good, %d per tx", entries), txs: txs, units: len(sessions)}, err
+}
+
+func (w *world) settlements(ctx context.Context, sessions []open, entries int, by func(tx int, first open) *account, final bool) ([][]byte, error) {
 	w.seq++
 	s := signer{world: w}
-	for group := 0; group < len(sessions); group += groupSize {
-		by := w.providers[(sessions[group].id-1)/groupSize]
-		for from := group; from < group+groupSize; from += entries {
-			m := &marketpb.MsgSettle{Sender: by.Account()}
-			for _, o := range sessions[from:min(from+entries, group+groupSize)] {
+	for group := range slices.Chunk(sessions, groupSize) {
+		for part := range slices.Chunk(group, entries) {
+			sender := by(len(s.txs), part[0])
+			m := &marketpb.MsgSettle{Sender: sender.Account()}
+			for _, o := range part {
 				m.Entries = append(m.Entries, w.pair(o, final))
 			}
-			if err := s.add(ctx, by, m); err != nil {
-				return load{}, err
+			if err := s.add(ctx, sender, m); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return load{name: name, txs: s.txs, units: len(sessions)}, nil
+	return s.txs, nil
 }
 
 // pair signs both halves of an entry: more served and more owed each time.

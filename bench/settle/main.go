@@ -2,8 +2,9 @@
 // one node as shipped: pebble, a block each 500 ms and what it takes to run it,
 // single validator, pure Go.
 //
-// An entry is a session of a consumer of its own: both its signatures are
-// verified when the block runs, and its new state is stored. Transactions of
+// An entry is a session of a consumer and a provider of its own, brought by a
+// stranger: both its signatures are verified when the block runs, and its new
+// state is stored. Transactions of
 // both kinds are signed before the clock starts, which runs from the first
 // hand-over to the node until the last block is committed. Afterwards the
 // node's state is exported and every coin and every session is accounted for.
@@ -32,7 +33,7 @@ var sizes = []int{50, 100, 200, 500, 1000}
 
 func main() {
 	var o options
-	flag.IntVar(&o.sessions, "sessions", 18_000, "sessions, each settled once per run; a multiple of 3000")
+	flag.IntVar(&o.sessions, "sessions", 18_000, "sessions of distinct parties, each settled once per run; a multiple of 3000 for each round")
 	flag.IntVar(&o.senders, "senders", 2000, "accounts that send coins")
 	flag.IntVar(&o.sends, "sends", 8000, "sends of a run with one send per transaction; four times as many with twenty")
 	flag.IntVar(&o.rounds, "rounds", 3, "repeats of each kind, at least 3")
@@ -44,7 +45,7 @@ func main() {
 }
 
 func run(o options) (err error) {
-	if o.sessions < 3000 || o.sessions%3000 != 0 || o.rounds < 1 || o.senders < 2 || o.sends < o.senders {
+	if o.rounds < 1 || o.sessions < 1 || o.sessions%(3*groupSize*o.rounds) != 0 || o.senders < 2 || o.sends < o.senders {
 		return errors.New("the options make no sense together; see -help")
 	}
 	dir, err := os.MkdirTemp("", "bench-settle-*")
@@ -56,8 +57,8 @@ func run(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("setup: %d sessions of as many consumers and session keys, %d provider accounts, %d senders, in genesis\n",
-		len(w.sessions), len(w.providers), len(w.senders))
+	fmt.Printf("setup: %d sessions of as many consumers, providers and keys, %d more of %d providers, %d senders, in genesis\n",
+		len(w.sessions), len(w.groups), len(w.providers), len(w.senders))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	if err := w.start(ctx); err != nil {
@@ -74,7 +75,7 @@ func run(o options) (err error) {
 	if err := w.conserved(); err != nil {
 		return fmt.Errorf("after the runs: %w", err)
 	}
-	fmt.Printf("conserved: every coin and every session of %d accounted for\n", len(w.sessions))
+	fmt.Printf("conserved: every coin and every session of %d accounted for\n", len(w.newest))
 	claims, finals, one, twenty := report.Median(r.claims), report.Median(r.finals), report.Median(r.one), report.Median(r.twenty)
 	report.Result("settle", "ratio", claims/one, "ratio_batch", claims/twenty, "entries_s", claims, "sends_s", one,
 		"batched_sends_s", twenty, "entries_per_tx", r.entries, "final_s", finals, "final_ratio", finals/one, "final_ratio_batch", finals/twenty)
@@ -106,7 +107,7 @@ func measure(ctx context.Context, w *world, o options) (r results, err error) {
 			rates *[]float64
 			load  func(context.Context) (load, error)
 		}{
-			{&r.claims, func(ctx context.Context) (load, error) { return w.claims(ctx, w.sessions, r.entries, false) }},
+			{&r.claims, func(ctx context.Context) (load, error) { return w.claims(ctx, w.sessions, r.entries) }},
 			{&r.one, func(ctx context.Context) (load, error) { return w.sends(ctx, o.sends, 1) }},
 			{&r.twenty, func(ctx context.Context) (load, error) { return w.sends(ctx, 4*o.sends, 20) }},
 		} {
@@ -115,10 +116,10 @@ func measure(ctx context.Context, w *world, o options) (r results, err error) {
 			}
 		}
 	}
-	share := len(w.sessions) / o.rounds / groupSize * groupSize
+	share := len(w.groups) / o.rounds / groupSize * groupSize
 	for i := range o.rounds {
-		part := w.sessions[i*share : (i+1)*share]
-		if err := w.rate(ctx, func(ctx context.Context) (load, error) { return w.claims(ctx, part, r.entries, true) }, &r.finals); err != nil {
+		part := w.groups[i*share : (i+1)*share]
+		if err := w.rate(ctx, func(ctx context.Context) (load, error) { return w.finals(ctx, part, r.entries) }, &r.finals); err != nil {
 			return r, err
 		}
 	}
@@ -131,7 +132,7 @@ func (w *world) bestSize(ctx context.Context) (best int, err error) {
 	for _, size := range sizes {
 		var rates []float64
 		part := w.sessions[:len(w.sessions)/2/groupSize*groupSize]
-		if err := w.rate(ctx, func(ctx context.Context) (load, error) { return w.claims(ctx, part, size, false) }, &rates); err != nil {
+		if err := w.rate(ctx, func(ctx context.Context) (load, error) { return w.claims(ctx, part, size) }, &rates); err != nil {
 			return 0, err
 		}
 		if rates[0] > top {

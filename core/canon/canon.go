@@ -92,6 +92,16 @@ func Unmarshal(data []byte, v any) error {
 	return nil
 }
 
+// Restore decodes what Marshal wrote and this program kept where nobody else
+// writes, such as a ledger's state. It does not compare as Unmarshal does: never
+// give it bytes from outside.
+func Restore(data []byte, v any) error {
+	if err := decoder.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("restore %T: %w", v, err)
+	}
+	return nil
+}
+
 // sealed is the array [version, domain, body] that is signed and hashed.
 type sealed struct {
 	_       struct{} `cbor:",toarray"`

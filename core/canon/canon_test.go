@@ -37,6 +37,19 @@ func TestRoundTripIsCanonical(t *testing.T) {
 	}
 }
 
+func TestRestore(t *testing.T) {
+	data := canon.MustMarshal(example())
+	var back sample
+	if err := canon.Restore(data, &back); err != nil || !bytes.Equal(canon.MustMarshal(back), data) {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	for _, bad := range [][]byte{nil, data[:len(data)-1], append(bytes.Clone(data), 0), {0xa1, 0x61, 'x', 0}} {
+		if canon.Restore(bad, new(sample)) == nil {
+			t.Errorf("%x was restored", bad)
+		}
+	}
+}
+
 func TestBytesAreByteStrings(t *testing.T) {
 	data := canon.MustMarshal(canon.Hash{})
 	if data[0] != 0x58 || data[1] != 32 {

@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -171,7 +172,7 @@ func entries(t *testing.T, identity, session canon.PrivateKey) []receipt.Entry {
 	for _, c := range []struct {
 		seq, amount, vouched uint64
 		final                bool
-	}{{1, 2, 2, false}, {2, 4, 4, false}, {2, 4, 4, true}, {3, 30, 30, false}, {2, 4, 3, false}} {
+	}{{1, 2, 2, false}, {2, 4, 4, false}, {2, 4, 4, true}, {3, 30, 30, false}, {2, 4, 3, false}, {4, 40, 1, false}} {
 		root := canon.Sum([]byte{byte(c.seq)})
 		r := receipt.Receipt{Chain: chain, Session: 7, Seq: c.seq, Amount: c.amount, Root: root}
 		v := receipt.Voucher{Chain: chain, Session: 7, Seq: c.seq, Amount: c.vouched, Root: root, Final: c.final}
@@ -184,6 +185,11 @@ func entries(t *testing.T, identity, session canon.PrivateKey) []receipt.Entry {
 func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 	identity, session := key(t, "i"), key(t, "s")
 	order, err := job.Place(7, consumer, session.Public(), testTerms(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	party := job.Party{Account: provider, Key: identity.Public(), Price: job.Price{Input: 1000, Output: 1000}}
+	_, opened, err := order.Match(party, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +213,7 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 			return false
 		}},
 		{"match", func(w *world) bool {
-			o, s, err := w.Order.Match(job.Party{Account: provider, Key: identity.Public(), Price: job.Price{Input: 1000, Output: 1000}}, w.Now)
+			o, s, err := w.Order.Match(party, w.Now)
 			if err != nil {
 				return false
 			}
@@ -241,13 +247,21 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 			return true
 		}})
 		for _, e := range entries(t, identity, session) {
+			p, err := opened.Check(chain, e)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for _, shut := range []bool{false, true} {
 				x.events = append(x.events, event{by + " settles", func(w *world) bool {
 					if w.Session == nil {
 						return false
 					}
-					s, payments, err := w.Session.Settle(by, chain, e, shut, w.Now)
+					s, payments, err := w.Session.Record(by, p, shut, w.Now)
+					if by == stranger && err == nil {
+						onlyRecorded(t, *w.Session, s, payments, p, e, shut)
+					}
 					if err != nil {
+						kept(t, *w.Session, by, e)
 						return false
 					}
 					w.Session = &s
@@ -262,6 +276,33 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 		t.Fatalf("only %d states were reached", len(x.seen))
 	}
 	t.Logf("%d states", len(x.seen))
+}
+
+// onlyRecorded expects that a stranger who brought e did what the consumer too
+// could have done and nothing else: in particular, it reached no state that the
+// parties alone can't reach.
+func onlyRecorded(t *testing.T, before, after job.Session, payments []escrow.Payment, p job.Sound, e receipt.Entry, shut bool) {
+	t.Helper()
+	want := before
+	want.Claim = &e
+	if shut || len(payments) > 0 || !reflect.DeepEqual(after, want) {
+		t.Fatalf("a stranger (close: %t) turned %+v into %+v with payments %v", shut, before, after, payments)
+	}
+	same, _, err := before.Record(consumer, p, false, 1)
+	if err != nil || !reflect.DeepEqual(same, after) {
+		t.Fatalf("the consumer would have got %+v, %v", same, err)
+	}
+}
+
+// kept expects that a pair was refused to its provider only if the ledger
+// already holds one that is worth as much: no order of events, and nothing that
+// the consumer signs, takes back what it promised.
+func kept(t *testing.T, s job.Session, by string, e receipt.Entry) {
+	t.Helper()
+	live := s.State == job.SessionOpen || s.State == job.SessionClosing
+	if live && by == provider && (s.Claim == nil || s.Claim.Due() < e.Due()) {
+		t.Fatalf("a pair worth %d is refused to the provider of %+v", e.Due(), s)
+	}
 }
 
 func TestSettleRefuses(t *testing.T) {

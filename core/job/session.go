@@ -87,21 +87,53 @@ func (s Session) Freeze(w Windows) Session {
 	return s
 }
 
-// Settle takes the newest pair from either party. A final voucher brought by
-// the provider settles at once, as both sides then agree; otherwise the pair is
-// kept, and with shut the session starts to close.
+// Sound is a pair that a session's [Session.Check] has found sound. There is no
+// other way to one.
+type Sound struct {
+	entry   receipt.Entry
+	session uint64
+}
+
+// Check reports whether a pair is of this chain and session and is signed by
+// its two keys. What it finds rests on what the session froze when it opened,
+// and holds in all its later states.
+func (s Session) Check(chain string, e receipt.Entry) (Sound, error) {
+	if err := e.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
+		return Sound{}, fmt.Errorf("session %d: %w", s.ID, err)
+	}
+	return Sound{entry: e, session: s.ID}, nil
+}
+
+// Settle checks a pair and records it.
 func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64) (Session, []escrow.Payment, error) {
-	if err := s.admits(by); err != nil {
+	p, err := s.Check(chain, e)
+	if err != nil {
 		return s, nil, err
 	}
-	if err := e.Check(chain, s.ID, s.ProviderKey, s.SessionKey); err != nil {
-		return s, nil, fmt.Errorf("session %d: %w", s.ID, err)
+	return s.Record(by, p, shut, now)
+}
+
+// Record takes a pair that is newer than the known one. Anybody may bring it,
+// as both sides have signed it and it moves neither clock nor money: all a
+// stranger can do is carry what the parties might have carried themselves.
+// More is the parties' alone: with shut the session starts to close, and a
+// final voucher that the provider brings settles at once, as both sides then
+// agree.
+func (s Session) Record(by string, p Sound, shut bool, now uint64) (Session, []escrow.Payment, error) {
+	if p.session != s.ID {
+		return s, nil, fmt.Errorf("session %d: %w", s.ID, receipt.ErrSession)
 	}
-	if s.Claim != nil && !e.Newer(*s.Claim) && *s.Claim != e {
+	if err := s.live(); err != nil {
+		return s, nil, err
+	}
+	if shut && !s.party(by) {
+		return s, nil, fmt.Errorf("close session %d: %w", s.ID, ErrStranger)
+	}
+	if s.Claim != nil && !p.entry.Newer(*s.Claim) && *s.Claim != p.entry {
 		return s, nil, fmt.Errorf("session %d: %w", s.ID, ErrStale)
 	}
-	s.Claim = &e
-	if e.Voucher.Final && by == s.Provider {
+	s.Claim = &p.entry
+	if p.entry.Voucher.Final && by == s.Provider {
 		return s.split(ReasonFinal, now)
 	}
 	return s.shut(by, shut, now), nil, nil
@@ -110,7 +142,10 @@ func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64
 // Close starts to close without a pair of one's own: for a consumer whose
 // provider never answered, or a provider that gives up.
 func (s Session) Close(by string, now uint64) (Session, error) {
-	if err := s.admits(by); err != nil {
+	if !s.party(by) {
+		return s, fmt.Errorf("close session %d: %w", s.ID, ErrStranger)
+	}
+	if err := s.live(); err != nil {
 		return s, err
 	}
 	return s.shut(by, true, now), nil
@@ -132,10 +167,10 @@ func (s Session) TopUp(by string, amount uint64) (Session, error) {
 	return s, nil
 }
 
-func (s Session) admits(by string) error {
-	if by != s.Consumer && by != s.Provider {
-		return fmt.Errorf("session %d: %w", s.ID, ErrStranger)
-	}
+func (s Session) party(account string) bool { return account == s.Consumer || account == s.Provider }
+
+// live reports an error once no pair can change what is paid.
+func (s Session) live() error {
 	if s.State != SessionOpen && s.State != SessionClosing {
 		return fmt.Errorf("session %d: %w", s.ID, ErrSessionClosed)
 	}

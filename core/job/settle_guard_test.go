@@ -2,13 +2,66 @@ package job_test
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 
 	"daulat/core/job"
+	"daulat/core/receipt"
 )
 
-// The newest pair stands, whatever is brought after it, and only by the two
-// whose session it is.
+// A stranger may carry a pair to the ledger, before and after its parties, and
+// moves neither clock nor money by it. A final pair settles when the provider
+// brings it too.
+func TestStrangerRecordsAndNoMore(t *testing.T) {
+	start, _ := lease(t, testTerms())
+	all := entries(t, key(t, "i"), key(t, "s"))
+	open, agreed := all[0], all[2]
+	for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
+		s := start
+		s.State = state
+		for _, e := range []receipt.Entry{open, agreed, agreed} {
+			want := s
+			want.Claim = &e
+			after, payments, err := s.Settle(stranger, chain, e, false, 1)
+			if err != nil || len(payments) > 0 || !reflect.DeepEqual(after, want) {
+				t.Fatalf("%s: %+v, %v, %v", state, after, payments, err)
+			}
+			if _, _, err := after.Settle(stranger, chain, e, true, 1); !errors.Is(err, job.ErrStranger) {
+				t.Fatalf("%s: a stranger closes: %v", state, err)
+			}
+			s = after
+		}
+		s, payments, err := s.Settle(provider, chain, agreed, false, 1)
+		if err != nil || s.State != job.SessionSettled || s.Reason != job.ReasonFinal || len(payments) != 1 || payments[0].To != consumer {
+			t.Fatalf("%s: the provider agrees too late: %+v, %v, %v", state, s, payments, err)
+		}
+		if _, _, err := s.Settle(stranger, chain, all[3], false, 1); !errors.Is(err, job.ErrSessionClosed) {
+			t.Fatalf("a pair after the split: %v", err)
+		}
+	}
+}
+
+// A pair is as sound as the session that checked it says, and counts for no other.
+func TestSoundPairBelongsToItsSession(t *testing.T) {
+	s, _ := lease(t, testTerms())
+	other := s
+	other.ID++
+	p, err := s.Check(chain, entries(t, key(t, "i"), key(t, "s"))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]job.Sound{"of another session": p, "that nobody checked": {}} {
+		if after, _, err := other.Record(provider, p, false, 1); !errors.Is(err, receipt.ErrSession) || after.Claim != nil {
+			t.Errorf("a pair %s was recorded: %v", name, err)
+		}
+	}
+	if after, _, err := s.Record(provider, p, false, 1); err != nil || after.Claim == nil {
+		t.Fatal(err)
+	}
+}
+
+// The newest pair stands, whatever is brought after it, and only the two whose
+// session it is close it.
 func TestStalePairsAndStrangersAreRefused(t *testing.T) {
 	identity, session := key(t, "i"), key(t, "s")
 	order, err := job.Place(7, consumer, session.Public(), testTerms(), 0)
@@ -29,8 +82,11 @@ func TestStalePairsAndStrangersAreRefused(t *testing.T) {
 			t.Errorf("%s brings an older pair: %v", by, err)
 		}
 	}
-	if _, _, err := s.Settle(stranger, chain, newest, true, 1); !errors.Is(err, job.ErrStranger) {
-		t.Errorf("a stranger settles: %v", err)
+	if after, _, err := s.Settle(stranger, chain, newest, true, 1); !errors.Is(err, job.ErrStranger) || after.State != job.SessionOpen {
+		t.Errorf("a stranger shuts the session with a pair: %v", err)
+	}
+	if _, _, err := s.Settle(stranger, chain, old, false, 1); !errors.Is(err, job.ErrStale) {
+		t.Errorf("a stranger brings an older pair: %v", err)
 	}
 	if _, err := s.Close(stranger, 1); !errors.Is(err, job.ErrStranger) {
 		t.Errorf("a stranger closes: %v", err)

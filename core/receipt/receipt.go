@@ -236,14 +236,15 @@ func (e Entry) Check(chain string, session uint64, provider, consumer canon.Publ
 // Due is what the pair entitles the provider to: what both sides agree on.
 func (e Entry) Due() uint64 { return min(e.Receipt.Amount, e.Voucher.Amount) }
 
-// Newer reports that e supersedes old: it covers more requests, or the same
-// ones for more money, or it is the last word on both.
+// Newer reports that e supersedes old: it is worth more, or as much for more
+// requests, or it is the last word on both. Worth comes first, as a promise is
+// never taken back: else a consumer could sign less over one request more.
 func (e Entry) Newer(old Entry) bool {
-	if e.Voucher.Seq != old.Voucher.Seq {
-		return e.Voucher.Seq > old.Voucher.Seq
-	}
 	if e.Due() != old.Due() {
 		return e.Due() > old.Due()
+	}
+	if e.Voucher.Seq != old.Voucher.Seq {
+		return e.Voucher.Seq > old.Voucher.Seq
 	}
 	return e.Voucher.Final && !old.Voucher.Final
 }

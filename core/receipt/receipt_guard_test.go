@@ -85,7 +85,8 @@ func TestNewer(t *testing.T) {
 			e.Receipt.Seq, e.Voucher.Seq, e.Receipt.Amount, e.Voucher.Amount, e.Voucher.Final = seq, seq, amount, amount, final
 		})
 	}
-	ordered := []receipt.Entry{of(1, 5, false), of(1, 6, false), of(1, 6, true), of(2, 5, false), of(2, 5, true), of(3, 9, false)}
+	// More requests for less money never supersede: the consumer alone could make them.
+	ordered := []receipt.Entry{of(4, 0, true), of(1, 5, false), of(2, 5, false), of(2, 5, true), of(1, 6, false), of(1, 6, true), of(3, 9, false)}
 	for i, a := range ordered {
 		for j, b := range ordered {
 			if a.Newer(b) != (i > j) {

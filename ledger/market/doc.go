@@ -15,5 +15,5 @@
 // full or not at all, so that one bad entry or payee stops no other; the work
 // of one block is bounded, and what is over waits for the next in order.
 //
-// Start at server.go for messages and block.go for what happens by itself.
+// Start at server.go and settle.go for messages and block.go for what happens by itself.
 package market

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"cosmossdk.io/collections"
-	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
@@ -16,14 +15,8 @@ import (
 	pb "daulat/gen/market"
 )
 
-// MaxEntries is the most pairs that one Settle message brings.
-const MaxEntries = 1000
-
 // MaxComplaints is the most complaints about one session.
 const MaxComplaints = 8
-
-// entryGas pays for the two signatures of a pair.
-const entryGas storetypes.Gas = 2 * authtypes.DefaultSigVerifyCostED25519
 
 // server answers messages. It may assume that the account that a message's
 // signer option names did sign it, and that an error undoes the message.
@@ -111,61 +104,6 @@ func (s server) TopUp(ctx context.Context, m *pb.MsgTopUp) (*pb.MsgTopUpResponse
 	}
 	emit(ctx, "session_topped_up", "session", decimal(after.ID), "amount", decimal(m.Amount))
 	return &pb.MsgTopUpResponse{}, s.putSession(ctx, before, after)
-}
-
-// Settle brings the newest pairs of many sessions. Each entry applies in full
-// or not at all, and its result says which.
-func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleResponse, error) {
-	sender, err := s.account(m.Sender)
-	if err != nil {
-		return nil, refuse(err)
-	}
-	if len(m.Entries) == 0 || len(m.Entries) > MaxEntries {
-		return nil, refuse(fmt.Errorf("settle: must bring 1 to %d entries", MaxEntries))
-	}
-	results := make([]pb.EntryResult, len(m.Entries))
-	for i, e := range m.Entries {
-		results[i] = s.settle(ctx, sender, e)
-	}
-	return &pb.MsgSettleResponse{Results: results}, nil
-}
-
-func (s server) settle(ctx context.Context, sender string, w pb.Entry) pb.EntryResult {
-	result := pb.EntryResult{Session: w.Session}
-	err := atomic(ctx, func(ctx sdk.Context) error {
-		ctx.GasMeter().ConsumeGas(entryGas, "signed pair")
-		before, err := s.session(ctx, w.Session)
-		if err != nil {
-			return err
-		}
-		result.State = string(before.State)
-		entry, err := parseEntry(w)
-		if err != nil {
-			return err
-		}
-		after, payments, err := before.Settle(sender, ctx.ChainID(), entry, w.Close, clock(ctx))
-		if err != nil {
-			return err
-		}
-		if err := s.advance(ctx, before, after, payments); err != nil {
-			return err
-		}
-		result.State = string(after.State)
-		return nil
-	})
-	if err != nil {
-		result.Error = entryError(err)
-	}
-	return result
-}
-
-// entryError is the text for an entry's result. What the bank said is left out,
-// since the text becomes part of the block's result.
-func entryError(err error) string {
-	if errors.Is(err, errPayment) {
-		return errPayment.Error()
-	}
-	return err.Error()
 }
 
 // CloseSession starts to close a session without a pair.

@@ -75,7 +75,33 @@ func TestForgedEntriesChangeNothing(t *testing.T) {
 		}
 	}
 	if r := w.settle(w.actor(3), wireEntry(pair(p, c, id, 7, 700, 700, true), true)); r[0].Error == "" || w.snapshot() != before {
-		t.Errorf("stranger: %+v", r[0])
+		t.Errorf("stranger shuts: %+v", r[0])
+	}
+}
+
+// A stranger carries pairs of sessions that have nothing in common, as a
+// watchtower does; clocks, slots and money stay where they are.
+func TestStrangerRecords(t *testing.T) {
+	w := newWorld(t)
+	c, d, p, q := w.actor(1), w.actor(2), w.actor(3), w.actor(4)
+	w.offer(p, 100, 1)
+	w.offer(q, 150, 1)
+	a, b := w.opened(c), w.opened(d)
+	before := []job.Session{w.session(a), w.session(b)}
+	x, y := pair(p, c, a, 2, 200, 200, false), pair(q, d, b, 3, 300, 300, true)
+	for range 2 {
+		for i, r := range w.settle(w.actor(9), wireEntry(x, false), wireEntry(y, false)) {
+			if r.Error != "" || r.State != string(job.SessionOpen) {
+				t.Fatalf("%d: %+v", i, r)
+			}
+		}
+	}
+	before[0].Claim, before[1].Claim = &x, &y
+	if got := []job.Session{w.session(a), w.session(b)}; !reflect.DeepEqual(got, before) {
+		t.Fatalf("%+v", got)
+	}
+	if r := w.settle(q, wireEntry(y, false)); r[0].State != string(job.SessionSettled) || w.session(b).Escrow.Withheld != 300 {
+		t.Fatalf("its provider brings it too: %+v", r[0])
 	}
 }
 
@@ -173,7 +199,7 @@ func FuzzParseEntry(f *testing.F) {
 	f.Add(w.Voucher, w.ReceiptSignature, w.Receipt, w.VoucherSignature)
 	f.Add([]byte{0xa0}, w.ReceiptSignature, []byte{}, w.VoucherSignature)
 	f.Fuzz(func(t *testing.T, r, rs, v, vs []byte) {
-		e, err := parseEntry(pb.Entry{Receipt: r, ReceiptSignature: rs, Voucher: v, VoucherSignature: vs})
+		e, err := parseEntry(&pb.Entry{Receipt: r, ReceiptSignature: rs, Voucher: v, VoucherSignature: vs})
 		if err != nil {
 			return
 		}

@@ -138,8 +138,7 @@ func (s *Store) putSession(ctx context.Context, before, after job.Session) error
 	if err := s.shiftBusy(ctx, after.Provider, before.State, after.State); err != nil {
 		return err
 	}
-	err := s.shiftStanding(ctx, after.Provider, func(t job.Standing) job.Standing { return t.Moved(before, after) })
-	if err != nil {
+	if err := s.moveStanding(ctx, &before, &after); err != nil {
 		return err
 	}
 	if err := s.moveClock(ctx, clockSession, after.ID, before.Clock, after.Clock); err != nil {
@@ -153,7 +152,11 @@ func (s *Store) putComplaint(ctx context.Context, c job.Complaint) error {
 	if err := s.accused.Set(ctx, collections.Join(c.Provider, collections.Join(c.Session, c.Seq))); err != nil {
 		return err
 	}
-	if err := s.shiftStanding(ctx, c.Provider, job.Standing.Accused); err != nil {
+	standing, err := s.standing(ctx, c.Provider)
+	if err != nil {
+		return err
+	}
+	if err := s.standings.Set(ctx, c.Provider, standing.Accused()); err != nil {
 		return err
 	}
 	return s.complaints.Set(ctx, collections.Join(c.Session, c.Seq), c)
@@ -213,16 +216,17 @@ func (s *Store) standing(ctx context.Context, provider string) (job.Standing, er
 	return t, err
 }
 
-func (s *Store) shiftStanding(ctx context.Context, provider string, shift func(job.Standing) job.Standing) error {
-	before, err := s.standing(ctx, provider)
+// moveStanding counts what a session's step means for its provider, which for
+// most steps is nothing.
+func (s *Store) moveStanding(ctx context.Context, before, after *job.Session) error {
+	if none := (job.Standing{}); none.Moved(*before, *after) == none {
+		return nil
+	}
+	t, err := s.standing(ctx, after.Provider)
 	if err != nil {
 		return err
 	}
-	after := shift(before)
-	if after == before {
-		return nil
-	}
-	return s.standings.Set(ctx, provider, after)
+	return s.standings.Set(ctx, after.Provider, t.Moved(*before, *after))
 }
 
 // canonical stores a core type as its canonical bytes.
@@ -230,7 +234,8 @@ type canonical[T any] struct{}
 
 func (canonical[T]) Encode(v T) ([]byte, error) { return canon.Marshal(v) }
 
-func (canonical[T]) Decode(data []byte) (v T, err error) { return v, canon.Unmarshal(data, &v) }
+// Decode reads what Encode wrote, so nothing else than the store can be at fault.
+func (canonical[T]) Decode(data []byte) (v T, err error) { return v, canon.Restore(data, &v) }
 
 func (canonical[T]) EncodeJSON(v T) ([]byte, error) { return json.Marshal(v) }
 

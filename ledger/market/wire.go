@@ -161,7 +161,7 @@ func parseClaim(session uint64, c *pb.Claim) (*receipt.Entry, error) {
 
 // parseEntry reads a signed pair strictly. Its errors don't repeat those of the
 // decoder, since they become part of the block's result.
-func parseEntry(w pb.Entry) (e receipt.Entry, err error) {
+func parseEntry(w *pb.Entry) (e receipt.Entry, err error) {
 	if len(w.ReceiptSignature) != len(e.ReceiptSignature) || len(w.VoucherSignature) != len(e.VoucherSignature) {
 		return e, fmt.Errorf("a signature has %d bytes", len(e.ReceiptSignature))
 	}

@@ -131,6 +131,14 @@ func opened(t *testing.T) (job.Order, job.Session) {
 	return o, s.Freeze(windows)
 }
 
+// undercut is a pair over one answer more for which the consumer vouches nothing.
+func undercut(e receipt.Entry) receipt.Entry {
+	e.Receipt.Seq, e.Voucher.Seq, e.Voucher.Amount = e.Receipt.Seq+1, e.Voucher.Seq+1, 0
+	e.ReceiptSignature = providerKey.Sign(receipt.DomainReceipt, e.Receipt)
+	e.VoucherSignature = sessionKey.Sign(receipt.DomainVoucher, e.Voucher)
+	return e
+}
+
 func TestJob(t *testing.T) {
 	d := &document{note: "see spec/job.md; a refused step of a walk changes nothing"}
 	d.add("price", prices()...)
@@ -139,12 +147,10 @@ func TestJob(t *testing.T) {
 	d.add("terms", plain("terms", terms()))
 	d.add("order", plain("order", placed(t)), plain("order", matched), plain("order", expired))
 	entries := history(t).entries
-	complaint, err := session.Complain(consumer, chain, 7, receipt.Signed{Receipt: entries[4].Receipt, Signature: entries[4].ReceiptSignature},
-		canon.Sum([]byte("evidence")), 1_300)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.add("complaint", plain("complaint", complaint))
+	proof, accused := complaints(t, session)
+	d.add("evidence", proof)
+	d.add("complaint", accused...)
+	bindings(d)
 	for _, w := range []struct {
 		name  string
 		drive func(*walk)
@@ -163,9 +169,22 @@ func TestJob(t *testing.T) {
 			w.close(provider, 1_101)
 			w.settle(provider, entries[1], false, 1_105)
 			w.settle(consumer, entries[0], false, 1_106)
+			w.settle("daulat1stranger", entries[2], true, 1_107)
 			w.settle("daulat1stranger", entries[2], false, 1_107)
 			w.tick(1_110)
 			w.tick(1_130)
+		}},
+		{"carried", func(w *walk) {
+			last := len(entries) - 1
+			w.settle("daulat1stranger", entries[last], true, 1_100)
+			w.settle("daulat1stranger", entries[0], false, 1_100)
+			w.settle("daulat1stranger", entries[last], false, 1_101)
+			w.settle("daulat1stranger", entries[last], false, 1_102)
+			w.close("daulat1stranger", 1_103)
+			w.settle(consumer, undercut(entries[last]), true, 1_104)
+			w.settle(provider, entries[last], false, 1_105)
+			w.settle("daulat1stranger", entries[last], false, 1_106)
+			w.tick(1_125)
 		}},
 		{"silence", func(w *walk) {
 			w.tick(4_609)

@@ -140,6 +140,7 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "signed": {"receipt": kind("receipt"), "sig": SIG},
     "complaint": {"v": INT, "session": INT, "seq": INT, "consumer": TEXT, "provider": TEXT, "model": LINK,
                   "receipt": kind("signed"), "evidence": HASH, "filed": INT},
+    "evidence": {"transcript": kind("transcript"), "receipt": kind("signed"), "path": array(HASH)},
     "bundle": {"v": INT, "ledger": BYTES, "manifest": BYTES, "transcript": kind("transcript"), "path": array(HASH),
                "unsettled?": kind("signed"), "sources?": array(array(TEXT))},
     "payment": {"voucher": kind("voucher"), "sig": SIG},
@@ -180,7 +181,7 @@ def read(name, data):
     return v
 
 
-DOMAINS = {"request", "ask", "answer", "leaf", "receipt", "voucher"}
+DOMAINS = {"request", "ask", "answer", "leaf", "receipt", "voucher", "evidence"}
 SIGNED = {"ask", "receipt", "voucher", "claim"}
 
 

@@ -71,7 +71,7 @@ def due(entry):
 
 def newer(e, old):
     def rank(x):
-        return x["voucher"]["seq"], due(x), x["voucher"]["final"]
+        return due(x), x["voucher"]["seq"], x["voucher"]["final"]
     return rank(e) > rank(old)
 
 
@@ -114,7 +114,8 @@ def move(s, step):
         s["escrow"]["deposited"] += step["amount"]
         s["escrow"]["locked"] += step["amount"]
         return []
-    if by not in (s["consumer"], s["provider"]) or s["state"] not in ("open", "closing"):
+    closes = step["event"] == "close" or step.get("close", False)
+    if closes and by not in (s["consumer"], s["provider"]) or s["state"] not in ("open", "closing"):
         raise Refused
     if step["event"] == "close":
         shut(s, by, at)
@@ -143,17 +144,69 @@ def pair(chain, s, e):
         raise Refused("voucher not signed")
 
 
+def complain(chain, s, c):
+    """Files c against session s and returns what goes on record."""
+    signed, evidence = item(c["receipt"]), bytes.fromhex(c["evidence"])
+    r = signed["receipt"]
+    if (c["by"] != s["consumer"] or s["state"] not in ("open", "closing", "settled") or c["seq"] == 0 or evidence == bytes(32)
+            or (r["chain"], r["session"]) != (chain, s["id"]) or r["seq"] == 0
+            or not verified(s["provider_key"], "daulat/receipt", r, signed["sig"])):
+        raise Refused
+    return {"v": 1, "session": s["id"], "seq": c["seq"], "consumer": s["consumer"], "provider": s["provider"],
+            "model": s["terms"]["model"], "receipt": signed, "evidence": evidence, "filed": c["at"]}
+
+
+def bound(keys, at):
+    """The key in force, the next and its time, as they stand at a time."""
+    key, following, start = keys
+    return (following, None, 0) if following and at >= start else keys
+
+
+def rebind(keys, step):
+    key, following, start = bound(keys, step["at"])
+    if step["event"] == "rotate":
+        if "key" not in step:
+            raise Refused
+        new = bytes.fromhex(step["key"])
+        if new == key:
+            return key, None, 0
+        if new == following:
+            return key, following, start
+        return bound((key, new, step["at"] + step.get("delay", 0)), step["at"])
+    if step["event"] == "revoke":
+        if not key:
+            raise Refused
+        return None, following, start
+    return key, following, start
+
+
 def job(d):
     for c in d["price"]:
         price = {"input": c["input_price"], "output": c["output_price"]}
         check(cost(price, c["input"], c["output"]) == c.get("cost"), f"price {c}")
     for c in d["terms"] + d["order"]:
         item(c)
+    proof, session = d["evidence"][0], item(d["walk_agreed"][0]["session"])
+    kept = item(proof)
+    r, t = kept["receipt"]["receipt"], kept["transcript"]
+    check(climb(r["seq"], t["index"], digest(sealed("daulat/leaf", leaf_of(t))), list(kept["path"])) == r["root"], "evidence's path")
     for c in d["complaint"]:
-        v, s = item(c), item(d["walk_agreed"][0]["session"])
-        r = v["receipt"]["receipt"]
-        check((v["consumer"], v["provider"], v["model"]) == (s["consumer"], s["provider"], s["terms"]["model"]), "complaint's session")
-        check(r["session"] == v["session"] == s["id"] and verified(s["provider_key"], "daulat/receipt", r, v["receipt"]["sig"]), "complaint's receipt")
+        try:
+            v = complain("daulat-1", session | {"state": c["state"]}, c)
+            check("complaint" in c and v == item(c["complaint"]), f"complaint {c['why']} was refused there, or differs")
+            check(v["evidence"].hex() == proof["digest"] and v["seq"] == t["ask"]["seq"], f"complaint's evidence, {c['why']}")
+        except Refused:
+            check("complaint" not in c, f"complaint {c['why']} is refused here")
+    for name in (n for n in d if n.startswith("binding_")):
+        keys = bytes.fromhex(d[name][0]["in_force"]), None, 0
+        for step in d[name]:
+            try:
+                keys, ok = rebind(keys, step), True
+            except Refused:
+                ok = False
+            check(ok == ("refused" not in step), f"{name}: {step['event']} at {step['at']}")
+            shown = [k and k.hex() for k in bound(keys, step["at"])[:2]] + [bound(keys, step["at"])[2]]
+            check(shown == [step["in_force"], step["next"], step["from"]], f"{name}: key after {step['event']} at {step['at']}")
     for name in (n for n in d if n.startswith("walk_")):
         state = item(d[name][0]["session"])
         for step in d[name][1:]:

@@ -11,10 +11,13 @@ import (
 	_ "net/netip"      // want `brings in the network`
 	"os"               // want `import of os brings in the machine`
 	"reflect"
+	"runtime"
 	"sync"
 	. "time"
 	clock "time"
 	_ "unsafe" // want `brings in memory layout`
+
+	"golang.org/x/sync/errgroup"
 )
 
 type price float64 // want `float: price`
@@ -69,8 +72,25 @@ func chance(a, b chan int) {
 	select {
 	case <-a:
 	}
+	var w sync.WaitGroup
+	w.Go(func() {}) // want `WaitGroup.*Go brings in a goroutine`
+	start := w.Go   // want `brings in a goroutine`
+	start(nil)
+	w.Wait()
+	var g errgroup.Group
+	g.Go(nil)                      // want `errgroup.Group.\.Go brings in a goroutine`
+	g.TryGo(nil)                   // want `a goroutine`
+	context.AfterFunc(nil, nil)    // want `context.AfterFunc brings in a goroutine`
+	runtime.SetFinalizer(nil, nil) // want `the collector's time`
+	_ = runtime.GOMAXPROCS(0)      // want `runtime.GOMAXPROCS brings in the machine`
+	_ = runtime.NumCPU()           // want `the machine`
 	_ = rng.Int()
 	_ = os.Args
+}
+
+// checkAll has the name of a function that may, in another folder.
+func checkAll() {
+	go func() {}() // want `goroutine`
 }
 
 func order(m map[string]int, s *sync.Map) {
