@@ -136,7 +136,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 			_ = server.Close() // what did not end in time is cut off
 		}
 	})
-	err := server.Serve(&boundedListener{l, make(chan struct{}, g.Connections)})
+	err := server.Serve(newBoundedListener(l, g.Connections))
 	if stop() {
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
@@ -148,10 +148,26 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 type boundedListener struct {
 	net.Listener
 	places chan struct{}
+	closed chan struct{}
+	close  func() error
 }
 
+func newBoundedListener(l net.Listener, connections int) *boundedListener {
+	b := &boundedListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+	b.close = sync.OnceValue(func() error { close(b.closed); return l.Close() })
+	return b
+}
+
+// Close ends a wait for a place too: a server that stops closes its idle
+// connections only when Accept has returned.
+func (l *boundedListener) Close() error { return l.close() }
+
 func (l *boundedListener) Accept() (net.Conn, error) {
-	l.places <- struct{}{} // a server that stops closes its connections, which ends the wait
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.places

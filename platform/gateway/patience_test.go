@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -76,6 +77,32 @@ func TestSlowAnswersOutliveTheServersDeadlines(t *testing.T) {
 		reply := overPipe(t, start(t, config(b)), head(streamed)+streamed)
 		if !strings.Contains(reply, `"sure"`) || !strings.Contains(reply, "[DONE]") {
 			t.Errorf("the reply was cut: %s", reply)
+		}
+	})
+}
+
+// TestStopWithAllPlacesIdle: connections that wait for their client's next
+// request hold up no stop, even if no further one could be accepted.
+func TestStopWithAllPlacesIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(says("x"))
+		c.Connections = 1
+		listener := make(pipes, 1)
+		client, conn := net.Pipe()
+		defer client.Close()
+		listener <- conn
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- start(t, c).Serve(ctx, listener) }()
+		go func() { _, _ = io.WriteString(client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") }()
+		if line, err := bufio.NewReader(client).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatalf("%q %v", line, err)
+		}
+		synctest.Wait()
+		before := time.Now()
+		cancel()
+		if err := <-done; err != nil || time.Since(before) > time.Second {
+			t.Errorf("stopped with %v after %v", err, time.Since(before))
 		}
 	})
 }
