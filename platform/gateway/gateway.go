@@ -123,8 +123,16 @@ func (g *Gateway) Server() *http.Server {
 }
 
 // Serve serves on l until ctx ends, which cancels the answers in progress and
-// closes l. It returns nil then.
+// closes l. It returns nil then, with the exact spend of each token on record.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
+	err := g.serve(ctx, l)
+	for _, a := range g.accounts {
+		err = errors.Join(err, a.exact())
+	}
+	return err
+}
+
+func (g *Gateway) serve(ctx context.Context, l net.Listener) error {
 	server := g.Server()
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	stopped := make(chan struct{})
