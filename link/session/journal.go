@@ -44,16 +44,21 @@ type Journal struct {
 	ended   chan struct{} // closed when commit has returned
 	close   func() error
 
-	counting sync.Mutex // one NextCounter at a time
+	counting   sync.Mutex
+	counter    uint64 // the last one given out
+	counterEnd uint64 // on disk: the last one that may be given out
 }
 
 var (
 	sessionsBucket    = []byte("sessions")    // session → Record
 	transcriptsBucket = []byte("transcripts") // session ‖ index → Transcript
 	liesBucket        = []byte("lies")        // session ‖ seq → Lie
-	countersBucket    = []byte("counters")    // name → last number given out
+	countersBucket    = []byte("counters")    // name → no number above it was given out
 	requestCounter    = []byte("request")
 )
+
+// counterStep is how many request counters one write allows for.
+const counterStep = 1000
 
 // ErrNoRecord says that the journal does not know a session or transcript.
 var ErrNoRecord = errors.New("not in the journal")
@@ -67,19 +72,12 @@ func OpenJournal(path string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, liesBucket, countersBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	counter, err := prepare(db)
 	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
-	j := &Journal{db: db, changes: make(chan change), quit: make(chan struct{}), ended: make(chan struct{})}
+	j := &Journal{db: db, changes: make(chan change), quit: make(chan struct{}), ended: make(chan struct{}), counter: counter, counterEnd: counter}
 	j.close = sync.OnceValue(func() error {
 		close(j.quit)
 		<-j.ended
@@ -87,6 +85,27 @@ func OpenJournal(path string) (*Journal, error) {
 	})
 	go j.commit()
 	return j, nil
+}
+
+// prepare makes what a new journal lacks and returns the end of the request
+// counters.
+func prepare(db *bbolt.DB) (counter uint64, err error) {
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, liesBucket, countersBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		switch end := tx.Bucket(countersBucket).Get(requestCounter); len(end) {
+		case 0:
+		case 8:
+			counter = binary.BigEndian.Uint64(end)
+		default:
+			return fmt.Errorf("request counter has %d bytes", len(end))
+		}
+		return nil
+	})
+	return counter, err
 }
 
 // Close releases the file. What is being written comes to its end first; later
@@ -160,21 +179,20 @@ func (j *Journal) Lie(session, seq uint64) (l Lie, err error) {
 	return l, j.view(liesBucket, key(session, seq), &l)
 }
 
-// NextCounter returns a request counter that was never given out before.
-func (j *Journal) NextCounter() (n uint64, err error) {
+// NextCounter returns a request counter that was never given out before. On disk
+// is the upper end of those that may have been, so a crash skips some.
+func (j *Journal) NextCounter() (uint64, error) {
 	j.counting.Lock()
 	defer j.counting.Unlock()
-	err = j.db.View(func(tx *bbolt.Tx) error {
-		if last := tx.Bucket(countersBucket).Get(requestCounter); last != nil {
-			n = binary.BigEndian.Uint64(last)
+	if j.counter == j.counterEnd {
+		end := j.counterEnd + counterStep
+		if err := j.put(entry{countersBucket, requestCounter, key(end)}); err != nil {
+			return 0, err
 		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("read journal: %w", err)
+		j.counterEnd = end
 	}
-	n++
-	return n, j.put(entry{countersBucket, requestCounter, key(n)})
+	j.counter++
+	return j.counter, nil
 }
 
 func (j *Journal) view(bucket, key []byte, v any) error {
