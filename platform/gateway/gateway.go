@@ -26,7 +26,7 @@ type Config struct {
 	Waiting       int           // requests that wait for their turn (32)
 	Connections   int           // open connections, for Serve (256)
 	AnswerTimeout time.Duration // for waiting and answering together (10 minutes)
-	WriteTimeout  time.Duration // for one write to a client (30 seconds)
+	WriteTimeout  time.Duration // for one write to a client, and up to a second more (30 seconds)
 
 	Log *slog.Logger     // slog.Default
 	Now func() time.Time // time.Now

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -129,6 +130,43 @@ func TestSlowRequestsAreDropped(t *testing.T) {
 			reply := overPipe(t, start(t, config(fails(errors.New("the backend was reached")))), request)
 			if strings.Contains(reply, "HTTP/1.1 200") || strings.Contains(reply, "502") || time.Since(before) > 31*time.Second {
 				t.Errorf("%s: after %v: %s", name, time.Since(before), reply)
+			}
+		})
+	}
+}
+
+// deadlined is a reply that remembers its deadline.
+type deadlined struct {
+	http.ResponseWriter
+	deadline time.Time
+	renewals int
+}
+
+func (d *deadlined) Write(b []byte) (int, error) { return len(b), nil }
+func (d *deadlined) SetWriteDeadline(t time.Time) error {
+	d.deadline = t
+	d.renewals++
+	return nil
+}
+
+// TestEveryWriteHasItsTime: between the timeout and a second more, however
+// quickly the writes come.
+func TestEveryWriteHasItsTime(t *testing.T) {
+	for _, timeout := range []time.Duration{20 * time.Millisecond, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &deadlined{}
+			w := &deadlineWriter{ResponseWriter: d, control: http.NewResponseController(d), timeout: timeout}
+			for i := range 200 {
+				if _, err := w.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				if left := time.Until(d.deadline); left < timeout || left > timeout+time.Second {
+					t.Fatalf("write %d has %v of %v", i, left, timeout)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if timeout > time.Second && d.renewals > 5 {
+				t.Errorf("the deadline was set %d times in 4 seconds", d.renewals)
 			}
 		})
 	}
