@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,30 @@ func (m *toy) called() int {
 	return m.calls
 }
 
+type account = sessiontest.Account // embedded under a name that is none of its methods
+
+// counting counts what the provider asks, and lets sessions have another close
+// window than the chain's.
+type counting struct {
+	*account
+	window       uint64
+	looks, round atomic.Int64
+}
+
+func (c *counting) Session(ctx context.Context, id uint64) (job.Session, error) {
+	c.looks.Add(1)
+	s, err := c.account.Session(ctx, id)
+	if c.window != 0 {
+		s.Windows.Close = c.window
+	}
+	return s, err
+}
+
+func (c *counting) Now(ctx context.Context) (uint64, error) {
+	c.round.Add(1)
+	return c.account.Now(ctx)
+}
+
 // setup is a ledger and one provider that sells the toy model at 1 udlt a token.
 type setup struct {
 	t        testing.TB
@@ -77,6 +102,7 @@ type setup struct {
 	path     string // of the journal
 	journal  *session.Journal
 	link     *link.Node
+	ledger   *counting
 	provider *provider.Provider
 	toy      *toy
 	manifest []byte
@@ -121,7 +147,8 @@ func (s *setup) run() {
 	if s.link, err = link.Open(link.Config{Key: s.key}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.chain.Account("provider", 0), Link: s.link, Key: s.key,
+	s.ledger = &counting{account: s.chain.Account("provider", 0)}
+	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.ledger, Link: s.link, Key: s.key,
 		Journal: s.journal, Models: s.toy, Parallel: 4, Log: slog.New(slog.DiscardHandler),
 		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
 			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
@@ -166,6 +193,13 @@ func (s *setup) eventually(what string, happened func() bool) {
 			s.t.Fatal("never happened:", what)
 		}
 	}
+}
+
+// rounds lets the provider look at its sessions n times.
+func (s *setup) rounds(n int64) {
+	s.t.Helper()
+	before := s.ledger.round.Load()
+	s.eventually("the provider looks at its sessions", func() bool { return s.ledger.round.Load() >= before+n })
 }
 
 func (s *setup) onLedger(id uint64) job.Session {

@@ -3,10 +3,12 @@
 // keeps vouchers in a journal and brings them to the ledger.
 //
 // Guarantees: a voucher that was acknowledged is on disk; a session that the
-// ledger opened for this provider ends, whoever dies meanwhile; no consumer can
-// take more unpaid work than one exposure step.
+// ledger opened for this provider ends, whoever dies meanwhile; a close by the
+// consumer is seen before a quarter of its window and one second are over; no
+// consumer can take more unpaid work than one exposure step.
 //
-// Start at [Open]; serve.go follows one request, settle.go one payment.
+// Start at [Open]; serve.go follows one request, settle.go one payment, and
+// watch.go decides when the ledger is asked.
 package provider
 
 import (
@@ -75,6 +77,7 @@ type Provider struct {
 	working chan struct{} // one token per answer under way
 	mu      sync.Mutex
 	leases  map[uint64]*lease
+	watches map[uint64]watched // sessions that are not over
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -82,8 +85,12 @@ type Provider struct {
 // Open registers the provider, publishes its offers and starts to serve.
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
-		leases: map[uint64]*lease{}}
-	if err := p.register(ctx); err != nil {
+		leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
+	err := p.watchAll()
+	if err == nil {
+		err = p.register(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start provider: %w", err)
 	}
 	run, stop := context.WithCancel(context.Background())
@@ -136,6 +143,15 @@ func (l *lease) lock(ctx context.Context) error {
 	}
 }
 
+func (l *lease) tryLock() bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func (l *lease) unlock() { <-l.turn }
 
 // lease finds a session in memory, in the journal or on the ledger.
@@ -160,6 +176,9 @@ func (p *Provider) lease(ctx context.Context, id uint64) (*lease, error) {
 	}
 	l = &lease{turn: make(chan struct{}, 1), record: record}
 	p.leases[id] = l
+	if _, watched := p.watches[id]; !watched && !over(record.Session.State) {
+		p.watches[id] = newWatched(record.Session)
+	}
 	return l, nil
 }
 
@@ -172,13 +191,6 @@ func (p *Provider) fromLedger(ctx context.Context, id uint64) (session.Record, e
 		return session.Record{}, &session.Refusal{Code: session.Unknown, Reason: "session is another provider's"}
 	}
 	return session.Record{Session: s}, nil
-}
-
-// forget drops the memory of a session that is over.
-func (p *Provider) forget(id uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.leases, id)
 }
 
 const (

@@ -347,6 +347,52 @@ func TestOldPairIsAnsweredOnTheLedger(t *testing.T) {
 	}
 }
 
+// A session that is over while an answer in it goes on holds up no other.
+func TestEndlessAnswerHoldsUpNoSettlement(t *testing.T) {
+	s := start(t)
+	a, b := s.lease(100, 50), s.lease(100, 50)
+	b.buy(1, 2)
+	r, err := s.journal.Record(b.session.ID)
+	if err != nil || r.Newest == nil {
+		t.Fatal(r, err)
+	}
+	b.buy(2, 30)
+	begun, end := make(chan struct{}), make(chan struct{})
+	s.toy.pause = func(i int) {
+		if i == 0 {
+			close(begun)
+			<-end
+		}
+	}
+	defer close(end)
+	ask := a.ask(1, 2)
+	defer a.send(session.Opening{Ask: &ask}).Reset()
+	<-begun
+	if err := a.account.CloseSession(t.Context(), a.session.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.advance(sessiontest.Windows.Close)
+	s.rounds(2) // in which the end of the first session is seen
+	if results, err := b.account.Settle(t.Context(), []receipt.Settlement{{Entry: *r.Newest, Close: true}}); err != nil || results[0] != nil {
+		t.Fatal(results, err)
+	}
+	s.eventually("the newer pair is brought", func() bool { return s.onLedger(b.session.ID).Claim.Voucher.Seq == 2 })
+}
+
+// Open sessions are not asked about in each round.
+func TestQuietSessionsCostFewQueries(t *testing.T) {
+	s := start(t)
+	s.ledger.window = 3600
+	for range 5 {
+		s.lease(100, 50).buy(1, 2)
+	}
+	before := s.ledger.looks.Load()
+	s.rounds(2)
+	if n := s.ledger.looks.Load() - before; n != 0 {
+		t.Errorf("5 quiet sessions were asked about %d times in 2 rounds", n)
+	}
+}
+
 func TestClosedSessionTakesNoRequest(t *testing.T) {
 	s := start(t)
 	a := s.lease(100, 50)

@@ -262,6 +262,7 @@ func (p *Provider) finish(ctx context.Context, s *link.Stream, l *lease, f sessi
 	if err := p.take(l, f); err != nil {
 		return err
 	}
+	defer p.watch(l.record.Session.ID) // until the ledger shows the end
 	if err := p.settle(ctx, []session.Record{l.record}); err != nil {
 		return err
 	}

@@ -4,73 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"daulat/core/job"
 	"daulat/core/receipt"
 	"daulat/link/session"
 )
-
-const (
-	settleEvery  = time.Second
-	settleMargin = 60  // seconds before a session's deadline at which it is closed
-	settleBatch  = 200 // sessions in one message
-)
-
-// settling brings pairs to the ledger whenever a session there needs one, and
-// so reconciles what the journal believes with what the ledger says.
-func (p *Provider) settling(ctx context.Context) {
-	defer p.done.Done()
-	tick := time.NewTicker(settleEvery)
-	defer tick.Stop()
-	for {
-		if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
-			p.Log.Warn("settling failed; will try again", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// reconcile looks at every session of the journal that is not over.
-func (p *Provider) reconcile(ctx context.Context) error {
-	records, err := p.Journal.Records(func(r session.Record) bool { return !over(r.Session.State) })
-	if err != nil || len(records) == 0 {
-		return err
-	}
-	now, err := p.Ledger.Now(ctx)
-	if err != nil {
-		return err
-	}
-	var due []session.Record
-	for _, r := range records {
-		fresh, err := p.Ledger.Session(ctx, r.Session.ID)
-		if err != nil {
-			return err
-		}
-		r.Session = fresh
-		if over(fresh.State) {
-			if err := p.refresh(ctx, fresh); err != nil {
-				return err
-			}
-			continue
-		}
-		if r.Newest != nil && needed(r, now) {
-			due = append(due, r)
-		}
-	}
-	for len(due) > 0 {
-		n := min(len(due), settleBatch)
-		if err := p.settle(ctx, due[:n]); err != nil {
-			return err
-		}
-		due = due[n:]
-	}
-	return nil
-}
 
 // over reports that nothing more can be claimed.
 func over(s job.SessionState) bool { return s == job.SessionSettled || s == job.SessionReleased }
@@ -117,16 +55,4 @@ func (p *Provider) unsettled(ctx context.Context, r session.Record, why error) e
 		return nil
 	}
 	return fmt.Errorf("settle session %d: %w", r.Session.ID, why)
-}
-
-// refresh notes that a session is over.
-func (p *Provider) refresh(ctx context.Context, fresh job.Session) error {
-	return p.withLease(ctx, fresh.ID, func(l *lease) error {
-		l.record.Session = fresh
-		if err := p.Journal.Save(l.record); err != nil {
-			return err
-		}
-		p.forget(fresh.ID)
-		return nil
-	})
 }

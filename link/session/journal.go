@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -34,19 +35,35 @@ type Lie struct {
 
 // Journal is a side's memory of its sessions on disk. A write is on disk when
 // the call returns, so whoever is killed at any moment finds every voucher it
-// acknowledged and every transcript it signed for.
-type Journal struct{ db *bbolt.DB }
+// acknowledged and every transcript it signed for. Writes that come while
+// others are being synced share the next sync. It is safe for concurrent use.
+type Journal struct {
+	db      *bbolt.DB
+	changes chan change   // to commit, which is the only writer
+	quit    chan struct{} // closed by Close
+	ended   chan struct{} // closed when commit has returned
+	close   func() error
+
+	counting   sync.Mutex
+	counter    uint64 // the last one given out
+	counterEnd uint64 // on disk: the last one that may be given out
+}
 
 var (
 	sessionsBucket    = []byte("sessions")    // session → Record
 	transcriptsBucket = []byte("transcripts") // session ‖ index → Transcript
 	liesBucket        = []byte("lies")        // session ‖ seq → Lie
-	countersBucket    = []byte("counters")    // name → last number given out
+	countersBucket    = []byte("counters")    // name → no number above it was given out
 	requestCounter    = []byte("request")
 )
 
+// counterStep is how many request counters one write allows for.
+const counterStep = 1000
+
 // ErrNoRecord says that the journal does not know a session or transcript.
 var ErrNoRecord = errors.New("not in the journal")
+
+var errClosed = errors.New("journal is closed")
 
 // OpenJournal opens or creates the journal at path. Two processes can't hold
 // one journal.
@@ -55,37 +72,54 @@ func OpenJournal(path string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
+	counter, err := prepare(db)
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open journal %s: %w", path, err)
+	}
+	j := &Journal{db: db, changes: make(chan change), quit: make(chan struct{}), ended: make(chan struct{}), counter: counter, counterEnd: counter}
+	j.close = sync.OnceValue(func() error {
+		close(j.quit)
+		<-j.ended
+		return db.Close()
+	})
+	go j.commit()
+	return j, nil
+}
+
+// prepare makes what a new journal lacks and returns the end of the request
+// counters.
+func prepare(db *bbolt.DB) (counter uint64, err error) {
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{sessionsBucket, transcriptsBucket, liesBucket, countersBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
+		switch end := tx.Bucket(countersBucket).Get(requestCounter); len(end) {
+		case 0:
+		case 8:
+			counter = binary.BigEndian.Uint64(end)
+		default:
+			return fmt.Errorf("request counter has %d bytes", len(end))
+		}
 		return nil
 	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open journal %s: %w", path, err)
-	}
-	return &Journal{db}, nil
+	return counter, err
 }
 
-// Close releases the file.
-func (j *Journal) Close() error { return j.db.Close() }
+// Close releases the file. What is being written comes to its end first; later
+// writes fail.
+func (j *Journal) Close() error { return j.close() }
 
 // Save writes a record.
 func (j *Journal) Save(r Record) error {
-	return j.update(func(tx *bbolt.Tx) error { return put(tx, sessionsBucket, key(r.Session.ID), r) })
+	return j.write(item{sessionsBucket, key(r.Session.ID), r})
 }
 
 // Append writes a record together with the transcript that it now covers.
 func (j *Journal) Append(r Record, t receipt.Transcript) error {
-	return j.update(func(tx *bbolt.Tx) error {
-		if err := put(tx, transcriptsBucket, key(r.Session.ID, t.Index), t); err != nil {
-			return err
-		}
-		return put(tx, sessionsBucket, key(r.Session.ID), r)
-	})
+	return j.write(item{transcriptsBucket, key(r.Session.ID, t.Index), t}, item{sessionsBucket, key(r.Session.ID), r})
 }
 
 // Record returns what is remembered of a session.
@@ -137,7 +171,7 @@ func (j *Journal) Transcripts(session uint64) (all []receipt.Transcript, err err
 // SaveLie keeps the evidence against a provider.
 func (j *Journal) SaveLie(l Lie) error {
 	ask := l.Transcript.Ask
-	return j.update(func(tx *bbolt.Tx) error { return put(tx, liesBucket, key(ask.Session, ask.Seq), l) })
+	return j.write(item{liesBucket, key(ask.Session, ask.Seq), l})
 }
 
 // Lie returns the evidence kept under a receipt's name.
@@ -145,24 +179,20 @@ func (j *Journal) Lie(session, seq uint64) (l Lie, err error) {
 	return l, j.view(liesBucket, key(session, seq), &l)
 }
 
-// NextCounter returns a request counter that was never given out before.
-func (j *Journal) NextCounter() (n uint64, err error) {
-	err = j.update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(countersBucket)
-		if old := b.Get(requestCounter); old != nil {
-			n = binary.BigEndian.Uint64(old)
+// NextCounter returns a request counter that was never given out before. On disk
+// is the upper end of those that may have been, so a crash skips some.
+func (j *Journal) NextCounter() (uint64, error) {
+	j.counting.Lock()
+	defer j.counting.Unlock()
+	if j.counter == j.counterEnd {
+		end := j.counterEnd + counterStep
+		if err := j.put(entry{countersBucket, requestCounter, key(end)}); err != nil {
+			return 0, err
 		}
-		n++
-		return b.Put(requestCounter, key(n))
-	})
-	return n, err
-}
-
-func (j *Journal) update(do func(*bbolt.Tx) error) error {
-	if err := j.db.Update(do); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+		j.counterEnd = end
 	}
-	return nil
+	j.counter++
+	return j.counter, nil
 }
 
 func (j *Journal) view(bucket, key []byte, v any) error {
@@ -173,14 +203,6 @@ func (j *Journal) view(bucket, key []byte, v any) error {
 		}
 		return canon.Unmarshal(data, v)
 	})
-}
-
-func put(tx *bbolt.Tx, bucket, key []byte, v any) error {
-	data, err := canon.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(bucket).Put(key, data)
 }
 
 func key(parts ...uint64) []byte {

@@ -1,8 +1,11 @@
 package session_test
 
 import (
+	"bytes"
 	"errors"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"daulat/core/canon"
@@ -94,6 +97,65 @@ func TestCountersNeverRepeat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A crash may come between any two numbers: what lies on disk then is enough.
+func TestCountersNeverRepeatAfterACrash(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal.db")
+	j := journal(t, path)
+	defer j.Close()
+	disk := func() []byte {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	writes, before := 0, disk()
+	for i := range 2500 {
+		n, err := j.NextCounter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := disk()
+		if !bytes.Equal(now, before) {
+			writes++
+		} else if i%100 != 99 {
+			continue
+		}
+		before = now
+		crashed := filepath.Join(dir, "crashed.db")
+		if err := os.WriteFile(crashed, now, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		after := journal(t, crashed)
+		if m, err := after.NextCounter(); err != nil || m <= n {
+			t.Fatalf("%d after %d, %v", m, n, err)
+		}
+		after.Close()
+	}
+	if writes != 3 {
+		t.Errorf("%d writes for 2500 numbers", writes)
+	}
+}
+
+func TestCountersOfManyAtOnce(t *testing.T) {
+	j := journal(t, filepath.Join(t.TempDir(), "journal.db"))
+	defer j.Close()
+	var seen sync.Map
+	var askers sync.WaitGroup
+	for range 8 {
+		askers.Go(func() {
+			for range 300 {
+				n, err := j.NextCounter()
+				if _, known := seen.LoadOrStore(n, true); known || err != nil {
+					t.Errorf("%d twice, or %v", n, err)
+				}
+			}
+		})
+	}
+	askers.Wait()
 }
 
 func TestOneJournalOneOwner(t *testing.T) {

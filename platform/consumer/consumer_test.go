@@ -247,9 +247,17 @@ func TestCrashAfterTheVoucher(t *testing.T) {
 // No number of an ask and no counter of a request is used twice, even if the
 // client is killed when the ask has just left.
 func TestCrashAfterTheAsk(t *testing.T) {
+	for name, bought := range map[string]int{"first": 0, "later": 2} {
+		t.Run(name, func(t *testing.T) { crashAfterTheAsk(t, bought) })
+	}
+}
+
+func crashAfterTheAsk(t *testing.T, bought int) {
 	s := start(t)
 	x := s.sells("seller", 1)
-	s.buy(1, 3)
+	for range bought {
+		s.buy(1, 3)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan []byte, 1)
 	x.behave(conduct{silent: true, early: func(wire.Ask) { left <- s.disk() }})
@@ -262,7 +270,7 @@ func TestCrashAfterTheAsk(t *testing.T) {
 	s.restore(disk)
 	s.buy(1, 3)
 	asks := x.asked()
-	last, lost := asks[2], asks[1]
+	last, lost := asks[bought+1], asks[bought]
 	if last.Ask.Session != lost.Ask.Session || last.Ask.Seq <= lost.Ask.Seq || last.Request.Counter <= lost.Request.Counter {
 		t.Errorf("asked %+v after %+v", last.Ask, lost.Ask)
 	}

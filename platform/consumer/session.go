@@ -20,8 +20,9 @@ type Session struct {
 	model   canon.CID
 	turn    chan struct{} // holds one token while somebody uses the session
 	over    bool          // takes no more requests
-	record  wire.Record
-	stake   uint64 // what the provider could lose when the session was taken up, udlt
+	record  wire.Record   // as it is on disk; its number may be one that is not used yet
+	seq     uint64        // the last number used
+	stake   uint64        // what the provider could lose when the session was taken up, udlt
 	addrs   []string
 	expires time.Time // local clock; the ledger's deadline less a margin
 }
@@ -110,7 +111,8 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	return s.pay(stream, t, entry, next)
 }
 
-// sign makes the ask and notes that its number is used.
+// sign makes the ask. Its number is on disk before it is used: pay wrote it
+// there together with the last voucher, or else it is written now.
 func (s *Session) sign(p Prompt, counter uint64) (wire.Ask, error) {
 	salt, err := newSalt()
 	if err != nil {
@@ -121,13 +123,16 @@ func (s *Session) sign(p Prompt, counter uint64) (wire.Ask, error) {
 	if err := r.Validate(); err != nil {
 		return wire.Ask{}, err
 	}
-	record := s.record
-	record.Served.Seq++
-	if err := s.client.Journal.Save(record); err != nil {
-		return wire.Ask{}, err
+	if s.seq == s.record.Served.Seq {
+		record := s.record
+		record.Served.Seq++
+		if err := s.client.Journal.Save(record); err != nil {
+			return wire.Ask{}, err
+		}
+		s.record = record
 	}
-	s.record = record
-	ask := receipt.Ask{Chain: s.client.Ledger.ChainID(), Session: s.ID(), Seq: record.Served.Seq, Request: r.Hash(), Salt: salt}
+	s.seq++
+	ask := receipt.Ask{Chain: s.client.Ledger.ChainID(), Session: s.ID(), Seq: s.seq, Request: r.Hash(), Salt: salt}
 	return wire.Ask{Ask: ask, Signature: s.client.Key.Sign(receipt.DomainAsk, ask), Request: r, Last: s.last()}, nil
 }
 
@@ -201,12 +206,14 @@ func (s *Session) accept(t receipt.Transcript, done wire.Done) (receipt.Entry, j
 	return e, next, nil
 }
 
-// pay keeps the transcript and the voucher, then hands the voucher over.
+// pay keeps the transcript and the voucher, then hands the voucher over. The
+// number of the next request is noted in the same write.
 func (s *Session) pay(c wire.Conn, t receipt.Transcript, e receipt.Entry, next job.Served) (Result, error) {
 	result := Result{Session: s.ID(), Seq: t.Ask.Seq, Provider: s.record.Session.Provider, Answer: t.Answer,
 		Input: uint64(len(t.Request.Tokens)), Price: next.Tally.Amount - s.record.Served.Tally.Amount}
 	record := s.record
 	record.Served, record.Newest = next, &e
+	record.Served.Seq = t.Ask.Seq + 1
 	if err := s.client.Journal.Append(record, t); err != nil {
 		return Result{}, err
 	}

@@ -43,6 +43,8 @@ type answer struct {
 	begun     bool // admitted, and the spend is reserved
 	streaming bool // the reply's status is on its way
 	reply     openai.Reply
+	pieces    openai.Pieces
+	event     []byte          // memory for the events of pieces
 	text      strings.Builder // what does not stream
 	size      int
 	torn      []byte // the start of a character whose rest comes in the next piece
@@ -106,7 +108,7 @@ func (a *answer) begin(ad Admission) error {
 	if !a.request.Stream {
 		return nil
 	}
-	a.streaming = true
+	a.streaming, a.pieces = true, a.reply.Pieces()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no")
 	return a.send(a.reply.Begin())
@@ -128,9 +130,9 @@ func (a *answer) piece(text string) error {
 	if whole == 0 {
 		return nil
 	}
-	event := a.reply.Piece(string(a.torn[:whole]))
+	a.event = a.pieces.Append(a.event[:0], string(a.torn[:whole]))
 	a.torn = append(a.torn[:0], a.torn[whole:]...)
-	return a.send(event)
+	return a.send(a.event)
 }
 
 // wholeRunes is how many bytes of b come before an unfinished last character.
@@ -179,7 +181,7 @@ func (a *answer) end(result Result) error {
 	if a.streaming {
 		var rest []byte
 		if len(a.torn) > 0 {
-			rest = a.reply.Piece(string(a.torn))
+			rest = a.pieces.Append(nil, string(a.torn))
 		}
 		return a.send(append(rest, a.reply.End(result.Finish, usage, extra)...))
 	}

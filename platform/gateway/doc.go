@@ -7,7 +7,8 @@
 // name that is not this machine's; everything but /healthz and handlers added
 // for the page needs a bearer token; a token never spends more per UTC day than
 // its limit, across crashes too, because the most that an answer can cost is
-// recorded before the answer begins; bodies, answers, waiting requests and
+// recorded before the answer begins (a crash may count up to 1 % of the limit
+// too much, never too little); bodies, answers, waiting requests and
 // connections are bounded in size, number and time; a client that leaves or stops
 // reading cancels its request.
 //

@@ -26,7 +26,7 @@ type Config struct {
 	Waiting       int           // requests that wait for their turn (32)
 	Connections   int           // open connections, for Serve (256)
 	AnswerTimeout time.Duration // for waiting and answering together (10 minutes)
-	WriteTimeout  time.Duration // for one write to a client (30 seconds)
+	WriteTimeout  time.Duration // for one write to a client, and up to a second more (30 seconds)
 
 	Log *slog.Logger     // slog.Default
 	Now func() time.Time // time.Now
@@ -123,8 +123,16 @@ func (g *Gateway) Server() *http.Server {
 }
 
 // Serve serves on l until ctx ends, which cancels the answers in progress and
-// closes l. It returns nil then.
+// closes l. It returns nil then, with the exact spend of each token on record.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
+	err := g.serve(ctx, l)
+	for _, a := range g.accounts {
+		err = errors.Join(err, a.exact())
+	}
+	return err
+}
+
+func (g *Gateway) serve(ctx context.Context, l net.Listener) error {
 	server := g.Server()
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	stopped := make(chan struct{})
@@ -136,7 +144,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 			_ = server.Close() // what did not end in time is cut off
 		}
 	})
-	err := server.Serve(&boundedListener{l, make(chan struct{}, g.Connections)})
+	err := server.Serve(newBoundedListener(l, g.Connections))
 	if stop() {
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
@@ -148,10 +156,26 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 type boundedListener struct {
 	net.Listener
 	places chan struct{}
+	closed chan struct{}
+	close  func() error
 }
 
+func newBoundedListener(l net.Listener, connections int) *boundedListener {
+	b := &boundedListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+	b.close = sync.OnceValue(func() error { close(b.closed); return l.Close() })
+	return b
+}
+
+// Close ends a wait for a place too: a server that stops closes its idle
+// connections only when Accept has returned.
+func (l *boundedListener) Close() error { return l.close() }
+
 func (l *boundedListener) Accept() (net.Conn, error) {
-	l.places <- struct{}{} // a server that stops closes its connections, which ends the wait
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.places

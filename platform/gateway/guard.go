@@ -30,7 +30,7 @@ func (g *Gateway) Local(next http.Handler) http.Handler {
 			refuse(w, &openai.Error{Status: http.StatusForbidden, Message: "pages of other origins are not served here", Type: "invalid_request_error", Code: "origin_not_allowed"})
 			return
 		}
-		next.ServeHTTP(&deadlineWriter{w, http.NewResponseController(w), g.WriteTimeout}, r)
+		next.ServeHTTP(&deadlineWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: g.WriteTimeout}, r)
 	})
 }
 
@@ -88,16 +88,23 @@ func sameOrigin(r *http.Request) bool {
 	return err == nil && len(origins) == 1 && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host)
 }
 
-// deadlineWriter drops a client that does not read for so long.
+// deadlineWriter drops a client that does not read for so long. The deadline is
+// renewed at most once a second, or once in a shorter timeout; it lies that much
+// later, so that every write has the whole timeout and at most one second more.
 type deadlineWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+	renewed time.Time
 }
 
 func (w *deadlineWriter) Write(b []byte) (int, error) {
-	// A writer that is not a connection has no deadline, and needs none.
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout))
+	span := min(w.timeout, time.Second)
+	if now := time.Now(); now.Sub(w.renewed) >= span {
+		w.renewed = now
+		// A writer that is not a connection has no deadline, and needs none.
+		_ = w.control.SetWriteDeadline(now.Add(w.timeout + span))
+	}
 	return w.ResponseWriter.Write(b)
 }
 

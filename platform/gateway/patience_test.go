@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,6 +82,32 @@ func TestSlowAnswersOutliveTheServersDeadlines(t *testing.T) {
 	})
 }
 
+// TestStopWithAllPlacesIdle: connections that wait for their client's next
+// request hold up no stop, even if no further one could be accepted.
+func TestStopWithAllPlacesIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(says("x"))
+		c.Connections = 1
+		listener := make(pipes, 1)
+		client, conn := net.Pipe()
+		defer client.Close()
+		listener <- conn
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- start(t, c).Serve(ctx, listener) }()
+		go func() { _, _ = io.WriteString(client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") }()
+		if line, err := bufio.NewReader(client).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatalf("%q %v", line, err)
+		}
+		synctest.Wait()
+		before := time.Now()
+		cancel()
+		if err := <-done; err != nil || time.Since(before) > time.Second {
+			t.Errorf("stopped with %v after %v", err, time.Since(before))
+		}
+	})
+}
+
 func TestEndlessAnswersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
@@ -102,6 +130,43 @@ func TestSlowRequestsAreDropped(t *testing.T) {
 			reply := overPipe(t, start(t, config(fails(errors.New("the backend was reached")))), request)
 			if strings.Contains(reply, "HTTP/1.1 200") || strings.Contains(reply, "502") || time.Since(before) > 31*time.Second {
 				t.Errorf("%s: after %v: %s", name, time.Since(before), reply)
+			}
+		})
+	}
+}
+
+// deadlined is a reply that remembers its deadline.
+type deadlined struct {
+	http.ResponseWriter
+	deadline time.Time
+	renewals int
+}
+
+func (d *deadlined) Write(b []byte) (int, error) { return len(b), nil }
+func (d *deadlined) SetWriteDeadline(t time.Time) error {
+	d.deadline = t
+	d.renewals++
+	return nil
+}
+
+// TestEveryWriteHasItsTime: between the timeout and a second more, however
+// quickly the writes come.
+func TestEveryWriteHasItsTime(t *testing.T) {
+	for _, timeout := range []time.Duration{20 * time.Millisecond, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &deadlined{}
+			w := &deadlineWriter{ResponseWriter: d, control: http.NewResponseController(d), timeout: timeout}
+			for i := range 200 {
+				if _, err := w.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				if left := time.Until(d.deadline); left < timeout || left > timeout+time.Second {
+					t.Fatalf("write %d has %v of %v", i, left, timeout)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if timeout > time.Second && d.renewals > 5 {
+				t.Errorf("the deadline was set %d times in 4 seconds", d.renewals)
 			}
 		})
 	}

@@ -25,7 +25,7 @@ import (
 const ID = "sessiontest-1"
 
 // Windows are those of every session, in seconds.
-var Windows = job.Windows{Close: 30, Challenge: 60}
+var Windows = job.Windows{Close: 4, Challenge: 60}
 
 // Chain is the ledger. Its methods may be called concurrently.
 type Chain struct {

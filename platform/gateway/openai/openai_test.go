@@ -68,7 +68,7 @@ func TestGoldenReplies(t *testing.T) {
 	counted := chat
 	counted.Usage = true
 	stream := func(r Reply) []byte {
-		return bytes.Join([][]byte{r.Begin(), r.Piece("a\n\"b\"\u2028"), r.Piece("é"), r.End("stop", u, d)}, nil)
+		return bytes.Join([][]byte{r.Begin(), r.Pieces().Append(nil, "a\n\"b\"\u2028"), r.Pieces().Append(nil, "é"), r.End("stop", u, d)}, nil)
 	}
 	golden(t, "chat.reply", chat.Whole("Hello <b>\n", "stop", u, d))
 	golden(t, "chat_stream.reply", stream(chat))
@@ -253,6 +253,23 @@ func FuzzDecode(f *testing.F) {
 			}
 			if r.Chat != (len(r.Messages) > 0) || !utf8.ValidString(r.Text+r.Model) {
 				t.Fatalf("accepted %+v", r)
+			}
+		}
+	})
+}
+
+// FuzzPieces: the parts that are encoded once and the text between them are what
+// encoding the whole event gives.
+func FuzzPieces(f *testing.F) {
+	f.Add("plain", "model", true)
+	f.Add("a\n\"b\"\u2028<&>\x7f\x00\\", `m","content":""`, false)
+	f.Add("\xff\xc3", `"text":""`, true)
+	f.Fuzz(func(t *testing.T, text, model string, chat bool) {
+		for _, usage := range []bool{false, true} {
+			r := Reply{Receipt: "1-2", Model: model, ModelID: model, Created: 7, Chat: chat, Usage: usage}
+			want := string(event(r.chunk(&delta{Content: &text}, text, nil)))
+			if got := string(r.Pieces().Append([]byte("x"), text)); got != "x"+want {
+				t.Fatalf("%s\nis not\nx%s", got, want)
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 )
 
 // Model is one line of the model list: the name to ask for, and which manifest
@@ -96,8 +97,44 @@ func (r Reply) Begin() []byte {
 	return r.event(&delta{"assistant", &empty}, "", nil)
 }
 
-// Piece is the event for a stretch of text.
-func (r Reply) Piece(text string) []byte { return r.event(&delta{Content: &text}, text, nil) }
+// Pieces are the events for stretches of text, with all that they share encoded
+// once.
+type Pieces struct{ before, after []byte }
+
+// Pieces prepares the events of a stream.
+func (r Reply) Pieces() Pieces {
+	text := ""
+	whole := r.event(&delta{Content: &text}, text, nil)
+	field := []byte(`"text":""`)
+	if r.Chat {
+		field = []byte(`"content":""`)
+	}
+	// Within a string quotes are escaped, so this finds the field itself.
+	before, after, found := bytes.Cut(whole, field)
+	if !found {
+		panic("openai: a piece without its text")
+	}
+	return Pieces{append(before[:len(before):len(before)], field[:len(field)-2]...), after}
+}
+
+// Append appends the event for a stretch of text to b.
+func (p Pieces) Append(b []byte, text string) []byte {
+	b = append(b, p.before...)
+	b = appendString(b, text)
+	return append(b, p.after...)
+}
+
+// appendString appends text as a JSON string.
+func appendString(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return append(b, bytes.TrimSuffix(encode(text), []byte{'\n'})...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
+}
 
 // End closes the stream: the reason, the counts if they were asked for, and [DONE].
 // The last chunk carries the daulat object.
