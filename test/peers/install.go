@@ -26,6 +26,7 @@ type tools struct {
 	chromium string
 	pictures string // folder
 	daulat   string
+	qemu     string // runs arm64 programs
 }
 
 // install finds or installs everything that the peers need.
@@ -58,9 +59,15 @@ func install(ctx context.Context, folder, temp string, say func(string)) (*tools
 	}
 	t.node, err = t.locked(cache, "node", nil, []string{"package.json", "package-lock.json"}, func(dir string) error {
 		say("installing the npm packages of package-lock.json")
-		return quiet(t.command(ctx, "npm", "ci", "--prefix", dir, "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"))
+		if err := quiet(t.command(ctx, "npm", "ci", "--prefix", dir, "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")); err != nil {
+			return err
+		}
+		return llamaIn(dir) // an optional package, whose absence npm passes over
 	})
 	if err != nil {
+		return nil, err
+	}
+	if t.qemu, err = t.emulator(ctx, cache, say); err != nil {
 		return nil, err
 	}
 	say("building the Go client")
