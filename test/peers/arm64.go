@@ -33,7 +33,7 @@ const notPortable = "^(TestSource|TestAuditSees|TestEveryInterleavingEndsAndCons
 
 // arm64 runs the tests of portable as an arm64 machine would, and gives how
 // many passed.
-func (t *tools) arm64(ctx context.Context, say func(string)) (passed int, err error) {
+func (t *tools) arm64(ctx context.Context) (passed int, err error) {
 	root := filepath.Join(t.folder, "../..")
 	for _, p := range portable {
 		program := filepath.Join(t.temp, "arm64.test")
@@ -57,7 +57,7 @@ func (t *tools) arm64(ctx context.Context, say func(string)) (passed int, err er
 		if len(names) == 0 || p.golden != "" && !strings.Contains(" "+strings.Join(names, " ")+" ", " "+p.golden+" ") {
 			return 0, fmt.Errorf("%s on arm64 ran %q, not %s", p.folder, names, p.golden)
 		}
-		say(fmt.Sprintf("  %s: %s", p.folder, strings.Join(names, " ")))
+		t.say(fmt.Sprintf("  %s: %s", p.folder, strings.Join(names, " ")))
 		passed += len(names)
 	}
 	return passed, nil
@@ -79,7 +79,7 @@ const qemu = "qemu-aarch64-static"
 // emulator finds the program that runs arm64 programs here, or takes Debian's
 // from its package without installing it. The archive keeps no old versions, so
 // the package is pinned by its signature alone; what runs in it are our tests.
-func (t *tools) emulator(ctx context.Context, cache string, say func(string)) (string, error) {
+func (t *tools) emulator(ctx context.Context) (string, error) {
 	if runtime.GOARCH == "arm64" {
 		return "", nil
 	}
@@ -91,25 +91,25 @@ func (t *tools) emulator(ctx context.Context, cache string, say func(string)) (s
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return "", errors.New("make peers needs qemu-aarch64 (package qemu-user-static), which this machine lacks")
 	}
-	dir, err := t.locked(cache, "qemu", nil, nil, func(dir string) error {
-		say("taking " + qemu + " from Debian's package qemu-user-static")
+	dir, err := t.locked(ctx, "qemu", nil, nil, func(dir string) error {
+		t.say("taking " + qemu + " from Debian's package qemu-user-static")
 		if os.Getuid() == 0 {
-			if err := quiet(t.command(ctx, "apt-get", "-o", "Acquire::Retries=3", "update")); err != nil {
+			if err := quiet(t.command(ctx, "apt-get", "update")); err != nil {
 				return err
 			}
 		}
-		get := t.command(ctx, "apt-get", "-o", "Acquire::Retries=3", "download", "qemu-user-static")
+		get := t.command(ctx, "apt-get", "download", "qemu-user-static")
 		get.Dir = dir
 		if err := quiet(get); err != nil {
 			return err
 		}
-		return unpack(ctx, t, dir)
+		return t.unpack(ctx, dir)
 	})
 	return filepath.Join(dir, qemu), err
 }
 
 // unpack takes the one program out of the one package in dir.
-func unpack(ctx context.Context, t *tools, dir string) error {
+func (t *tools) unpack(ctx context.Context, dir string) error {
 	found, err := filepath.Glob(filepath.Join(dir, "qemu-user-static_*.deb"))
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("apt-get downloaded %d packages into %s: %v", len(found), dir, err)

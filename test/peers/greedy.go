@@ -94,7 +94,7 @@ func (a answer) from() int { return a.prompt - 1 }
 // near tie does not spoil what follows it. The rule holds for llama.cpp with the
 // weights widened to F32: with the file it rounds the input of each matrix to
 // 8 bits, so its own tokens are not those of the weights.
-func (t *tools) greedy(ctx context.Context, path string, say func(string)) (strict, packed tally, err error) {
+func (t *tools) greedy(ctx context.Context, path string) (strict, packed tally, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {
 		return strict, packed, err
@@ -113,7 +113,7 @@ func (t *tools) greedy(ctx context.Context, path string, say func(string)) (stri
 			packed.add(judge(row, a.tokens[a.prompt+j]))
 		}
 	}
-	say("  with the file as it is, " + packed.String())
+	t.say("  with the file as it is, " + packed.String())
 	wide := filepath.Join(t.temp, "wide.gguf")
 	if err := rewrite(f, wide, change{widen: true}); err != nil {
 		return strict, packed, err
@@ -123,7 +123,7 @@ func (t *tools) greedy(ctx context.Context, path string, say func(string)) (stri
 	if err != nil {
 		return strict, packed, err
 	}
-	say(fmt.Sprintf("  widened to F32, %s; logits by %.1e of their spread", &strict, strict.gap))
+	t.say(fmt.Sprintf("  widened to F32, %s; logits by %.1e of their spread", &strict, strict.gap))
 	if !strict.agree() {
 		return strict, packed, fmt.Errorf("greedy tokens are not llama.cpp's: %s, %d of them clearly", &strict, strict.clear)
 	}

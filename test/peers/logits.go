@@ -95,7 +95,7 @@ func (t *tools) foreign(ctx context.Context, path string, tokens []uint32, from 
 // random compares the logits of models with random weights, in each format and
 // shape, with llama.cpp's: of the file itself, and of the same weights widened
 // to float32, where llama.cpp rounds nothing but sums.
-func (t *tools) random(ctx context.Context, say func(string)) error {
+func (t *tools) random(ctx context.Context) error {
 	path := filepath.Join(t.temp, "random.gguf")
 	for _, f := range formats {
 		var packed, widened, allowed float64
@@ -111,7 +111,7 @@ func (t *tools) random(ctx context.Context, say func(string)) error {
 			}
 			packed, widened, allowed = max(packed, p), max(widened, w), max(allowed, limit)
 		}
-		say(fmt.Sprintf("  %-4s logits differ by %.1e of their spread at most (%.1e allowed), widened to F32 by %.1e", f.kind, packed, allowed, widened))
+		t.say(fmt.Sprintf("  %-4s logits differ by %.1e of their spread at most (%.1e allowed), widened to F32 by %.1e", f.kind, packed, allowed, widened))
 	}
 	return t.widening(ctx, path)
 }

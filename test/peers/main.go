@@ -94,20 +94,20 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", fmt.Errorf("tokenizers: %w", err)
 	}
 	say("llama.cpp: logits of models with random weights")
-	if err := t.random(ctx, say); err != nil {
+	if err := t.random(ctx); err != nil {
 		return "", fmt.Errorf("llama.cpp: %w", err)
 	}
 	say("llama.cpp: greedy tokens of the real model")
-	strict, packed, err := t.greedy(ctx, model, say)
+	strict, packed, err := t.greedy(ctx, model)
 	if err != nil {
 		return "", fmt.Errorf("llama.cpp: %w", err)
 	}
 	say("an emulated arm64 machine runs the tests of what is the same everywhere")
-	arm64, err := t.arm64(ctx, say)
+	arm64, err := t.arm64(ctx)
 	if err != nil {
 		return "", err
 	}
-	say("done; pictures of the page are in " + t.pictures)
+	say("done; pictures of the page are in " + t.cache)
 	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
 		"llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
 		lines, len(questions), strict.positions, strict.differ, packed.differ, arm64), nil
