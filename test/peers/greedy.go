@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"daulat/model/chat"
+	"daulat/model/float"
 	"daulat/model/gguf"
 	"daulat/model/text"
 )
@@ -159,8 +160,12 @@ func (t *tools) answers(ctx context.Context, f *gguf.File, path string) (all []a
 
 // nativeAnswers are our logits for each token of the answers.
 func nativeAnswers(ctx context.Context, f *gguf.File, answers []answer) (rows [][][]float32, err error) {
+	m, err := float.Load(f)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range answers {
-		r, err := native(ctx, f, a.tokens[:len(a.tokens)-1], a.from())
+		r, err := native(ctx, m, a.tokens[:len(a.tokens)-1], a.from())
 		if err != nil {
 			return nil, err
 		}

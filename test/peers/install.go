@@ -155,14 +155,18 @@ const (
 	pause = 5 * time.Second
 )
 
-// attempts runs do until it succeeds, but not for ever.
+// attempts runs do, which needs the network, until it succeeds, but not for ever.
 func (t *tools) attempts(ctx context.Context, do func() error) error {
-	for left := tries - 1; ; left-- {
+	for try := 1; ; try++ {
 		err := do()
-		if err == nil || left == 0 || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		t.say(fmt.Sprintf("that failed, %d more tries: %v", left, err))
+		if try == tries {
+			return fmt.Errorf("failed %d times, as without a network: %w", try, err)
+		}
+		what, _, _ := strings.Cut(err.Error(), "\n")
+		t.say("that failed and is tried again: " + what)
 		select {
 		case <-ctx.Done():
 			return err

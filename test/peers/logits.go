@@ -69,11 +69,7 @@ func worst(a, b [][]float32) (most float64) {
 }
 
 // native gives our engine's logits after each token from number from on.
-func native(ctx context.Context, f *gguf.File, tokens []uint32, from int) (rows [][]float32, err error) {
-	m, err := float.Load(f)
-	if err != nil {
-		return nil, err
-	}
+func native(ctx context.Context, m *float.Model, tokens []uint32, from int) (rows [][]float32, err error) {
 	err = m.NewState(float.StateOptions{}).Append(ctx, tokens, from, func(_ int, row []float32) error {
 		rows = append(rows, slices.Clone(row))
 		return nil
@@ -141,7 +137,11 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 	for range 250 {
 		r.tokens = append(r.tokens, random.Uint32N(uint32(embedding.Rows())))
 	}
-	if r.ours, err = native(ctx, r.file, r.tokens, 0); err != nil {
+	m, err := float.Load(r.file)
+	if err != nil {
+		return nil, err
+	}
+	if r.ours, err = native(ctx, m, r.tokens, 0); err != nil {
 		return nil, err
 	}
 	return r, os.WriteFile(r.path, data, 0o600)
@@ -190,7 +190,11 @@ func (r *randomModel) changed(ctx context.Context, c change) ([][]float32, error
 		return nil, err
 	}
 	defer f.Close()
-	return native(ctx, f, r.tokens, 0)
+	m, err := float.Load(f)
+	if err != nil {
+		return nil, err
+	}
+	return native(ctx, m, r.tokens, 0)
 }
 
 // shaken is the gap between our logits and those of a model whose every

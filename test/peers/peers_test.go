@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"daulat/model/float"
 	"daulat/model/gguf"
 	"daulat/model/synthetic"
 )
@@ -64,7 +65,11 @@ func TestRewrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &randomModel{path: filepath.Join(t.TempDir(), "model"), file: file, tokens: []uint32{9, 8, 7, 6}}
-		want, err := native(t.Context(), file, r.tokens, 1)
+		m, err := float.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := native(t.Context(), m, r.tokens, 1)
 		if err != nil || len(want) != 3 {
 			t.Fatalf("%d rows: %v", len(want), err)
 		}
