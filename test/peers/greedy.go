@@ -125,11 +125,11 @@ func (t *tools) greedy(ctx context.Context, path string) (strict, packed tally, 
 		return strict, packed, err
 	}
 	t.say(fmt.Sprintf("  widened to F32, %s; logits by %.1e of their spread", &strict, strict.gap))
-	if !strict.agree() {
+	if strict.positions != len(prompts)*answerTokens || !strict.agree() {
 		return strict, packed, fmt.Errorf("greedy tokens are not llama.cpp's: %s, %d of them clearly", &strict, strict.clear)
 	}
-	layers, _ := f.Uint("llama.block_count")
-	longest, _ := f.Uint("llama.feed_forward_length")
+	layers, _ := f.Uint(setting(f, "block_count"))
+	longest, _ := f.Uint(setting(f, "feed_forward_length"))
 	if limit := bound(int(layers), int(longest)); !(strict.gap <= limit) {
 		return strict, packed, fmt.Errorf("logits differ from llama.cpp's by %.1e of their spread, more than %.1e", strict.gap, limit)
 	}
@@ -142,7 +142,7 @@ func (t *tools) answers(ctx context.Context, f *gguf.File, path string) (all []a
 	if err != nil {
 		return nil, err
 	}
-	return all, t.withLlama(ctx, path, fast, func(l *llama) error {
+	err = t.withLlama(ctx, path, fast, func(l *llama) error {
 		for _, p := range prompts {
 			tokens, err := words.Chat([]chat.Message{{Role: "user", Content: p}})
 			if err != nil {
@@ -156,6 +156,7 @@ func (t *tools) answers(ctx context.Context, f *gguf.File, path string) (all []a
 		}
 		return nil
 	})
+	return all, err
 }
 
 // nativeAnswers are our logits for each token of the answers.
@@ -177,7 +178,7 @@ func nativeAnswers(ctx context.Context, f *gguf.File, answers []answer) (rows []
 // best gives the tokens that llama.cpp with the file at path holds best, and
 // compares its logits with rows.
 func (t *tools) best(ctx context.Context, path string, answers []answer, rows [][][]float32, c *tally) (best [][]uint32, err error) {
-	return best, t.withLlama(ctx, path, exact, func(l *llama) error {
+	err = t.withLlama(ctx, path, exact, func(l *llama) error {
 		for i, a := range answers {
 			var tokens []uint32
 			err := l.logits(a.tokens[:len(a.tokens)-1], a.from(), func(j int, row []float32) error {
@@ -194,6 +195,7 @@ func (t *tools) best(ctx context.Context, path string, answers []answer, rows []
 		}
 		return nil
 	})
+	return best, err
 }
 
 // wrongBase wants the rule to fail for a model with another RoPE base.

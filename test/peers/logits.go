@@ -130,7 +130,7 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 	if r.file, err = gguf.Parse(data); err != nil {
 		return nil, err
 	}
-	layers, _ := r.file.Uint("llama.block_count")
+	layers, _ := r.file.Uint(setting(r.file, "block_count"))
 	r.layers = int(layers)
 	embedding, _ := r.file.Tensor("token_embd.weight")
 	random := rand.New(rand.NewPCG(seed, 1))

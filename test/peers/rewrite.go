@@ -63,6 +63,12 @@ func widened(t *gguf.Tensor, alter func(float32) float32) []byte {
 	return out
 }
 
+// setting is the key of an architecture's setting.
+func setting(f *gguf.File, name string) string {
+	architecture, _ := f.String("general.architecture")
+	return architecture + "." + name
+}
+
 // metadata copies what f says. Integers get 32 bits, as every reader takes them.
 func (c change) metadata(f *gguf.File) (all []gguf.KV, err error) {
 	for _, key := range f.Keys() {
@@ -75,7 +81,7 @@ func (c change) metadata(f *gguf.File) (all []gguf.KV, err error) {
 			value = uint32(n)
 		} else if x, ok := f.Float(key); ok {
 			value = x
-			if key == "llama.rope.freq_base" && c.base != 0 {
+			if key == setting(f, "rope.freq_base") && c.base != 0 {
 				value = x * c.base
 			}
 		} else if s, ok := f.Strings(key); ok {
