@@ -58,7 +58,7 @@ bench-start: build ## how long a person waits for the first answer (bench/start.
 	@go build -ldflags '-s -w' -o bin/bench-start ./bench/start
 	@bin/bench-start $(ARGS)
 
-peers: build ## foreign clients, tokenizers and a browser against the real product
+peers: build ## foreign clients, tokenizers, llama.cpp, a browser and arm64 against the real product
 	go run ./test/peers
 
 clean: ## removes what was built

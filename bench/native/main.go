@@ -1,7 +1,9 @@
 // Native measures the native float engine as the executor runs it, sampler
 // included: tokens per second of prompt and answer, and what it costs to check
 // an answer against computing it. Each kernel that the processor has runs in a
-// process of its own, with one thread and with two.
+// process of its own, with one thread and with two. The best kernel takes turns
+// with llama.cpp, prompt by prompt, on the same file and as many threads;
+// `make peers` installs that (-peer=false leaves it out).
 //
 // The model is the embedded default, from the user's cache (any `daulat up` puts
 // it there), or a generated one with random weights, which the result names.
@@ -44,11 +46,16 @@ type task struct {
 	Threads int
 	Prompts int
 	Tokens  int // of each answer, at least
+	Peer    bool
 }
 
-// speed is what came of it: tokens per second, and the ratio of checking to
-// computing.
-type speed struct{ Prefill, Decode, Verify float64 }
+// speed is what came of it: tokens per second, the ratio of checking to
+// computing, and of our speed to llama.cpp's.
+type speed struct {
+	Prefill, Decode, Verify   float64
+	PeerPrefill, PeerDecode   float64
+	PrefillRatio, DecodeRatio float64
+}
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "measure" {
@@ -57,12 +64,13 @@ func main() {
 	prompts := flag.Int("prompts", 5, "prompts, for each kernel and number of threads; the portable kernel gets one")
 	tokens := flag.Int("tokens", 128, "tokens that an answer must have to count")
 	model := flag.String("model", "", "GGUF file instead of the default model")
+	peer := flag.Bool("peer", true, "measure llama.cpp too")
 	flag.Parse()
 	report.Context()
-	report.Exit(run(*model, *prompts, *tokens))
+	report.Exit(run(*model, *prompts, *tokens, *peer))
 }
 
-func run(model string, prompts, tokens int) error {
+func run(model string, prompts, tokens int, peer bool) error {
 	if prompts < 1 || prompts > len(questions) || tokens < 1 {
 		return fmt.Errorf("1 to %d prompts and at least one token are needed", len(questions))
 	}
@@ -80,11 +88,16 @@ func run(model string, prompts, tokens int) error {
 		return err
 	}
 	fmt.Printf("model: %s, %s, sha256 %s\n", filepath.Base(path), weights, sum)
+	if peer {
+		if err := describePeer(path); err != nil {
+			return err
+		}
+	}
 	threads := slices.Compact([]int{1, min(2, runtime.NumCPU())})
-	var top speed
+	best := map[int]speed{} // by threads
 	for _, k := range kernels {
 		for _, n := range threads {
-			t := task{Path: path, Threads: n, Prompts: prompts, Tokens: tokens}
+			t := task{Path: path, Threads: n, Prompts: prompts, Tokens: tokens, Peer: peer && k.without == ""}
 			if k.name == "portable" {
 				t.Prompts = 1
 			}
@@ -92,15 +105,39 @@ func run(model string, prompts, tokens int) error {
 			if err != nil {
 				return fmt.Errorf("kernel %s, %d threads: %w", k.name, n, err)
 			}
-			fmt.Printf("%-8s %d threads: prefill %7.1f tokens/s, decode %6.1f tokens/s, verify %.2f of generate\n", k.name, n, s.Prefill, s.Decode, s.Verify)
+			fmt.Printf("%-9s %d threads: prefill %7.1f tokens/s, decode %6.1f tokens/s, verify %.2f of generate\n", k.name, n, s.Prefill, s.Decode, s.Verify)
+			if t.Peer {
+				fmt.Printf("llama.cpp %d threads: prefill %7.1f tokens/s, decode %6.1f tokens/s; we are %.2f and %.2f times as fast\n",
+					n, s.PeerPrefill, s.PeerDecode, s.PrefillRatio, s.DecodeRatio)
+			}
 			if k.without == "" {
-				top = s
+				best[n] = s
 			}
 		}
 	}
-	report.Result("native", "decode_tok_s", top.Decode, "prefill_tok_s", top.Prefill, "verify_ratio", top.Verify,
-		"weights", weights, "threads", threads[len(threads)-1], "tokens", tokens)
+	most := threads[len(threads)-1]
+	top := best[most]
+	result := []any{"decode_tok_s", top.Decode, "prefill_tok_s", top.Prefill, "verify_ratio", top.Verify,
+		"weights", weights, "threads", most, "tokens", tokens}
+	if peer {
+		ofLlama := func(ours, theirs func(speed) float64) float64 { return fastest(best, ours) / fastest(best, theirs) }
+		result = append(result,
+			"decode_of_llama", ofLlama(func(s speed) float64 { return s.Decode }, func(s speed) float64 { return s.PeerDecode }),
+			"prefill_of_llama", ofLlama(func(s speed) float64 { return s.Prefill }, func(s speed) float64 { return s.PeerPrefill }),
+			"decode_of_llama_1", best[1].DecodeRatio, "prefill_of_llama_1", best[1].PrefillRatio)
+	}
+	report.Result("native", result...)
 	return nil
+}
+
+// fastest is the best that any number of threads reached: where other work
+// shares the cores, two threads that wait for each other can be far slower than
+// one, and neither side is to be measured by that.
+func fastest(best map[int]speed, of func(speed) float64) (most float64) {
+	for _, s := range best {
+		most = max(most, of(s))
+	}
+	return most
 }
 
 func measure(without string, t task) (s speed, err error) {

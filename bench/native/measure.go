@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -63,26 +64,53 @@ func (t task) run(ctx context.Context) (s speed, err error) {
 		return s, err
 	}
 	defer m.Close()
-	var prefill, decode, ratio []float64
+	peer, err := t.startPeer(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, peer.stop()) }()
+	var all []speed
 	for _, q := range questions[:t.Prompts] {
-		one, err := t.one(ctx, m, words, q)
+		tokens, err := words.Chat([]chat.Message{{Role: "user", Content: q}})
 		if err != nil {
 			return s, err
 		}
-		prefill, decode, ratio = append(prefill, one.Prefill), append(decode, one.Decode), append(ratio, one.Verify)
+		one, err := t.one(ctx, m, tokens)
+		if err != nil {
+			return s, err
+		}
+		if err := peer.answer(tokens, t.Tokens, &one); err != nil {
+			return s, err
+		}
+		all = append(all, one)
 	}
-	return speed{report.Median(prefill), report.Median(decode), report.Median(ratio)}, nil
+	return medians(all), nil
+}
+
+func medians(all []speed) speed {
+	of := func(field func(speed) float64) float64 {
+		var values []float64
+		for _, s := range all {
+			values = append(values, field(s))
+		}
+		return report.Median(values)
+	}
+	return speed{
+		Prefill:      of(func(s speed) float64 { return s.Prefill }),
+		Decode:       of(func(s speed) float64 { return s.Decode }),
+		Verify:       of(func(s speed) float64 { return s.Verify }),
+		PeerPrefill:  of(func(s speed) float64 { return s.PeerPrefill }),
+		PeerDecode:   of(func(s speed) float64 { return s.PeerDecode }),
+		PrefillRatio: of(func(s speed) float64 { return s.PrefillRatio }),
+		DecodeRatio:  of(func(s speed) float64 { return s.DecodeRatio }),
+	}
 }
 
 // tries bounds how often an answer may end too early.
 const tries = 20
 
 // one answers a prompt and checks the answer; short answers don't count.
-func (t task) one(ctx context.Context, m inference.Model, words *text.Text, question string) (s speed, err error) {
-	tokens, err := words.Chat([]chat.Message{{Role: "user", Content: question}})
-	if err != nil {
-		return s, err
-	}
+func (t task) one(ctx context.Context, m inference.Model, tokens []uint32) (s speed, err error) {
 	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Counter: 1, Model: canon.NewCID(canon.DagCBOR, canon.Hash{1}),
 		Tokens: tokens, Params: receipt.Params{MaxTokens: uint64(t.Tokens), Temperature: 1 << 16, TopP: 950_000}}
 	for range tries {

@@ -24,8 +24,10 @@ type tools struct {
 	node     string // folder of the npm packages
 	openaigo string // the Go client's program
 	chromium string
-	pictures string // folder
+	cache    string // folder of what is installed, and of pictures
 	daulat   string
+	qemu     string // runs arm64 programs
+	say      func(string)
 }
 
 // install finds or installs everything that the peers need.
@@ -37,34 +39,45 @@ func install(ctx context.Context, folder, temp string, say func(string)) (*tools
 	if err != nil {
 		return nil, err
 	}
-	t := &tools{temp: temp, pictures: cache, openaigo: filepath.Join(temp, "openaigo")}
+	t := &tools{temp: temp, cache: cache, openaigo: filepath.Join(temp, "openaigo"), say: say}
 	if t.folder, err = filepath.Abs(folder); err != nil {
 		return nil, err
 	}
-	if t.chromium, err = browser(ctx, say); err != nil {
+	if t.chromium, err = t.browser(ctx); err != nil {
 		return nil, err
 	}
 	version, err := exec.CommandContext(ctx, "python3", "-VV").Output()
 	if err != nil {
 		return nil, fmt.Errorf("python3: %w", err)
 	}
-	t.python, err = t.locked(cache, "python", version, []string{"requirements.txt"}, func(dir string) error {
-		say("installing the Python packages of requirements.txt")
+	t.python, err = t.locked(ctx, "python", version, []string{"requirements.txt"}, func(dir string) error {
+		t.say("installing the Python packages of requirements.txt")
 		return quiet(t.command(ctx, "python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-warn-script-location",
 			"--require-hashes", "--only-binary", ":all:", "--target", dir, "--requirement", "requirements.txt"))
 	})
 	if err != nil {
 		return nil, err
 	}
-	t.node, err = t.locked(cache, "node", nil, []string{"package.json", "package-lock.json"}, func(dir string) error {
-		say("installing the npm packages of package-lock.json")
-		return quiet(t.command(ctx, "npm", "ci", "--prefix", dir, "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"))
+	t.node, err = t.locked(ctx, "node", nil, []string{"package.json", "package-lock.json"}, func(dir string) error {
+		t.say("installing the npm packages of package-lock.json")
+		if err := quiet(t.command(ctx, "npm", "ci", "--prefix", dir, "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")); err != nil {
+			return err
+		}
+		return llamaIn(dir) // an optional package, whose absence npm passes over
 	})
 	if err != nil {
 		return nil, err
 	}
-	say("building the Go client")
-	return t, quiet(t.command(ctx, "go", "build", "-C", "_openaigo", "-o", t.openaigo, "."))
+	if err := link(filepath.Join(cache, "llama.cpp"), libraries(t.node)); err != nil {
+		return nil, err
+	}
+	if t.qemu, err = t.emulator(ctx); err != nil {
+		return nil, err
+	}
+	t.say("building the Go client")
+	return t, t.attempts(ctx, func() error {
+		return quiet(t.command(ctx, "go", "build", "-C", "_openaigo", "-o", t.openaigo, "."))
+	})
 }
 
 // present says in one sentence what this machine lacks.
@@ -102,7 +115,7 @@ func cacheFolder() (string, error) {
 
 // locked gives the cache folder for these lock files, named by their hash and
 // salt, and has fill install into it unless an earlier run completed that.
-func (t *tools) locked(cache, name string, salt []byte, locks []string, fill func(dir string) error) (string, error) {
+func (t *tools) locked(ctx context.Context, name string, salt []byte, locks []string, fill func(dir string) error) (string, error) {
 	h := sha256.New()
 	h.Write(salt)
 	contents := map[string][]byte{}
@@ -114,40 +127,83 @@ func (t *tools) locked(cache, name string, salt []byte, locks []string, fill fun
 		fmt.Fprintf(h, "%s %d\n%s", lock, len(data), data)
 		contents[lock] = data
 	}
-	dir := filepath.Join(cache, fmt.Sprintf("%s-%.8x", name, h.Sum(nil)))
+	dir := filepath.Join(t.cache, fmt.Sprintf("%s-%.8x", name, h.Sum(nil)))
 	complete := filepath.Join(dir, ".complete")
 	if _, err := os.Stat(complete); !errors.Is(err, fs.ErrNotExist) {
 		return dir, err
 	}
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
-		return "", err
-	}
-	for lock, data := range contents {
-		if err := os.WriteFile(filepath.Join(dir, lock), data, 0o644); err != nil {
-			return "", err
+	err := t.attempts(ctx, func() error {
+		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+			return err
 		}
-	}
-	if err := fill(dir); err != nil {
-		return "", err
+		for lock, data := range contents {
+			if err := os.WriteFile(filepath.Join(dir, lock), data, 0o644); err != nil {
+				return err
+			}
+		}
+		return fill(dir)
+	})
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
 	}
 	return dir, os.WriteFile(complete, nil, 0o644)
 }
 
+// tries and pause are for networks that fail now and then.
+const (
+	tries = 3
+	pause = 5 * time.Second
+)
+
+// attempts runs do, which needs the network, until it succeeds, but not for ever.
+func (t *tools) attempts(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if try == tries {
+			return fmt.Errorf("failed %d times, as without a network: %w", try, err)
+		}
+		what, _, _ := strings.Cut(err.Error(), "\n")
+		t.say("that failed and is tried again: " + what)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// link gives the folder dir a name that stays, by which bench/native finds it.
+func link(name, dir string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(dir, name)
+}
+
 // browser finds Chromium, or installs Debian's where that needs no question.
-func browser(ctx context.Context, say func(string)) (string, error) {
+func (t *tools) browser(ctx context.Context) (string, error) {
 	if path := findBrowser(); path != "" {
 		return path, nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Getuid() != 0 {
 		return "", errors.New("make peers needs chromium, which this machine lacks")
 	}
-	say("installing chromium: apt-get install -y chromium")
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "chromium"}} {
-		apt := exec.CommandContext(ctx, "apt-get", args...)
-		apt.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if err := quiet(apt); err != nil {
-			return "", err
+	t.say("installing chromium: apt-get install -y chromium")
+	err := t.attempts(ctx, func() error {
+		for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "chromium"}} {
+			apt := exec.CommandContext(ctx, "apt-get", args...)
+			apt.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+			if err := quiet(apt); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("install chromium: %w", err)
 	}
 	if path := findBrowser(); path != "" {
 		return path, nil

@@ -1,7 +1,9 @@
 // Peers runs programs that others wrote against the real product: the official
-// OpenAI clients of three languages, Hugging Face's tokenizers, and Chromium on
-// the page. It also has the real model answer plain questions, and Python read
-// the golden vectors. `make peers` builds the product and calls it.
+// OpenAI clients of three languages, Hugging Face's tokenizers, llama.cpp, and
+// Chromium on the page. It also has the real model answer plain questions,
+// Python read the golden vectors, and an emulated arm64 machine run the tests of
+// what must have the same bits everywhere. `make peers` builds the product and
+// calls it.
 //
 // What comes from package registries is locked by hash (requirements.txt,
 // package-lock.json, _openaigo/go.sum), and installed once into a cache folder:
@@ -10,7 +12,8 @@
 // The last line of output is RESULT; a failed check ends with status 1 instead.
 //
 // Start at run. The clients are openai_client.py, openai_client.cjs and
-// _openaigo (a module of its own); the page is used by page.cjs.
+// _openaigo (a module of its own); the page is used by page.cjs; llama.cpp is
+// driven by llama.py.
 package main
 
 import (
@@ -25,7 +28,7 @@ import (
 )
 
 // limit bounds the whole run.
-const limit = 15 * time.Minute
+const limit = 25 * time.Minute
 
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
@@ -90,7 +93,22 @@ func run(ctx context.Context, program, folder string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("tokenizers: %w", err)
 	}
-	say("done; pictures of the page are in " + t.pictures)
-	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok",
-		lines, len(questions)), nil
+	say("llama.cpp: logits of models with random weights")
+	if err := t.random(ctx); err != nil {
+		return "", fmt.Errorf("llama.cpp: %w", err)
+	}
+	say("llama.cpp: greedy tokens of the real model")
+	strict, packed, err := t.greedy(ctx, model)
+	if err != nil {
+		return "", fmt.Errorf("llama.cpp: %w", err)
+	}
+	say("an emulated arm64 machine runs the tests of what is the same everywhere")
+	arm64, err := t.arm64(ctx)
+	if err != nil {
+		return "", err
+	}
+	say("done; pictures of the page are in " + t.cache)
+	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
+		"llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
+		lines, len(questions), strict.positions, strict.differ, packed.differ, arm64), nil
 }

@@ -145,7 +145,7 @@ func (u *network) occupy(ctx context.Context) (net.Conn, error) {
 
 func (t *tools) page(ctx context.Context, u *network) error {
 	cmd := t.command(ctx, "node", "page.cjs")
-	cmd.Env = append(cmd.Env, "DAULAT_PAGE="+u.Page, "CHROMIUM="+t.chromium, "PICTURES="+t.pictures)
+	cmd.Env = append(cmd.Env, "DAULAT_PAGE="+u.Page, "CHROMIUM="+t.chromium, "PICTURES="+t.cache)
 	return quiet(cmd)
 }
 

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"daulat/model/float"
+	"daulat/model/gguf"
+	"daulat/model/synthetic"
+)
+
+func TestRuleOfGreedyTokens(t *testing.T) {
+	same := slices.Repeat([]position{{ours: 1, theirs: 1}}, 999)
+	tie := position{ours: 1, theirs: 2, margin: nearTie / 2}
+	clear := position{ours: 1, theirs: 2, margin: nearTie}
+	for name, c := range map[string]struct {
+		positions []position
+		want      bool
+	}{
+		"none":       {nil, false},
+		"all equal":  {same, true},
+		"a near tie": {append(slices.Clone(same), tie), true},
+		"a clear":    {append(slices.Clone(same), clear), false},
+		"many ties":  {append(slices.Clone(same), slices.Repeat([]position{tie}, 6)...), false},
+	} {
+		var got tally
+		for _, p := range c.positions {
+			got.add(p)
+		}
+		if got.agree() != c.want {
+			t.Errorf("%s: %+v agrees: %v", name, got, got.agree())
+		}
+	}
+	if p := judge([]float32{1, 4, 3, 4}, 2); p.ours != 1 || p.theirs != 2 || p.margin != 0 {
+		t.Errorf("judged %+v", p)
+	}
+}
+
+// TestGap: a difference anywhere counts, and so does a number that is none.
+func TestGap(t *testing.T) {
+	a := []float32{0, 5, 10}
+	if g := gap(a, []float32{0, 5, 9}); g != 0.1 {
+		t.Errorf("a tenth of the spread is %g", g)
+	}
+	if g := worst([][]float32{a, a}, [][]float32{a, {1, 5, 10}}); g != 0.1 {
+		t.Errorf("the worst of two rows is %g", g)
+	}
+	if g := gap(a, []float32{0, float32(math.NaN()), 10}); g <= math.Inf(1) {
+		t.Errorf("NaN has the gap %g", g)
+	}
+}
+
+// TestRewrite: widening keeps every bit of the logits, and every change shows.
+func TestRewrite(t *testing.T) {
+	for _, f := range formats {
+		data, err := synthetic.Llama(5, synthetic.Options{Type: f.kind, Layers: 1, Context: 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := gguf.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &randomModel{path: filepath.Join(t.TempDir(), "model"), file: file, tokens: []uint32{9, 8, 7, 6}}
+		m, err := float.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := native(t.Context(), m, r.tokens, 1)
+		if err != nil || len(want) != 3 {
+			t.Fatalf("%d rows: %v", len(want), err)
+		}
+		double := func(x float32) float32 { return 2 * x }
+		for name, c := range map[string]struct {
+			change
+			same bool
+		}{
+			"nothing":  {change{}, true},
+			"widened":  {change{widen: true}, true},
+			"base":     {change{base: 2}, false},
+			"a tensor": {change{alter: map[string]func(float32) float32{"blk.0.ffn_up.weight": double}}, false},
+		} {
+			got, err := r.changed(t.Context(), c.change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if same := worst(want, got[1:]) == 0; same != c.same {
+				t.Errorf("%s, %s: logits are the same: %v", f.kind, name, same)
+			}
+		}
+	}
+}
+
+func TestPasses(t *testing.T) {
+	out := "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- PASS: TestA/x (0.00s)\n--- SKIP: TestB (0.00s)\n--- PASS: TestC (1.00s)\nPASS\n"
+	if got := passes(out); !slices.Equal(got, []string{"TestA", "TestC"}) {
+		t.Errorf("passed: %q", got)
+	}
+}
+
+// TestLlamaAnswers: what llama.cpp leaves out is an error, not a zero.
+func TestLlamaAnswers(t *testing.T) {
+	for name, answer := range map[string]string{"none": "", "no JSON": "x\n", "too few": "{}\n1234"} {
+		l := newLlama(&bytes.Buffer{}, bytes.NewBufferString(answer))
+		l.Vocab = 2
+		if err := l.logits([]uint32{1}, 0, func(int, []float32) error { return nil }); err == nil {
+			t.Errorf("%s: an answer of %q is no error", name, answer)
+		}
+	}
+}
