@@ -10,7 +10,7 @@ func (s *State) embed(tokens []uint32) {
 	m, b := s.model, &s.buffers
 	stride := m.embedding.stride
 	for p, t := range tokens {
-		copy(b.residual[p*stride:][:m.width], m.embedding.data[int(t)*stride:])
+		m.embedding.row(&s.kernel, b.residual[p*stride:][:stride], int(t))
 		for i, f := range m.frequency {
 			sin, cos := sincos(float64(float64(s.length+p) * f))
 			b.turns[p*m.ropeDims+2*i], b.turns[p*m.ropeDims+2*i+1] = float32(cos), float32(sin)
@@ -38,7 +38,7 @@ func (s *State) layer(l, n int) bool {
 // normalise is the RMS norm of n rows: y = (x · 1/√(mean x² + ε)) · gain.
 func (s *State) normalise(gain, x, y []float32, n int) {
 	stride := roundUp(len(gain), lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			in, out := x[p*stride:][:stride], y[p*stride:][:stride]
 			mean := dot(in, in) / float32(len(gain))
@@ -55,8 +55,8 @@ func (s *State) multiply(dst []float32, w *matrix, x []float32, n int) {
 	rows := roundUp(w.rows, tile)
 	ds := roundUp(w.rows, lanes)
 	grain := roundUp(rows/(4*s.threads)+1, tile)
-	parallel(s.threads, rows, grain, func(_, low, high int) {
-		s.kernel.dots(dst[low:], ds, w.data[low*w.stride:], w.stride, high-low, x, w.stride, n, w.stride)
+	s.crew.run(rows, grain, func(worker, low, high int) {
+		w.dots(&s.kernel, dst, ds, low, high, x, n, s.buffers.tasks[worker].tile)
 	})
 }
 
@@ -64,7 +64,7 @@ func (s *State) multiply(dst []float32, w *matrix, x []float32, n int) {
 func (s *State) store(l, n int) {
 	m, b := s.model, &s.buffers
 	dim, stride := m.headDim, roundUp((m.heads+2*m.kvHeads)*m.headDim, lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			row, turns := b.qkv[p*stride:][:stride], b.turns[p*m.ropeDims:][:m.ropeDims]
 			for h := range m.heads + m.kvHeads {
@@ -94,7 +94,7 @@ func rotate(head, turns []float32) {
 // at tile neighbouring positions.
 func (s *State) attend(l, n int) {
 	groups := (n + tile - 1) / tile
-	parallel(s.threads, s.model.heads*groups, 1, func(worker, low, high int) {
+	s.crew.run(s.model.heads*groups, 1, func(worker, low, high int) {
 		for i := low; i < high; i++ {
 			first := i % groups * tile
 			s.attendHead(&s.buffers.tasks[worker], l, i/groups, first, min(tile, n-first))
@@ -102,7 +102,7 @@ func (s *State) attend(l, n int) {
 	})
 }
 
-func (s *State) attendHead(t *attentionBuffers, l, head, first, n int) {
+func (s *State) attendHead(t *taskBuffers, l, head, first, n int) {
 	m, b := s.model, &s.buffers
 	dim, width := m.headDim, s.headStride()
 	qkvStride := roundUp((m.heads+2*m.kvHeads)*dim, lanes)
@@ -137,7 +137,7 @@ func (s *State) attendHead(t *attentionBuffers, l, head, first, n int) {
 func (s *State) activate(n int) {
 	m, b := s.model, &s.buffers
 	in, out := roundUp(2*m.ffn, lanes), roundUp(m.ffn, lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			gate, up := b.gateUp[p*in:][:m.ffn], b.gateUp[p*in+m.ffn:][:m.ffn]
 			s.kernel.activate(b.hidden[p*out:][:m.ffn], gate, up)
@@ -150,7 +150,7 @@ func (s *State) add(n int) bool {
 	m, b := s.model, &s.buffers
 	stride := roundUp(m.width, lanes)
 	var bad atomic.Bool
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			x, y := b.residual[p*stride:][:m.width], b.projected[p*stride:][:m.width]
 			for i := range x {

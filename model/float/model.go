@@ -6,7 +6,7 @@
 // is called. Assembly, where the processor has it, computes the same sums and is compared with the portable
 // code bit by bit; the build tag purego leaves it out.
 //
-// Load checks a GGUF file and widens its weights. Model.NewState makes a sequence, State.Append feeds it
+// Load checks a GGUF file and keeps its weights as they are stored; rows are widened as they are used. Model.NewState makes a sequence, State.Append feeds it
 // tokens and shows the logits, State.Truncate takes tokens back.
 package float
 
@@ -35,13 +35,6 @@ type layer struct {
 	ffnNorm       []float32
 	gateUp        *matrix // rows of the gate, then of the up projection
 	down          *matrix
-}
-
-// matrix is row-major; a row is padded with zeros to a multiple of lanes, rows with zero rows to one of tile.
-type matrix struct {
-	rows, columns int
-	stride        int
-	data          []float32
 }
 
 // shape is the model's hyperparameters.

@@ -292,3 +292,20 @@ func TestOpen(t *testing.T) {
 		}
 	}
 }
+
+func TestDequantizeChecksSizes(t *testing.T) {
+	for name, call := range map[string]func(){
+		"short source":  func() { Q4_1.Dequantize(make([]float32, 64), make([]byte, 39)) },
+		"long source":   func() { Q8_0.Dequantize(make([]float32, 32), make([]byte, 68)) },
+		"partial block": func() { Q8_0.Dequantize(make([]float32, 16), make([]byte, 17)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s passes", name)
+				}
+			}()
+			call()
+		}()
+	}
+}

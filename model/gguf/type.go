@@ -27,7 +27,7 @@ type layout struct {
 	encode   func(dst []byte, src []float32) (ok bool) // whole row of finite numbers; false if one does not fit
 }
 
-var layouts = map[Type]*layout{
+var layouts = [...]*layout{
 	F32:  {"F32", 1, 4, decodeF32, encodeF32},
 	F16:  {"F16", 1, 2, decodeF16, encodeF16},
 	BF16: {"BF16", 1, 2, decodeBF16, encodeBF16},
@@ -36,7 +36,32 @@ var layouts = map[Type]*layout{
 	Q4_1: {"Q4_1", 32, 20, decodeQ4_1, encodeQ4_1},
 }
 
-func (t Type) layout() *layout { return layouts[t] }
+// layout is nil for a type that is not supported.
+func (t Type) layout() *layout {
+	if t >= Type(len(layouts)) {
+		return nil
+	}
+	return layouts[t]
+}
+
+// RowSize is the number of bytes that store n elements. It panics if the type is not supported or n is not a
+// whole number of blocks.
+func (t Type) RowSize(n int) int {
+	l := t.layout()
+	if n%l.elements != 0 {
+		panic(fmt.Sprintf("gguf: %d elements are no whole number of %s blocks", n, t))
+	}
+	return n / l.elements * l.bytes
+}
+
+// Dequantize writes the len(dst) elements that src stores as float32. It panics if src has another size than
+// RowSize(len(dst)).
+func (t Type) Dequantize(dst []float32, src []byte) {
+	if len(src) != t.RowSize(len(dst)) {
+		panic(fmt.Sprintf("gguf: %d bytes are not %d elements of %s", len(src), len(dst), t))
+	}
+	t.layout().decode(dst, src)
+}
 
 // String is the type's usual name.
 func (t Type) String() string {
@@ -82,20 +107,30 @@ func decodeQ8_0(dst []float32, src []byte) {
 func decodeQ4_0(dst []float32, src []byte) {
 	for ; len(dst) >= 32; dst, src = dst[32:], src[18:] {
 		d := fromF16(le.Uint16(src))
-		for i, q := range src[2:18] {
-			dst[i] = float32(float32(int(q&15)-8) * d)
-			dst[i+16] = float32(float32(int(q>>4)-8) * d)
+		var level [16]float32
+		for q := range level {
+			level[q] = float32(float32(q-8) * d)
 		}
+		lookUp((*[32]float32)(dst), (*[16]byte)(src[2:]), &level)
 	}
 }
 
 func decodeQ4_1(dst []float32, src []byte) {
 	for ; len(dst) >= 32; dst, src = dst[32:], src[20:] {
 		d, m := fromF16(le.Uint16(src)), fromF16(le.Uint16(src[2:]))
-		for i, q := range src[4:20] {
-			dst[i] = float32(float32(q&15)*d) + m
-			dst[i+16] = float32(float32(q>>4)*d) + m
+		var level [16]float32
+		for q := range level {
+			level[q] = float32(float32(q)*d) + m
 		}
+		lookUp((*[32]float32)(dst), (*[16]byte)(src[4:]), &level)
+	}
+}
+
+// lookUp replaces the low and the high four bits of each byte by their levels.
+func lookUp(dst *[32]float32, src *[16]byte, level *[16]float32) {
+	for i, q := range src {
+		dst[i] = level[q&15]
+		dst[i+16] = level[q>>4]
 	}
 }
 
