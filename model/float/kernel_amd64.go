@@ -25,9 +25,11 @@ func native() []kernel {
 
 var (
 	widenAVX2 = widening{gguf.F16: widenF16AVX2, gguf.BF16: widenBF16AVX2,
-		gguf.Q8_0: widenQ8_0AVX2, gguf.Q4_0: widenQ4_0AVX2, gguf.Q4_1: widenQ4_1AVX2}
+		gguf.Q8_0: widenQ8_0AVX2, gguf.Q4_0: widenQ4_0AVX2, gguf.Q4_1: widenQ4_1AVX2,
+		gguf.Q4_K: widenQ4_KAVX2, gguf.Q6_K: widenQ6_KAVX2}
 	widenAVX512 = widening{gguf.F16: widenF16AVX2, gguf.BF16: widenBF16AVX2,
-		gguf.Q8_0: widenQ8_0AVX512, gguf.Q4_0: widenQ4_0AVX512, gguf.Q4_1: widenQ4_1AVX512}
+		gguf.Q8_0: widenQ8_0AVX512, gguf.Q4_0: widenQ4_0AVX512, gguf.Q4_1: widenQ4_1AVX512,
+		gguf.Q4_K: widenQ4_KAVX512, gguf.Q6_K: widenQ6_KAVX512}
 )
 
 // levels are the numbers that 4 bits can be.
@@ -99,3 +101,15 @@ func widenQ4_0AVX512(dst []float32, src []byte)
 
 //go:noescape
 func widenQ4_1AVX512(dst []float32, src []byte)
+
+//go:noescape
+func widenQ4_KAVX2(dst []float32, src []byte)
+
+//go:noescape
+func widenQ6_KAVX2(dst []float32, src []byte)
+
+//go:noescape
+func widenQ4_KAVX512(dst []float32, src []byte)
+
+//go:noescape
+func widenQ6_KAVX512(dst []float32, src []byte)

@@ -129,10 +129,11 @@ func TestLoadRefuses(t *testing.T) {
 
 // TestLoadQuantizedNaN: a scale that is NaN hides in a block.
 func TestLoadQuantizedNaN(t *testing.T) {
-	for _, kind := range []gguf.Type{gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1} {
-		f := pieces(t, synthetic.Options{Type: kind})
+	for kind, at := range map[gguf.Type]int{gguf.F16: 0, gguf.BF16: 0, gguf.Q8_0: 0, gguf.Q4_0: 0, gguf.Q4_1: 2,
+		gguf.Q4_K: 2, gguf.Q6_K: 208} {
+		f := pieces(t, synthetic.Options{Type: kind, Width: 256, FFN: 256})
 		data := f.tensor("blk.0.ffn_gate.weight").Data
-		data[0], data[1] = 0xff, 0x7f
+		data[at], data[at+1] = 0xff, 0x7f
 		if _, err := f.load(t); err == nil || !strings.Contains(err.Error(), "not finite") {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -182,6 +183,7 @@ func FuzzLoad(f *testing.F) {
 	for _, o := range []synthetic.Options{ // small: the fuzzer is slow on long inputs
 		{Type: gguf.Q4_1, Width: 32, FFN: 32, Layers: 1, Factors: true},
 		{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2, Untied: true},
+		{Type: gguf.Q4_K, Width: 256, FFN: 256, Layers: 1, Heads: 8, KVHeads: 1, Mixed: true},
 	} {
 		data, err := synthetic.Llama(22, o)
 		if err != nil {

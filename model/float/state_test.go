@@ -88,6 +88,9 @@ var models = []struct {
 	{"bf16", synthetic.Options{Type: gguf.BF16, Context: 33, Heads: 3, KVHeads: 1, Width: 30, FFN: 50}, "27239b841d99e957c327a4fcac0ee2413d6c6eebacc852f4db34cf66e3c25caf"},
 	{"q8_0", synthetic.Options{Type: gguf.Q8_0, Context: 33, Factors: true, HeadDim: 24}, "b5b2599f642df5ac38188b43f61044e6c04209c499f02d119b9769b57949d08e"},
 	{"q4_0", synthetic.Options{Type: gguf.Q4_0, Context: 33, Layers: 1, KVHeads: 4}, "af21d856d5106939d2724000bd2b0957a843d3083139aca524e6ae1d97abdb68"},
+	{"q4_k", synthetic.Options{Type: gguf.Q4_K, Context: 33, Layers: 1, Width: 256, FFN: 512, Untied: true}, "79aa05b9302d93f0a6ec1c6eb055561faaba11606c1ff4e7296d76be862f58ea"},
+	{"q6_k", synthetic.Options{Type: gguf.Q6_K, Context: 33, Layers: 1, Width: 256, FFN: 256, Heads: 8, KVHeads: 1}, "cc2a760c3ea1e22c0e755e36559440de6b8960b87d1a88e918ecfa96e5e1f371"},
+	{"q4_k_m", synthetic.Options{Type: gguf.Q4_K, Mixed: true, Context: 33, Layers: 1, Width: 256, FFN: 256, HeadDim: 128}, "6e15051bcf1c4d2fde7b49e9b3c3adbbb9749733d2e0229d9dadb17e5983e23d"},
 	{"q4_1", synthetic.Options{Type: gguf.Q4_1, Context: 270, Untied: true, Factors: true, Base: 500000}, "4d782b15585b7669edb4796e37bcfd52f82496d06f29782c44967af53d625e38"},
 }
 

@@ -18,6 +18,8 @@ var stored = []struct {
 	{gguf.Q8_0, 32, []int{0}},
 	{gguf.Q4_0, 32, []int{0}},
 	{gguf.Q4_1, 32, []int{0, 2}},
+	{gguf.Q4_K, 256, []int{0, 2}},
+	{gguf.Q6_K, 256, []int{208}},
 }
 
 // row makes a stored row of random bytes whose scales are finite; a quarter of them are subnormal.

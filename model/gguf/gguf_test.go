@@ -225,8 +225,8 @@ func TestQuantizeRefuses(t *testing.T) {
 			t.Errorf("%s of 31 numbers: %v", kind, err)
 		}
 	}
-	if _, err := Quantize(12, block(1)); err == nil {
-		t.Error("Q4_K cannot be made")
+	if _, err := Quantize(13, block(1)); err == nil {
+		t.Error("Q5_K cannot be made")
 	}
 }
 

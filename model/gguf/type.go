@@ -11,9 +11,11 @@ type Type uint32
 const (
 	F32  Type = 0
 	F16  Type = 1
-	Q4_0 Type = 2 // blocks of 32: a F16 scale d, 32 × 4 bit q; value (q−8)·d
-	Q4_1 Type = 3 // blocks of 32: a F16 scale d, a F16 minimum m, 32 × 4 bit q; value q·d + m
-	Q8_0 Type = 8 // blocks of 32: a F16 scale d, 32 × int8 q; value q·d
+	Q4_0 Type = 2  // blocks of 32: a F16 scale d, 32 × 4 bit q; value (q−8)·d
+	Q4_1 Type = 3  // blocks of 32: a F16 scale d, a F16 minimum m, 32 × 4 bit q; value q·d + m
+	Q8_0 Type = 8  // blocks of 32: a F16 scale d, 32 × int8 q; value q·d
+	Q4_K Type = 12 // blocks of 256: F16 d and dmin, 6 bit scales s and minima m of 8 sub-blocks; value d·s·q − dmin·m
+	Q6_K Type = 14 // blocks of 256: a F16 scale d, int8 scales s of 16 sub-blocks; value d·s·(q−32)
 	BF16 Type = 30
 )
 
@@ -34,6 +36,8 @@ var layouts = [...]*layout{
 	Q8_0: {"Q8_0", 32, 34, decodeQ8_0, encodeQ8_0},
 	Q4_0: {"Q4_0", 32, 18, decodeQ4_0, encodeQ4_0},
 	Q4_1: {"Q4_1", 32, 20, decodeQ4_1, encodeQ4_1},
+	Q4_K: {"Q4_K", superblock, bytesQ4_K, decodeQ4_K, encodeQ4_K},
+	Q6_K: {"Q6_K", superblock, bytesQ6_K, decodeQ6_K, encodeQ6_K},
 }
 
 // layout is nil for a type that is not supported.
@@ -44,18 +48,15 @@ func (t Type) layout() *layout {
 	return layouts[t]
 }
 
-// RowSize is the number of bytes that store n elements. It panics if the type is not supported or n is not a
-// whole number of blocks.
+// RowSize is the number of bytes that store the whole blocks of n elements. It panics if the type is not
+// supported.
 func (t Type) RowSize(n int) int {
 	l := t.layout()
-	if n%l.elements != 0 {
-		panic(fmt.Sprintf("gguf: %d elements are no whole number of %s blocks", n, t))
-	}
 	return n / l.elements * l.bytes
 }
 
-// Dequantize writes the len(dst) elements that src stores as float32. It panics if src has another size than
-// RowSize(len(dst)).
+// Dequantize writes the elements that src stores as float32 to dst, which holds whole blocks. It panics if src
+// has another size than RowSize(len(dst)).
 func (t Type) Dequantize(dst []float32, src []byte) {
 	if len(src) != t.RowSize(len(dst)) {
 		panic(fmt.Sprintf("gguf: %d bytes are not %d elements of %s", len(src), len(dst), t))
@@ -75,7 +76,7 @@ func (t Type) String() string {
 }
 
 // foreign names types that are met in the wild and not read, so that the error says which it is.
-var foreign = map[Type]string{6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K"}
+var foreign = map[Type]string{6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K"}
 
 func decodeF32(dst []float32, src []byte) {
 	for i := range dst {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"daulat/model/gguf"
 )
@@ -21,6 +22,7 @@ type Options struct {
 	FFN     int       // 160
 	Context int       // 256
 	Type    gguf.Type // of the matrices; F32
+	Mixed   bool      // Q6_K for embedding, values and down projections, as in files called Q4_K_M
 	Untied  bool      // an output matrix of its own instead of the embedding
 	Factors bool      // a rope_freqs tensor, as in Llama 3
 	Base    float32   // RoPE base; 10000
@@ -65,7 +67,7 @@ func Llama(seed uint64, o Options) ([]byte, error) {
 		return nil, err
 	}
 	v := newVocabulary()
-	b := &builder{random: rand.New(rand.NewPCG(seed, 0x6461756c6174)), matrix: o.Type}
+	b := &builder{random: rand.New(rand.NewPCG(seed, 0x6461756c6174)), matrix: o.Type, mixed: o.Mixed}
 	b.llama(o, len(v.tokens))
 	if b.err != nil {
 		return nil, fmt.Errorf("synthetic llama: %w", b.err)
@@ -101,6 +103,7 @@ func metadata(seed uint64, o Options) []gguf.KV {
 type builder struct {
 	random  *rand.Rand
 	matrix  gguf.Type
+	mixed   bool
 	tensors []gguf.TensorData
 	err     error
 }
@@ -140,7 +143,11 @@ func (b *builder) weights(name string, columns, rows int) {
 	for i := range values {
 		values[i] = float32(b.uniform() * scale)
 	}
-	b.add(name, b.matrix, []int{columns, rows}, values)
+	kind := b.matrix
+	if b.mixed && (name == "token_embd.weight" || strings.Contains(name, "attn_v.") || strings.Contains(name, "ffn_down.")) {
+		kind = gguf.Q6_K
+	}
+	b.add(name, kind, []int{columns, rows}, values)
 }
 
 // norm draws gains around 1.

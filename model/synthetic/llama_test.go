@@ -45,7 +45,7 @@ func TestOptions(t *testing.T) {
 		"odd":     {HeadDim: 15},
 		"huge":    {Width: 1 << 30},
 		"blocks":  {Width: 48, FFN: 48, Type: gguf.Q8_0},
-		"unknown": {Type: 12},
+		"unknown": {Type: 13},
 	} {
 		if _, err := Llama(1, o); err == nil {
 			t.Errorf("%s: %+v was accepted", name, o)
