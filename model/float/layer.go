@@ -41,13 +41,27 @@ func (s *State) normalise(gain, x, y []float32, n int) {
 	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			in, out := x[p*stride:][:stride], y[p*stride:][:stride]
-			mean := dot(in, in) / float32(len(gain))
-			scale := float32(1 / math.Sqrt(float64(mean+s.model.epsilon)))
-			for i, g := range gain {
-				out[i] = float32(float32(in[i]*scale) * g)
-			}
+			s.scaleBy(gain, in, out, dot(in, in))
 		}
 	})
+}
+
+// scaleBy finishes the norm of a row whose sum of squares is known.
+func (s *State) scaleBy(gain, in, out []float32, squares float32) {
+	mean := squares / float32(len(gain))
+	scale := float32(1 / math.Sqrt(float64(mean+s.model.epsilon)))
+	for i, g := range gain {
+		out[i] = float32(float32(in[i]*scale) * g)
+	}
+}
+
+// normaliseHead is the norm of one head, in place. Heads need not be padded.
+func (s *State) normaliseHead(gain, head []float32) {
+	var sums [lanes]float32
+	for i, x := range head {
+		sums[i%lanes] += float32(x * x)
+	}
+	s.scaleBy(gain, head, head, join(&sums))
 }
 
 // multiply computes n rows of w·x; rows of x are as long as w's, rows of dst as w has rows, rounded up.
@@ -60,15 +74,26 @@ func (s *State) multiply(dst []float32, w *matrix, x []float32, n int) {
 	})
 }
 
-// store turns queries and keys by their positions and puts keys and values into the pages.
+// store adds the bias, normalises the heads, turns queries and keys by their positions and puts keys and
+// values into the pages.
 func (s *State) store(l, n int) {
 	m, b := s.model, &s.buffers
+	w := &m.layers[l]
 	dim, stride := m.headDim, roundUp((m.heads+2*m.kvHeads)*m.headDim, lanes)
 	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			row, turns := b.qkv[p*stride:][:stride], b.turns[p*m.ropeDims:][:m.ropeDims]
+			for i, x := range w.qkvBias {
+				row[i] += x
+			}
 			for h := range m.heads + m.kvHeads {
-				rotate(row[h*dim:][:dim], turns)
+				head := row[h*dim:][:dim]
+				if m.headNorms && h < m.heads {
+					s.normaliseHead(w.queryNorm, head)
+				} else if m.headNorms {
+					s.normaliseHead(w.keyNorm, head)
+				}
+				m.rotate(head, turns)
 			}
 			page, place := s.pages[(s.length+p)/pagePositions], (s.length+p)%pagePositions*s.headStride()
 			for h := range m.kvHeads {
@@ -80,14 +105,21 @@ func (s *State) store(l, n int) {
 	})
 }
 
-// rotate turns the pairs (0,1), (2,3), … of a head; dimensions beyond the turns stay.
-func rotate(head, turns []float32) {
-	for i := 0; i+1 < len(turns); i += 2 {
-		cos, sin := turns[i], turns[i+1]
-		a, b := head[i], head[i+1]
-		head[i] = float32(a*cos) - float32(b*sin)
-		head[i+1] = float32(a*sin) + float32(b*cos)
+// rotate turns the pairs of a head; dimensions beyond the turns stay.
+func (m *Model) rotate(head, turns []float32) {
+	if m.halves {
+		for i := range len(turns) / 2 {
+			turn(&head[i], &head[i+len(turns)/2], turns[2*i], turns[2*i+1])
+		}
+		return
 	}
+	for i := 0; i+1 < len(turns); i += 2 {
+		turn(&head[i], &head[i+1], turns[i], turns[i+1])
+	}
+}
+
+func turn(a, b *float32, cos, sin float32) {
+	*a, *b = float32(*a*cos)-float32(*b*sin), float32(*a*sin)+float32(*b*cos)
 }
 
 // attend lets every head of the block's positions look at all positions up to its own. A task is one head

@@ -9,13 +9,13 @@ import (
 	"daulat/model/gguf"
 )
 
-// Load checks a llama file and copies its weights as they are stored; the file may be closed afterwards. It
+// Load checks a file and copies its weights as they are stored; the file may be closed afterwards. It
 // refuses a file with a missing, misshapen or surplus tensor, with a weight that is not finite, or with a
 // setting that it would have to ignore. It needs as much memory as the file has bytes.
 func Load(f *gguf.File) (*Model, error) {
 	s, err := readShape(f)
 	if err != nil {
-		return nil, fmt.Errorf("load llama: %w", err)
+		return nil, fmt.Errorf("load model: %w", err)
 	}
 	l := &loader{file: f, used: map[string]bool{}}
 	m := l.model(s)
@@ -26,7 +26,7 @@ func Load(f *gguf.File) (*Model, error) {
 		l.run()
 	}
 	if l.err != nil {
-		return nil, fmt.Errorf("load llama: %w", l.err)
+		return nil, fmt.Errorf("load model: %w", l.err)
 	}
 	return m, nil
 }
@@ -58,7 +58,8 @@ func (l *loader) model(s shape) *Model {
 		return nil
 	}
 	s.vocab = embedding.Rows()
-	if n, stated := l.file.Uint("llama.vocab_size"); stated && n != uint64(s.vocab) {
+	arch, _ := l.file.String("general.architecture")
+	if n, stated := l.file.Uint(arch + ".vocab_size"); stated && n != uint64(s.vocab) {
 		l.fail("the vocabulary has %d tokens and embeddings for %d", n, s.vocab)
 	}
 	m := &Model{shape: s}
@@ -77,7 +78,7 @@ func (l *loader) model(s shape) *Model {
 
 func (l *loader) layer(s shape, prefix string) layer {
 	q, kv := s.heads*s.headDim, s.kvHeads*s.headDim
-	return layer{
+	w := layer{
 		attentionNorm: l.vector(prefix+"attn_norm.weight", s.width),
 		qkv: l.matrix(s.width, named{prefix + "attn_q.weight", q},
 			named{prefix + "attn_k.weight", kv}, named{prefix + "attn_v.weight", kv}),
@@ -86,6 +87,13 @@ func (l *loader) layer(s shape, prefix string) layer {
 		gateUp:       l.matrix(s.width, named{prefix + "ffn_gate.weight", s.ffn}, named{prefix + "ffn_up.weight", s.ffn}),
 		down:         l.matrix(s.ffn, named{prefix + "ffn_down.weight", s.width}),
 	}
+	if s.bias {
+		w.qkvBias = slices.Concat(l.vector(prefix+"attn_q.bias", q), l.vector(prefix+"attn_k.bias", kv), l.vector(prefix+"attn_v.bias", kv))
+	}
+	if s.headNorms {
+		w.queryNorm, w.keyNorm = l.vector(prefix+"attn_q_norm.weight", s.headDim), l.vector(prefix+"attn_k_norm.weight", s.headDim)
+	}
+	return w
 }
 
 // frequency is base^(−2i/d) for pair i of d rotary dimensions, divided by the file's factor if it has some.
