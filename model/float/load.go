@@ -11,7 +11,8 @@ import (
 
 // Load checks a file and copies its weights as they are stored; the file may be closed afterwards. It
 // refuses a file with a missing, misshapen or surplus tensor, with a weight that is not finite, or with a
-// setting that it would have to ignore. It needs as much memory as the file has bytes.
+// setting that it would have to ignore. It needs as much memory as the file has bytes; without
+// assembly for the processor, four bytes a weight for models up to a gigabyte of these.
 func Load(f *gguf.File) (*Model, error) {
 	s, err := readShape(f)
 	if err != nil {
@@ -170,10 +171,19 @@ func (l *loader) surplus() {
 	}
 }
 
+// maxWide is the most bytes of widened matrices that a machine without assembly keeps. Widening a row costs
+// there as much as multiplying it, so a small model is widened once.
+const maxWide = 1 << 30
+
 // run copies the matrices and looks at each of their numbers.
 func (l *loader) run() {
+	size := int64(0)
 	for _, p := range l.plans {
-		p.copy()
+		size += int64(p.matrix.rows) * int64(p.matrix.stride) * 4
+	}
+	wide := best().name == portable.name && size <= maxWide
+	for _, p := range l.plans {
+		p.copy(wide)
 		first := 0
 		for _, t := range p.tensors {
 			if !p.matrix.finite(first, first+t.Rows()) {
@@ -185,9 +195,9 @@ func (l *loader) run() {
 	}
 }
 
-func (p plan) copy() {
+func (p plan) copy(wide bool) {
 	m, first := p.matrix, 0
-	wide := !slices.ContainsFunc(p.tensors, func(t *gguf.Tensor) bool { return t.Type != gguf.F32 })
+	wide = wide || !slices.ContainsFunc(p.tensors, func(t *gguf.Tensor) bool { return t.Type != gguf.F32 })
 	for _, t := range p.tensors {
 		data := t.Bytes()
 		if !wide {

@@ -8,7 +8,7 @@ import (
 )
 
 // matrix is row-major. Its rows stay as the file stores them and are widened to float32, which is exact, when
-// they are used; only a matrix that is F32 throughout is kept as it is used, in wide.
+// they are used; a matrix that is F32 throughout is kept as it is used, in wide.
 type matrix struct {
 	rows, columns int
 	stride        int // elements of a widened row: columns, padded with zeros to a multiple of lanes
