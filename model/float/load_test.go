@@ -173,7 +173,6 @@ func FuzzLoad(f *testing.F) {
 	}{
 		{"llama", synthetic.Options{Type: gguf.Q4_1, Width: 32, FFN: 32, Layers: 1, Factors: true}},
 		{"llama", synthetic.Options{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2, Untied: true}},
-		{"llama", synthetic.Options{Type: gguf.Q4_K, Width: 256, FFN: 256, Layers: 1, Heads: 8, KVHeads: 1, Mixed: true}},
 		{"qwen2", synthetic.Options{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2}},
 		{"qwen3", synthetic.Options{Type: gguf.Q8_0, Width: 32, FFN: 32, Layers: 1}},
 	} {

@@ -89,3 +89,28 @@ func BenchmarkWiden(b *testing.B) {
 		}
 	}
 }
+
+// FuzzWiden takes blocks of any bytes, scales that are not finite included: those give a NaN or an infinity
+// everywhere, which Load refuses.
+func FuzzWiden(f *testing.F) {
+	random := rand.New(rand.NewPCG(15, 16))
+	for i, s := range stored {
+		f.Add(i, row(random, s.kind, 3*max(s.block, lanes), s.block, s.scales))
+	}
+	f.Fuzz(func(t *testing.T, i int, data []byte) {
+		s := stored[uint(i)%uint(len(stored))]
+		blocks := len(data) / s.kind.RowSize(s.block)
+		n := blocks * s.block
+		data = data[:s.kind.RowSize(n)]
+		want, got := make([]float32, n), make([]float32, n)
+		s.kind.Dequantize(want, data)
+		for _, k := range available[1:] {
+			k.dequantise(s.kind, got, data)
+			for j := range got {
+				if !sameBits(got[j], want[j]) && (got[j] == got[j] || want[j] == want[j]) {
+					t.Fatalf("%s, %s: element %d is %x, want %x", k.name, s.kind, j, got[j], want[j])
+				}
+			}
+		}
+	})
+}
