@@ -1,5 +1,7 @@
 package float
 
+import "daulat/model/gguf"
+
 // lanes is the number of partial sums of a dot product. Every row that enters one is padded with +0 to a
 // multiple of it; +0 products leave a lane's bits alone, for a lane begins at +0 and so is never −0.
 const lanes = 16
@@ -25,7 +27,12 @@ type kernel struct {
 	softmax func(v []float32, scale float32)
 	// gate is dst = silu(g) · u, element by element. len(dst) is a multiple of lanes.
 	gate func(dst, g, u []float32)
+	// widen, by type, turns a stored row into float32; len(dst) is a multiple of lanes and of a block. Where
+	// it has nothing, package gguf does it.
+	widen widening
 }
+
+type widening [gguf.BF16 + 1]func(dst []float32, src []byte)
 
 var portable = kernel{name: "portable", block: blockPortable, strip: stripPortable, weigh: weighPortable,
 	softmax: softmaxPortable, gate: gatePortable}
@@ -53,6 +60,22 @@ func (k *kernel) dots(dst []float32, ds int, w []float32, ws, rows int, x []floa
 		for ; c < cols; c++ {
 			k.strip(dst[c*ds+r:], w[r*ws:], ws, x[c*xs:], n)
 		}
+	}
+}
+
+// dequantise is widen for any length that the type has, with its bounds checked.
+func (k *kernel) dequantise(t gguf.Type, dst []float32, src []byte) {
+	if len(src) != t.RowSize(len(dst)) {
+		panic("float: a kernel was called with a shape it cannot do")
+	}
+	whole, size := 0, 0
+	if f := k.widen[t]; f != nil && len(dst) >= lanes {
+		whole = len(dst) &^ (lanes - 1)
+		size = t.RowSize(whole)
+		f(dst[:whole], src[:size])
+	}
+	if whole < len(dst) {
+		t.Dequantize(dst[whole:], src[size:])
 	}
 }
 

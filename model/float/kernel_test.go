@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"daulat/model/gguf"
 )
 
 // awkward numbers: zeros of both signs, subnormals, numbers whose products are subnormal or round.
@@ -208,6 +210,8 @@ func TestKernelBounds(t *testing.T) {
 			"short values":  func() { k.accumulate(v(16), v(2), v(31)) },
 			"odd width":     func() { k.accumulate(v(15), v(1), v(15)) },
 			"odd scores":    func() { k.weights(v(17), 1) },
+			"short row":     func() { k.dequantise(gguf.Q4_1, v(64), make([]byte, 39)) },
+			"short block":   func() { k.dequantise(gguf.Q8_0, v(48), make([]byte, 51)) },
 			"short gate":    func() { k.activate(v(32), v(32), v(16)) },
 		} {
 			func() {

@@ -10,7 +10,7 @@ func (s *State) embed(tokens []uint32) {
 	m, b := s.model, &s.buffers
 	stride := m.embedding.stride
 	for p, t := range tokens {
-		copy(b.residual[p*stride:][:m.width], m.embedding.data[int(t)*stride:])
+		m.embedding.row(&s.kernel, b.residual[p*stride:][:stride], int(t))
 		for i, f := range m.frequency {
 			sin, cos := sincos(float64(float64(s.length+p) * f))
 			b.turns[p*m.ropeDims+2*i], b.turns[p*m.ropeDims+2*i+1] = float32(cos), float32(sin)
@@ -38,16 +38,30 @@ func (s *State) layer(l, n int) bool {
 // normalise is the RMS norm of n rows: y = (x · 1/√(mean x² + ε)) · gain.
 func (s *State) normalise(gain, x, y []float32, n int) {
 	stride := roundUp(len(gain), lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			in, out := x[p*stride:][:stride], y[p*stride:][:stride]
-			mean := dot(in, in) / float32(len(gain))
-			scale := float32(1 / math.Sqrt(float64(mean+s.model.epsilon)))
-			for i, g := range gain {
-				out[i] = float32(float32(in[i]*scale) * g)
-			}
+			s.scaleBy(gain, in, out, dot(in, in))
 		}
 	})
+}
+
+// scaleBy finishes the norm of a row whose sum of squares is known.
+func (s *State) scaleBy(gain, in, out []float32, squares float32) {
+	mean := squares / float32(len(gain))
+	scale := float32(1 / math.Sqrt(float64(mean+s.model.epsilon)))
+	for i, g := range gain {
+		out[i] = float32(float32(in[i]*scale) * g)
+	}
+}
+
+// normaliseHead is the norm of one head, in place. Heads need not be padded.
+func (s *State) normaliseHead(gain, head []float32) {
+	var sums [lanes]float32
+	for i, x := range head {
+		sums[i%lanes] += float32(x * x)
+	}
+	s.scaleBy(gain, head, head, join(&sums))
 }
 
 // multiply computes n rows of w·x; rows of x are as long as w's, rows of dst as w has rows, rounded up.
@@ -55,20 +69,31 @@ func (s *State) multiply(dst []float32, w *matrix, x []float32, n int) {
 	rows := roundUp(w.rows, tile)
 	ds := roundUp(w.rows, lanes)
 	grain := roundUp(rows/(4*s.threads)+1, tile)
-	parallel(s.threads, rows, grain, func(_, low, high int) {
-		s.kernel.dots(dst[low:], ds, w.data[low*w.stride:], w.stride, high-low, x, w.stride, n, w.stride)
+	s.crew.run(rows, grain, func(worker, low, high int) {
+		w.dots(&s.kernel, dst, ds, low, high, x, n, s.buffers.tasks[worker].tile)
 	})
 }
 
-// store turns queries and keys by their positions and puts keys and values into the pages.
+// store adds the bias, normalises the heads, turns queries and keys by their positions and puts keys and
+// values into the pages.
 func (s *State) store(l, n int) {
 	m, b := s.model, &s.buffers
+	w := &m.layers[l]
 	dim, stride := m.headDim, roundUp((m.heads+2*m.kvHeads)*m.headDim, lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			row, turns := b.qkv[p*stride:][:stride], b.turns[p*m.ropeDims:][:m.ropeDims]
+			for i, x := range w.qkvBias {
+				row[i] += x
+			}
 			for h := range m.heads + m.kvHeads {
-				rotate(row[h*dim:][:dim], turns)
+				head := row[h*dim:][:dim]
+				if m.headNorms && h < m.heads {
+					s.normaliseHead(w.queryNorm, head)
+				} else if m.headNorms {
+					s.normaliseHead(w.keyNorm, head)
+				}
+				m.rotate(head, turns)
 			}
 			page, place := s.pages[(s.length+p)/pagePositions], (s.length+p)%pagePositions*s.headStride()
 			for h := range m.kvHeads {
@@ -80,21 +105,28 @@ func (s *State) store(l, n int) {
 	})
 }
 
-// rotate turns the pairs (0,1), (2,3), … of a head; dimensions beyond the turns stay.
-func rotate(head, turns []float32) {
-	for i := 0; i+1 < len(turns); i += 2 {
-		cos, sin := turns[i], turns[i+1]
-		a, b := head[i], head[i+1]
-		head[i] = float32(a*cos) - float32(b*sin)
-		head[i+1] = float32(a*sin) + float32(b*cos)
+// rotate turns the pairs of a head; dimensions beyond the turns stay.
+func (m *Model) rotate(head, turns []float32) {
+	if m.halves {
+		for i := range len(turns) / 2 {
+			turn(&head[i], &head[i+len(turns)/2], turns[2*i], turns[2*i+1])
+		}
+		return
 	}
+	for i := 0; i+1 < len(turns); i += 2 {
+		turn(&head[i], &head[i+1], turns[i], turns[i+1])
+	}
+}
+
+func turn(a, b *float32, cos, sin float32) {
+	*a, *b = float32(*a*cos)-float32(*b*sin), float32(*a*sin)+float32(*b*cos)
 }
 
 // attend lets every head of the block's positions look at all positions up to its own. A task is one head
 // at tile neighbouring positions.
 func (s *State) attend(l, n int) {
 	groups := (n + tile - 1) / tile
-	parallel(s.threads, s.model.heads*groups, 1, func(worker, low, high int) {
+	s.crew.run(s.model.heads*groups, 1, func(worker, low, high int) {
 		for i := low; i < high; i++ {
 			first := i % groups * tile
 			s.attendHead(&s.buffers.tasks[worker], l, i/groups, first, min(tile, n-first))
@@ -102,7 +134,7 @@ func (s *State) attend(l, n int) {
 	})
 }
 
-func (s *State) attendHead(t *attentionBuffers, l, head, first, n int) {
+func (s *State) attendHead(t *taskBuffers, l, head, first, n int) {
 	m, b := s.model, &s.buffers
 	dim, width := m.headDim, s.headStride()
 	qkvStride := roundUp((m.heads+2*m.kvHeads)*dim, lanes)
@@ -137,7 +169,7 @@ func (s *State) attendHead(t *attentionBuffers, l, head, first, n int) {
 func (s *State) activate(n int) {
 	m, b := s.model, &s.buffers
 	in, out := roundUp(2*m.ffn, lanes), roundUp(m.ffn, lanes)
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			gate, up := b.gateUp[p*in:][:m.ffn], b.gateUp[p*in+m.ffn:][:m.ffn]
 			s.kernel.activate(b.hidden[p*out:][:m.ffn], gate, up)
@@ -150,7 +182,7 @@ func (s *State) add(n int) bool {
 	m, b := s.model, &s.buffers
 	stride := roundUp(m.width, lanes)
 	var bad atomic.Bool
-	parallel(s.threads, n, tile, func(_, low, high int) {
+	s.crew.run(n, tile, func(_, low, high int) {
 		for p := low; p < high; p++ {
 			x, y := b.residual[p*stride:][:m.width], b.projected[p*stride:][:m.width]
 			for i := range x {

@@ -1,22 +1,22 @@
 package float
 
 import (
+	"bytes"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync/atomic"
 
 	"daulat/model/gguf"
 )
 
-// Load checks a llama file and widens its weights to float32; the file may be closed afterwards. It refuses
-// a file with a missing, misshapen or surplus tensor, with a weight that is not finite, or with a setting
-// that it would have to ignore. It needs memory for four bytes a weight.
+// Load checks a file and copies its weights as they are stored; the file may be closed afterwards. It
+// refuses a file with a missing, misshapen or surplus tensor, with a weight that is not finite, or with a
+// setting that it would have to ignore. It needs as much memory as the file has bytes; without
+// assembly for the processor, four bytes a weight for models up to a gigabyte of these.
 func Load(f *gguf.File) (*Model, error) {
 	s, err := readShape(f)
 	if err != nil {
-		return nil, fmt.Errorf("load llama: %w", err)
+		return nil, fmt.Errorf("load model: %w", err)
 	}
 	l := &loader{file: f, used: map[string]bool{}}
 	m := l.model(s)
@@ -27,7 +27,7 @@ func Load(f *gguf.File) (*Model, error) {
 		l.run()
 	}
 	if l.err != nil {
-		return nil, fmt.Errorf("load llama: %w", l.err)
+		return nil, fmt.Errorf("load model: %w", l.err)
 	}
 	return m, nil
 }
@@ -36,15 +36,14 @@ func Load(f *gguf.File) (*Model, error) {
 type loader struct {
 	file  *gguf.File
 	used  map[string]bool
-	parts []part
+	plans []plan
 	err   error
 }
 
-// part says which rows of a matrix come from a tensor.
-type part struct {
-	tensor *gguf.Tensor
-	matrix *matrix
-	at     int // the matrix row of the tensor's row 0
+// plan says which tensors' rows a matrix has, one after the other.
+type plan struct {
+	matrix  *matrix
+	tensors []*gguf.Tensor
 }
 
 func (l *loader) fail(format string, args ...any) {
@@ -60,7 +59,8 @@ func (l *loader) model(s shape) *Model {
 		return nil
 	}
 	s.vocab = embedding.Rows()
-	if n, stated := l.file.Uint("llama.vocab_size"); stated && n != uint64(s.vocab) {
+	arch, _ := l.file.String("general.architecture")
+	if n, stated := l.file.Uint(arch + ".vocab_size"); stated && n != uint64(s.vocab) {
 		l.fail("the vocabulary has %d tokens and embeddings for %d", n, s.vocab)
 	}
 	m := &Model{shape: s}
@@ -79,7 +79,7 @@ func (l *loader) model(s shape) *Model {
 
 func (l *loader) layer(s shape, prefix string) layer {
 	q, kv := s.heads*s.headDim, s.kvHeads*s.headDim
-	return layer{
+	w := layer{
 		attentionNorm: l.vector(prefix+"attn_norm.weight", s.width),
 		qkv: l.matrix(s.width, named{prefix + "attn_q.weight", q},
 			named{prefix + "attn_k.weight", kv}, named{prefix + "attn_v.weight", kv}),
@@ -88,6 +88,13 @@ func (l *loader) layer(s shape, prefix string) layer {
 		gateUp:       l.matrix(s.width, named{prefix + "ffn_gate.weight", s.ffn}, named{prefix + "ffn_up.weight", s.ffn}),
 		down:         l.matrix(s.ffn, named{prefix + "ffn_down.weight", s.width}),
 	}
+	if s.bias {
+		w.qkvBias = slices.Concat(l.vector(prefix+"attn_q.bias", q), l.vector(prefix+"attn_k.bias", kv), l.vector(prefix+"attn_v.bias", kv))
+	}
+	if s.headNorms {
+		w.queryNorm, w.keyNorm = l.vector(prefix+"attn_q_norm.weight", s.headDim), l.vector(prefix+"attn_k_norm.weight", s.headDim)
+	}
+	return w
 }
 
 // frequency is base^(−2i/d) for pair i of d rotary dimensions, divided by the file's factor if it has some.
@@ -130,11 +137,13 @@ func (l *loader) tensor(name string, dims ...int) *gguf.Tensor {
 
 // matrix plans a matrix of the rows of one or more tensors; run fills it.
 func (l *loader) matrix(columns int, tensors ...named) *matrix {
-	m := &matrix{columns: columns, stride: roundUp(columns, lanes)}
+	p := plan{matrix: &matrix{columns: columns, stride: roundUp(columns, lanes)}}
+	m := p.matrix
 	for _, n := range tensors {
-		l.parts = append(l.parts, part{l.tensor(n.name, columns, n.rows), m, m.rows})
+		p.tensors = append(p.tensors, l.tensor(n.name, columns, n.rows))
 		m.rows += n.rows
 	}
+	l.plans = append(l.plans, p)
 	if int64(roundUp(m.rows, tile)) > math.MaxInt/4/int64(m.stride) {
 		l.fail("the tensor %s is too large for this machine", tensors[0].name)
 	}
@@ -162,28 +171,47 @@ func (l *loader) surplus() {
 	}
 }
 
-// run allocates and fills the matrices.
+// maxWide is the most bytes of widened matrices that a machine without assembly keeps. Widening a row costs
+// there as much as multiplying it, so a small model is widened once.
+const maxWide = 1 << 30
+
+// run copies the matrices and looks at each of their numbers.
 func (l *loader) run() {
-	for _, p := range l.parts {
-		if p.matrix.data == nil {
-			p.matrix.data = make([]float32, roundUp(p.matrix.rows, tile)*p.matrix.stride)
-		}
+	size := int64(0)
+	for _, p := range l.plans {
+		size += int64(p.matrix.rows) * int64(p.matrix.stride) * 4
 	}
-	for _, p := range l.parts {
-		var bad atomic.Bool
-		m := p.matrix
-		parallel(runtime.GOMAXPROCS(0), p.tensor.Rows(), 64, func(_, low, high int) {
-			for r := low; r < high; r++ {
-				row := m.data[(p.at+r)*m.stride:][:m.columns]
-				p.tensor.Dequantize(row, r)
-				if !finite(row) {
-					bad.Store(true)
-				}
+	wide := best().name == portable.name && size <= maxWide
+	for _, p := range l.plans {
+		p.copy(wide)
+		first := 0
+		for _, t := range p.tensors {
+			if !p.matrix.finite(first, first+t.Rows()) {
+				l.fail("the tensor %s has a weight that is not finite", t.Name)
+				return
 			}
-		})
-		if bad.Load() {
-			l.fail("the tensor %s has a weight that is not finite", p.tensor.Name)
-			return
+			first += t.Rows()
 		}
 	}
+}
+
+func (p plan) copy(wide bool) {
+	m, first := p.matrix, 0
+	wide = wide || !slices.ContainsFunc(p.tensors, func(t *gguf.Tensor) bool { return t.Type != gguf.F32 })
+	for _, t := range p.tensors {
+		data := t.Bytes()
+		if !wide {
+			data = bytes.Clone(data)
+		}
+		m.bands = append(m.bands, band{t.Type, first, t.Type.RowSize(m.columns), data})
+		first += t.Rows()
+	}
+	if !wide {
+		return
+	}
+	rows := make([]float32, roundUp(m.rows, tile)*m.stride)
+	for r := range m.rows {
+		m.row(&portable, rows[r*m.stride:][:m.stride], r)
+	}
+	m.wide, m.bands = rows, nil
 }

@@ -19,20 +19,7 @@ type file struct {
 func pieces(t *testing.T, o synthetic.Options) *file {
 	t.Helper()
 	_, f := load(t, 21, o)
-	out := &file{kv: map[string]any{}}
-	for _, key := range f.Keys() {
-		if s, ok := f.String(key); ok {
-			out.kv[key] = s
-		} else if n, ok := f.Uint(key); ok {
-			out.kv[key] = n
-		} else if x, ok := f.Float(key); ok {
-			out.kv[key] = x
-		}
-	}
-	for _, x := range f.Tensors() {
-		out.tensors = append(out.tensors, gguf.TensorData{Name: x.Name, Dims: x.Dims, Type: x.Type, Data: bytes.Clone(x.Bytes())})
-	}
-	return out
+	return taken(f)
 }
 
 func (f *file) load(t *testing.T) (*Model, error) {
@@ -129,10 +116,11 @@ func TestLoadRefuses(t *testing.T) {
 
 // TestLoadQuantizedNaN: a scale that is NaN hides in a block.
 func TestLoadQuantizedNaN(t *testing.T) {
-	for _, kind := range []gguf.Type{gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1} {
-		f := pieces(t, synthetic.Options{Type: kind})
+	for kind, at := range map[gguf.Type]int{gguf.F16: 0, gguf.BF16: 0, gguf.Q8_0: 0, gguf.Q4_0: 0, gguf.Q4_1: 2,
+		gguf.Q4_K: 2, gguf.Q6_K: 208} {
+		f := pieces(t, synthetic.Options{Type: kind, Width: 256, FFN: 256})
 		data := f.tensor("blk.0.ffn_gate.weight").Data
-		data[0], data[1] = 0xff, 0x7f
+		data[at], data[at+1] = 0xff, 0x7f
 		if _, err := f.load(t); err == nil || !strings.Contains(err.Error(), "not finite") {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -179,11 +167,16 @@ func TestOverflowIsRefused(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	for _, o := range []synthetic.Options{ // small: the fuzzer is slow on long inputs
-		{Type: gguf.Q4_1, Width: 32, FFN: 32, Layers: 1, Factors: true},
-		{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2, Untied: true},
+	for _, c := range []struct { // small: the fuzzer is slow on long inputs
+		architecture string
+		o            synthetic.Options
+	}{
+		{"llama", synthetic.Options{Type: gguf.Q4_1, Width: 32, FFN: 32, Layers: 1, Factors: true}},
+		{"llama", synthetic.Options{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2, Untied: true}},
+		{"qwen2", synthetic.Options{Type: gguf.F16, Width: 16, FFN: 16, Layers: 1, Heads: 2}},
+		{"qwen3", synthetic.Options{Type: gguf.Q8_0, Width: 32, FFN: 32, Layers: 1}},
 	} {
-		data, err := synthetic.Llama(22, o)
+		data, err := synthetic.Model(c.architecture, 22, c.o)
 		if err != nil {
 			f.Fatal(err)
 		}

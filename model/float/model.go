@@ -1,4 +1,4 @@
-// Package float runs llama models in float32 with the same bits everywhere: on any processor, with any
+// Package float runs models of the families llama, qwen2 and qwen3 in float32 with the same bits everywhere: on any processor, with any
 // number of threads, in blocks of any size, and whether a position is computed in a long prompt or alone.
 // That is determinism class D0, and it holds because the order of every rounding is fixed (spec/float.md):
 // products are rounded before they are added, dot products have sixteen partial sums joined by a fixed tree,
@@ -6,12 +6,13 @@
 // is called. Assembly, where the processor has it, computes the same sums and is compared with the portable
 // code bit by bit; the build tag purego leaves it out.
 //
-// Load checks a GGUF file and widens its weights. Model.NewState makes a sequence, State.Append feeds it
+// Load checks a GGUF file and keeps its weights as they are stored; rows are widened as they are used. Model.NewState makes a sequence, State.Append feeds it
 // tokens and shows the logits, State.Truncate takes tokens back.
 package float
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"daulat/model/gguf"
@@ -31,21 +32,28 @@ type Model struct {
 type layer struct {
 	attentionNorm []float32
 	qkv           *matrix // rows of query, key and value heads, in this order
+	qkvBias       []float32
+	queryNorm     []float32 // gains of each head, and of each key head
+	keyNorm       []float32
 	attentionOut  *matrix
 	ffnNorm       []float32
 	gateUp        *matrix // rows of the gate, then of the up projection
 	down          *matrix
 }
 
-// matrix is row-major; a row is padded with zeros to a multiple of lanes, rows with zero rows to one of tile.
-type matrix struct {
-	rows, columns int
-	stride        int
-	data          []float32
+// family is what sets an architecture apart from llama.
+type family struct {
+	halves    bool // rotary pairs are i and i + d/2, not 2i and 2i+1
+	bias      bool // on queries, keys and values
+	headNorms bool // RMS norms of query and key heads, before the rotation
 }
+
+// families by the file's name of the architecture, which also begins its settings' keys.
+var families = map[string]family{"llama": {}, "qwen2": {halves: true, bias: true}, "qwen3": {halves: true, headNorms: true}}
 
 // shape is the model's hyperparameters.
 type shape struct {
+	family
 	layerCount, width, heads, kvHeads, headDim, ffn int
 	vocab, context, ropeDims                        int
 	epsilon, ropeBase                               float32
@@ -77,17 +85,20 @@ var understood = map[string]bool{
 
 // readShape reads and checks the hyperparameters.
 func readShape(f *gguf.File) (shape, error) {
-	if arch, _ := f.String("general.architecture"); arch != "llama" {
-		return shape{}, fmt.Errorf("the architecture %q is not supported, only llama", arch)
+	arch, _ := f.String("general.architecture")
+	kin, ok := families[arch]
+	if !ok {
+		return shape{}, fmt.Errorf("the architecture %q is not supported, only llama, qwen2 and qwen3", arch)
 	}
+	r := reader{f: f, prefix: arch + "."}
 	for _, key := range f.Keys() {
-		name, ours := strings.CutPrefix(key, "llama.")
-		if ours && !understood[name] && !neutral(f, key) {
+		name, ours := strings.CutPrefix(key, r.prefix)
+		if ours && !understood[name] && !r.neutral(name) {
 			return shape{}, fmt.Errorf("the setting %s is not supported", key)
 		}
 	}
-	r := reader{f: f}
 	s := shape{
+		family:     kin,
 		layerCount: r.size("block_count", 1<<10),
 		width:      r.size("embedding_length", maxSize),
 		ffn:        r.size("feed_forward_length", maxSize),
@@ -100,7 +111,7 @@ func readShape(f *gguf.File) (shape, error) {
 	s.headDim = r.sizeOr("attention.key_length", s.width/max(s.heads, 1), maxHeads)
 	s.ropeDims = r.sizeOr("rope.dimension_count", s.headDim, maxHeads)
 	valueDim := r.sizeOr("attention.value_length", s.width/max(s.heads, 1), maxHeads)
-	if _, ok := f.Float("llama.rope.freq_base"); ok {
+	if _, ok := f.Float(r.prefix + "rope.freq_base"); ok {
 		s.ropeBase = r.float("rope.freq_base")
 	}
 	switch {
@@ -124,32 +135,34 @@ func readShape(f *gguf.File) (shape, error) {
 	return s, nil
 }
 
+// reader reads an architecture's settings; the first error sticks.
+type reader struct {
+	f      *gguf.File
+	prefix string
+	err    error
+}
+
 // neutral reports whether a setting that this engine does not implement is switched off.
-func neutral(f *gguf.File, key string) bool {
-	switch key {
-	case "llama.rope.scaling.type":
-		kind, _ := f.String(key)
+func (r *reader) neutral(name string) bool {
+	key := r.prefix + name
+	switch name {
+	case "rope.scaling.type":
+		kind, _ := r.f.String(key)
 		return kind == "none"
-	case "llama.rope.scaling.factor", "llama.rope.scale_linear":
-		factor, ok := f.Float(key)
+	case "rope.scaling.factor", "rope.scale_linear":
+		factor, ok := r.f.Float(key)
 		return ok && factor == 1
-	case "llama.expert_count", "llama.expert_used_count":
-		n, ok := f.Uint(key)
+	case "expert_count", "expert_used_count":
+		n, ok := r.f.Uint(key)
 		return ok && n == 0
 	}
 	return false
 }
 
-// reader reads llama settings; the first error sticks.
-type reader struct {
-	f   *gguf.File
-	err error
-}
-
 func (r *reader) size(name string, most int) int {
-	n, ok := r.f.Uint("llama." + name)
+	n, ok := r.f.Uint(r.prefix + name)
 	if (!ok || n == 0 || n > uint64(most)) && r.err == nil {
-		r.err = fmt.Errorf("llama.%s is missing or not a number from 1 to %d", name, most)
+		r.err = fmt.Errorf("%s%s is missing or not a number from 1 to %d", r.prefix, name, most)
 	}
 	if r.err != nil {
 		return 1
@@ -158,21 +171,19 @@ func (r *reader) size(name string, most int) int {
 }
 
 func (r *reader) sizeOr(name string, absent, most int) int {
-	for _, key := range r.f.Keys() {
-		if key == "llama."+name {
-			return r.size(name, most)
-		}
+	if slices.Contains(r.f.Keys(), r.prefix+name) {
+		return r.size(name, most)
 	}
 	if absent < 1 && r.err == nil {
-		r.err = fmt.Errorf("llama.%s is missing and has no sensible value", name)
+		r.err = fmt.Errorf("%s%s is missing and has no sensible value", r.prefix, name)
 	}
 	return max(absent, 1)
 }
 
 func (r *reader) float(name string) float32 {
-	x, ok := r.f.Float("llama." + name)
+	x, ok := r.f.Float(r.prefix + name)
 	if !ok && r.err == nil {
-		r.err = fmt.Errorf("llama.%s is missing or not a number", name)
+		r.err = fmt.Errorf("%s%s is missing or not a number", r.prefix, name)
 	}
 	return x
 }

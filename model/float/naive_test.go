@@ -22,6 +22,7 @@ func naive(f *gguf.File, s shape, tokens []uint32) [][]float64 {
 		get := func(name string) [][]float64 { return naiveMatrix(f, fmt.Sprintf("blk.%d.%s.weight", l, name)) }
 		h := naiveNorm(x, get("attn_norm")[0], s)
 		q, k, v := naiveMul(get("attn_q"), h), naiveMul(get("attn_k"), h), naiveMul(get("attn_v"), h)
+		naiveFamily(f, fmt.Sprintf("blk.%d.", l), q, k, v, s)
 		naiveRope(f, q, s)
 		naiveRope(f, k, s)
 		naiveAdd(x, naiveMul(get("attn_output"), naiveAttention(q, k, v, s)))
@@ -86,6 +87,26 @@ func naiveAdd(x, y [][]float64) {
 	}
 }
 
+// naiveFamily adds biases and normalises heads where the file has tensors for it.
+func naiveFamily(f *gguf.File, prefix string, q, k, v [][]float64, s shape) {
+	for name, x := range map[string][][]float64{"attn_q": q, "attn_k": k, "attn_v": v} {
+		if _, ok := f.Tensor(prefix + name + ".bias"); ok {
+			bias := naiveMatrix(f, prefix+name+".bias")
+			for p := range x {
+				naiveAdd(x[p:p+1], bias)
+			}
+		}
+		if _, ok := f.Tensor(prefix + name + "_norm.weight"); ok {
+			gain := naiveMatrix(f, prefix+name+"_norm.weight")[0]
+			for p := range x {
+				for at := 0; at < len(x[p]); at += s.headDim {
+					copy(x[p][at:], naiveNorm([][]float64{x[p][at : at+s.headDim]}, gain, s)[0])
+				}
+			}
+		}
+	}
+}
+
 func naiveRope(f *gguf.File, x [][]float64, s shape) {
 	factors := make([]float64, s.ropeDims/2)
 	for i := range factors {
@@ -94,12 +115,16 @@ func naiveRope(f *gguf.File, x [][]float64, s shape) {
 	if _, ok := f.Tensor("rope_freqs.weight"); ok {
 		factors = naiveMatrix(f, "rope_freqs.weight")[0]
 	}
+	arch, _ := f.String("general.architecture")
 	for p := range x {
-		for i := range x[p] {
-			if d := i % s.headDim; d%2 == 0 && d < s.ropeDims {
-				angle := float64(p) * math.Pow(float64(s.ropeBase), -float64(d)/float64(s.ropeDims)) / factors[d/2]
-				a, b := x[p][i], x[p][i+1]
-				x[p][i], x[p][i+1] = a*math.Cos(angle)-b*math.Sin(angle), a*math.Sin(angle)+b*math.Cos(angle)
+		for head := 0; head < len(x[p]); head += s.headDim {
+			for pair, factor := range factors {
+				a, b := head+2*pair, head+2*pair+1
+				if arch != "llama" {
+					a, b = head+pair, head+pair+len(factors)
+				}
+				angle := float64(p) * math.Pow(float64(s.ropeBase), -float64(2*pair)/float64(s.ropeDims)) / factor
+				x[p][a], x[p][b] = x[p][a]*math.Cos(angle)-x[p][b]*math.Sin(angle), x[p][a]*math.Sin(angle)+x[p][b]*math.Cos(angle)
 			}
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"sync"
-	"sync/atomic"
 )
 
 // StateOptions say how a State computes. They change its speed and memory, never a bit of its results.
@@ -31,6 +29,7 @@ type State struct {
 	kernel  kernel
 	threads int
 	block   int
+	crew    *crew // of the call of Append that runs
 	length  int
 	pages   []page
 	buffers buffers
@@ -74,6 +73,8 @@ func (s *State) Append(ctx context.Context, tokens []uint32, from int, visit fun
 			return fmt.Errorf("append: token %d at %d is outside the vocabulary of %d", t, i, s.model.vocab)
 		}
 	}
+	s.crew = hire(s.threads)
+	defer s.crew.dismiss()
 	before := s.length
 	for i := 0; i < len(tokens); i += s.block {
 		n := min(s.block, len(tokens)-i)
@@ -139,11 +140,12 @@ type buffers struct {
 	hidden    []float32 // ffn
 	turns     []float32 // cosine and sine of each rotary pair
 	logits    []float32
-	tasks     []attentionBuffers // one a thread
+	tasks     []taskBuffers // one a thread
 }
 
-// attentionBuffers hold tile rows: queries, scores over positions, weighted values.
-type attentionBuffers struct{ queries, scores, out []float32 }
+// taskBuffers are one thread's: a tile of a matrix, and for attention tile rows of queries, scores over
+// positions, and weighted values.
+type taskBuffers struct{ tile, queries, scores, out []float32 }
 
 func (b *buffers) fit(s *State, positions int) {
 	m := s.model
@@ -157,43 +159,20 @@ func (b *buffers) fit(s *State, positions int) {
 		b.turns = make([]float32, positions*m.ropeDims)
 	}
 	if b.tasks == nil {
-		b.tasks = make([]attentionBuffers, s.threads)
+		b.tasks = make([]taskBuffers, s.threads)
+		widest := roundUp(max(m.width, m.ffn, m.heads*m.headDim), lanes)
+		for i := range b.tasks {
+			b.tasks[i].tile = make([]float32, tile*widest)
+			b.tasks[i].queries = make([]float32, tile*s.headStride())
+			b.tasks[i].out = make([]float32, s.headStride())
+		}
 	}
 	for i := range b.tasks {
 		t := &b.tasks[i]
 		if scores := tile * len(s.pages) * pagePositions; len(t.scores) < scores {
-			*t = attentionBuffers{make([]float32, tile*s.headStride()), make([]float32, scores), make([]float32, s.headStride())}
+			t.scores = make([]float32, scores)
 		}
 	}
-}
-
-// parallel calls f for pieces of [0, n), each of grain items but the last, on up to threads goroutines; worker
-// numbers them from 0. Which worker gets which piece is open, so nothing may depend on it.
-func parallel(threads, n, grain int, f func(worker, low, high int)) {
-	pieces := (n + grain - 1) / grain
-	threads = min(threads, pieces)
-	if threads <= 1 {
-		if n > 0 {
-			f(0, 0, n)
-		}
-		return
-	}
-	var next atomic.Int64
-	work := func(worker int) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= pieces {
-				return
-			}
-			f(worker, i*grain, min(n, (i+1)*grain))
-		}
-	}
-	var wait sync.WaitGroup
-	for w := 1; w < threads; w++ {
-		wait.Go(func() { work(w) })
-	}
-	work(0)
-	wait.Wait()
 }
 
 // squareRoot is the float32 nearest to √x.

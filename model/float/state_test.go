@@ -21,7 +21,12 @@ var ctx = context.Background()
 
 func load(t testing.TB, seed uint64, o synthetic.Options) (*Model, *gguf.File) {
 	t.Helper()
-	data, err := synthetic.Llama(seed, o)
+	return loadOf(t, "llama", seed, o)
+}
+
+func loadOf(t testing.TB, architecture string, seed uint64, o synthetic.Options) (*Model, *gguf.File) {
+	t.Helper()
+	data, err := synthetic.Model(architecture, seed, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +81,10 @@ func equal(t *testing.T, what string, got, want [][]float32) {
 	}
 }
 
-// models covers every tensor type, both output kinds, head dimensions that are no multiple of 16, rotary
+// models covers every architecture and tensor type, both output kinds, head dimensions that are no multiple of 16, rotary
 // factors, and a context longer than a page of positions.
 var models = []struct {
-	name   string
+	name   string // begins with the architecture, unless that is llama
 	o      synthetic.Options
 	golden string // hash of all logits of a prompt that fills the context
 }{
@@ -88,13 +93,27 @@ var models = []struct {
 	{"bf16", synthetic.Options{Type: gguf.BF16, Context: 33, Heads: 3, KVHeads: 1, Width: 30, FFN: 50}, "27239b841d99e957c327a4fcac0ee2413d6c6eebacc852f4db34cf66e3c25caf"},
 	{"q8_0", synthetic.Options{Type: gguf.Q8_0, Context: 33, Factors: true, HeadDim: 24}, "b5b2599f642df5ac38188b43f61044e6c04209c499f02d119b9769b57949d08e"},
 	{"q4_0", synthetic.Options{Type: gguf.Q4_0, Context: 33, Layers: 1, KVHeads: 4}, "af21d856d5106939d2724000bd2b0957a843d3083139aca524e6ae1d97abdb68"},
+	{"q4_k", synthetic.Options{Type: gguf.Q4_K, Context: 33, Layers: 1, Width: 256, FFN: 512, Untied: true}, "79aa05b9302d93f0a6ec1c6eb055561faaba11606c1ff4e7296d76be862f58ea"},
+	{"q6_k", synthetic.Options{Type: gguf.Q6_K, Context: 33, Layers: 1, Width: 256, FFN: 256, Heads: 8, KVHeads: 1}, "cc2a760c3ea1e22c0e755e36559440de6b8960b87d1a88e918ecfa96e5e1f371"},
+	{"q4_k_m", synthetic.Options{Type: gguf.Q4_K, Mixed: true, Context: 33, Layers: 1, Width: 256, FFN: 256, HeadDim: 128}, "6e15051bcf1c4d2fde7b49e9b3c3adbbb9749733d2e0229d9dadb17e5983e23d"},
+	{"qwen2", synthetic.Options{Context: 33, Base: 1e6, HeadDim: 24}, "79595c26a3770c76c5fce6c05c563cec5cfd63a9673b02b78221e6e5be56f5a1"},
+	{"qwen2 q4_1", synthetic.Options{Type: gguf.Q4_1, Context: 33, Layers: 1, Untied: true, Heads: 2, KVHeads: 1}, "dd77d413b70fb4cf65d89d0f734bbe72d38817feb1acec0971e2b09f8f1e5a8a"},
+	{"qwen3", synthetic.Options{Context: 33, Base: 1e6, HeadDim: 40}, "99591267f503d53a774b8dd52160eda479f3c4692493594dac14f5052fc2a8e4"},
+	{"qwen3 q8_0", synthetic.Options{Type: gguf.Q8_0, Context: 33, Layers: 1, Untied: true, Heads: 6, KVHeads: 3, HeadDim: 16}, "9ff30c4e9f3c78238f35a5b8a4691dc4367fb396aa9c0eb335e6dca215370e9e"},
 	{"q4_1", synthetic.Options{Type: gguf.Q4_1, Context: 270, Untied: true, Factors: true, Base: 500000}, "4d782b15585b7669edb4796e37bcfd52f82496d06f29782c44967af53d625e38"},
+}
+
+func architecture(name string) string {
+	if first, _, _ := strings.Cut(name, " "); families[first] != (family{}) {
+		return first
+	}
+	return "llama"
 }
 
 // TestGolden compares with what another machine computed.
 func TestGolden(t *testing.T) {
 	for _, c := range models {
-		m, _ := load(t, 11, c.o)
+		m, _ := loadOf(t, architecture(c.name), 11, c.o)
 		hash := sha256.New()
 		for _, row := range run(t, m.NewState(StateOptions{}), prompt(m, m.Context())) {
 			for _, x := range row {
@@ -109,7 +128,7 @@ func TestGolden(t *testing.T) {
 
 func TestPrefillEqualsDecode(t *testing.T) {
 	for _, c := range models {
-		m, _ := load(t, 12, c.o)
+		m, _ := loadOf(t, architecture(c.name), 12, c.o)
 		tokens := prompt(m, m.Context())
 		reference := m.NewState(StateOptions{Threads: 1})
 		reference.kernel = portable
@@ -132,7 +151,7 @@ func TestPrefillEqualsDecode(t *testing.T) {
 // TestNaive compares with a model written straight from the formulas in float64.
 func TestNaive(t *testing.T) {
 	for _, c := range models {
-		m, f := load(t, 13, c.o)
+		m, f := loadOf(t, architecture(c.name), 13, c.o)
 		tokens := prompt(m, 30)
 		want := naive(f, m.shape, tokens)
 		spread := 0.0

@@ -6,8 +6,9 @@
 // with one error. A File that Parse returned can be read without further checks.
 //
 // Start with Open, then File.String and its siblings for metadata and File.Tensor for weights.
-// Tensor.Dequantize turns one row into float32; its arithmetic is normative (spec/float.md), so the
-// same file gives the same floats on every machine. Write makes files, Quantize their tensor data.
+// Tensor.Dequantize turns one row into float32, Type.Dequantize any run of blocks; the arithmetic is
+// normative (spec/float.md), so the same file gives the same floats on every machine. Write makes files,
+// Quantize their tensor data.
 package gguf
 
 import (
@@ -177,9 +178,8 @@ func (t *Tensor) Bytes() []byte { return t.file.data[t.start : t.start+t.size : 
 // not below Rows or dst is too short.
 func (t *Tensor) Dequantize(dst []float32, row int) {
 	n := t.Dims[0]
-	layout := t.Type.layout()
-	size := n / layout.elements * layout.bytes
-	layout.decode(dst[:n], t.Bytes()[row*size:][:size])
+	size := t.Type.RowSize(n)
+	t.Type.Dequantize(dst[:n], t.Bytes()[row*size:][:size])
 }
 
 // Kinds of metadata values, as numbered in the file.

@@ -225,8 +225,8 @@ func TestQuantizeRefuses(t *testing.T) {
 			t.Errorf("%s of 31 numbers: %v", kind, err)
 		}
 	}
-	if _, err := Quantize(12, block(1)); err == nil {
-		t.Error("Q4_K cannot be made")
+	if _, err := Quantize(13, block(1)); err == nil {
+		t.Error("Q5_K cannot be made")
 	}
 }
 
@@ -290,5 +290,22 @@ func TestOpen(t *testing.T) {
 		if _, err := Open(path); err == nil {
 			t.Errorf("%s was opened", path)
 		}
+	}
+}
+
+func TestDequantizeChecksSizes(t *testing.T) {
+	for name, call := range map[string]func(){
+		"short source":  func() { Q4_1.Dequantize(make([]float32, 64), make([]byte, 39)) },
+		"long source":   func() { Q8_0.Dequantize(make([]float32, 32), make([]byte, 68)) },
+		"partial block": func() { Q8_0.Dequantize(make([]float32, 16), make([]byte, 17)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s passes", name)
+				}
+			}()
+			call()
+		}()
 	}
 }

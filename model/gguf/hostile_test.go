@@ -79,9 +79,13 @@ var hostile = []struct {
 	{"product wraps to 1 at last", begin(3, 1, 0).tensor("a", 0, 3, 0xaaaaaaaaaaaaaaab).zeros(100), "impossible"},
 	{"product wraps to 0", begin(3, 1, 0).tensor("a", 0, 1<<32, 1<<32).zeros(100), "impossible"},
 	{"size beyond the file", begin(3, 1, 0).tensor("a", 0, 1<<30).zeros(100), "outside"},
-	{"unknown type", begin(3, 1, 0).text("a").u32(1).u64(256).u32(12).u64(0).zeros(200), "Q4_K"},
+	{"unknown type", begin(3, 1, 0).text("a").u32(1).u64(256).u32(13).u64(0).zeros(200), "Q5_K"},
 	{"type from nowhere", begin(3, 1, 0).text("a").u32(1).u64(256).u32(1 << 31).u64(0).zeros(200), "not supported"},
 	{"partial block", begin(3, 1, 0).text("a").u32(1).u64(33).u32(8).u64(0).zeros(200), "multiple"},
+	{"row of half a Q4_K block", begin(3, 1, 0).text("a").u32(1).u64(128).u32(12).u64(0).zeros(200), "multiple of 256"},
+	{"row of 32 Q6_K elements", begin(3, 1, 0).text("a").u32(2).u64(32, 8).u32(14).u64(0).zeros(400), "multiple of 256"},
+	{"Q4_K data cut", begin(3, 1, 0).text("a").u32(1).u64(512).u32(12).u64(0).zeros(280), "outside"},
+	{"Q6_K data cut", begin(3, 1, 0).text("a").u32(1).u64(512).u32(14).u64(0).zeros(400), "outside"},
 	{"offset beyond the file", begin(3, 1, 0).tensor("a", 1<<20, 1).zeros(100), "outside"},
 	{"offset wraps", begin(3, 1, 0).tensor("a", math.MaxUint64-31, 1).zeros(100), "outside"},
 	{"offset by one block", begin(3, 1, 0).tensor("a", 64, 16).zeros(100), "outside"},
@@ -130,6 +134,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(c.data))
 	}
 	f.Add(write(f, every, tensor(f, "x", Q4_1, []int{32, 2}, make([]float32, 64)), tensor(f, "y", BF16, []int{3}, make([]float32, 3))))
+	f.Add(write(f, nil, tensor(f, "x", Q4_K, []int{256, 2}, make([]float32, 512)), tensor(f, "y", Q6_K, []int{256}, make([]float32, 256))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := Parse(data)
 		if err != nil {

@@ -11,9 +11,11 @@ type Type uint32
 const (
 	F32  Type = 0
 	F16  Type = 1
-	Q4_0 Type = 2 // blocks of 32: a F16 scale d, 32 × 4 bit q; value (q−8)·d
-	Q4_1 Type = 3 // blocks of 32: a F16 scale d, a F16 minimum m, 32 × 4 bit q; value q·d + m
-	Q8_0 Type = 8 // blocks of 32: a F16 scale d, 32 × int8 q; value q·d
+	Q4_0 Type = 2  // blocks of 32: a F16 scale d, 32 × 4 bit q; value (q−8)·d
+	Q4_1 Type = 3  // blocks of 32: a F16 scale d, a F16 minimum m, 32 × 4 bit q; value q·d + m
+	Q8_0 Type = 8  // blocks of 32: a F16 scale d, 32 × int8 q; value q·d
+	Q4_K Type = 12 // blocks of 256: F16 d and dmin, 6 bit scales s and minima m of 8 sub-blocks; value d·s·q − dmin·m
+	Q6_K Type = 14 // blocks of 256: a F16 scale d, int8 scales s of 16 sub-blocks; value d·s·(q−32)
 	BF16 Type = 30
 )
 
@@ -27,16 +29,40 @@ type layout struct {
 	encode   func(dst []byte, src []float32) (ok bool) // whole row of finite numbers; false if one does not fit
 }
 
-var layouts = map[Type]*layout{
+var layouts = [...]*layout{
 	F32:  {"F32", 1, 4, decodeF32, encodeF32},
 	F16:  {"F16", 1, 2, decodeF16, encodeF16},
 	BF16: {"BF16", 1, 2, decodeBF16, encodeBF16},
 	Q8_0: {"Q8_0", 32, 34, decodeQ8_0, encodeQ8_0},
 	Q4_0: {"Q4_0", 32, 18, decodeQ4_0, encodeQ4_0},
 	Q4_1: {"Q4_1", 32, 20, decodeQ4_1, encodeQ4_1},
+	Q4_K: {"Q4_K", superblock, bytesQ4_K, decodeQ4_K, encodeQ4_K},
+	Q6_K: {"Q6_K", superblock, bytesQ6_K, decodeQ6_K, encodeQ6_K},
 }
 
-func (t Type) layout() *layout { return layouts[t] }
+// layout is nil for a type that is not supported.
+func (t Type) layout() *layout {
+	if t >= Type(len(layouts)) {
+		return nil
+	}
+	return layouts[t]
+}
+
+// RowSize is the number of bytes that store the whole blocks of n elements. It panics if the type is not
+// supported.
+func (t Type) RowSize(n int) int {
+	l := t.layout()
+	return n / l.elements * l.bytes
+}
+
+// Dequantize writes the elements that src stores as float32 to dst, which holds whole blocks. It panics if src
+// has another size than RowSize(len(dst)).
+func (t Type) Dequantize(dst []float32, src []byte) {
+	if len(src) != t.RowSize(len(dst)) {
+		panic(fmt.Sprintf("gguf: %d bytes are not %d elements of %s", len(src), len(dst), t))
+	}
+	t.layout().decode(dst, src)
+}
 
 // String is the type's usual name.
 func (t Type) String() string {
@@ -50,7 +76,7 @@ func (t Type) String() string {
 }
 
 // foreign names types that are met in the wild and not read, so that the error says which it is.
-var foreign = map[Type]string{6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K"}
+var foreign = map[Type]string{6: "Q5_0", 7: "Q5_1", 10: "Q2_K", 11: "Q3_K", 13: "Q5_K"}
 
 func decodeF32(dst []float32, src []byte) {
 	for i := range dst {
@@ -82,20 +108,30 @@ func decodeQ8_0(dst []float32, src []byte) {
 func decodeQ4_0(dst []float32, src []byte) {
 	for ; len(dst) >= 32; dst, src = dst[32:], src[18:] {
 		d := fromF16(le.Uint16(src))
-		for i, q := range src[2:18] {
-			dst[i] = float32(float32(int(q&15)-8) * d)
-			dst[i+16] = float32(float32(int(q>>4)-8) * d)
+		var level [16]float32
+		for q := range level {
+			level[q] = float32(float32(q-8) * d)
 		}
+		lookUp((*[32]float32)(dst), (*[16]byte)(src[2:]), &level)
 	}
 }
 
 func decodeQ4_1(dst []float32, src []byte) {
 	for ; len(dst) >= 32; dst, src = dst[32:], src[20:] {
 		d, m := fromF16(le.Uint16(src)), fromF16(le.Uint16(src[2:]))
-		for i, q := range src[4:20] {
-			dst[i] = float32(float32(q&15)*d) + m
-			dst[i+16] = float32(float32(q>>4)*d) + m
+		var level [16]float32
+		for q := range level {
+			level[q] = float32(float32(q)*d) + m
 		}
+		lookUp((*[32]float32)(dst), (*[16]byte)(src[4:]), &level)
+	}
+}
+
+// lookUp replaces the low and the high four bits of each byte by their levels.
+func lookUp(dst *[32]float32, src *[16]byte, level *[16]float32) {
+	for i, q := range src {
+		dst[i] = level[q&15]
+		dst[i+16] = level[q>>4]
 	}
 }
 

@@ -59,10 +59,10 @@ func (v *vocabulary) add(token string, kind int32) {
 	v.types = append(v.types, kind)
 }
 
-func (v *vocabulary) metadata() []gguf.KV {
+func (v *vocabulary) metadata(split string) []gguf.KV {
 	return []gguf.KV{
 		{Key: "tokenizer.ggml.model", Value: "gpt2"},
-		{Key: "tokenizer.ggml.pre", Value: "smollm"},
+		{Key: "tokenizer.ggml.pre", Value: split},
 		{Key: "tokenizer.ggml.tokens", Value: v.tokens},
 		{Key: "tokenizer.ggml.token_type", Value: v.types},
 		{Key: "tokenizer.ggml.merges", Value: v.merges},

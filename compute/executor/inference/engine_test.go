@@ -29,9 +29,9 @@ type subject struct {
 	altered  string // the same file with one tensor changed
 }
 
-func native(t *testing.T, o synthetic.Options) subject {
+func native(t *testing.T, architecture string, o synthetic.Options) subject {
 	t.Helper()
-	data, err := synthetic.Llama(7, o)
+	data, err := synthetic.Model(architecture, 7, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +122,18 @@ func replay(t *testing.T, m inference.Model, r receipt.Request, a receipt.Answer
 const hot = 3 << 16 // temperature 3.0: random weights answer at random
 
 func TestNative(t *testing.T) {
-	testEngine(t, native(t, synthetic.Options{}))
+	testEngine(t, native(t, "llama", synthetic.Options{}))
 }
 
 func TestNativeOnQuantisedWeights(t *testing.T) {
-	testEngine(t, native(t, synthetic.Options{Type: gguf.Q4_1, Untied: true, Layers: 1, FFN: 128}))
+	testEngine(t, native(t, "llama", synthetic.Options{Type: gguf.Q4_1, Untied: true, Layers: 1, FFN: 128}))
+}
+
+func TestNativeOnOtherArchitectures(t *testing.T) {
+	t.Run("qwen2", func(t *testing.T) { testEngine(t, native(t, "qwen2", synthetic.Options{Type: gguf.Q8_0})) })
+	t.Run("qwen3", func(t *testing.T) {
+		testEngine(t, native(t, "qwen3", synthetic.Options{Type: gguf.Q4_K, Mixed: true, Width: 256, FFN: 256, Layers: 1}))
+	})
 }
 
 // testEngine is what every engine must pass before it is offered.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"daulat/model/gguf"
 )
@@ -21,6 +22,7 @@ type Options struct {
 	FFN     int       // 160
 	Context int       // 256
 	Type    gguf.Type // of the matrices; F32
+	Mixed   bool      // Q6_K for embedding, values and down projections, as in files called Q4_K_M
 	Untied  bool      // an output matrix of its own instead of the embedding
 	Factors bool      // a rope_freqs tensor, as in Llama 3
 	Base    float32   // RoPE base; 10000
@@ -48,64 +50,79 @@ func (o Options) check() error {
 	const most = 1 << 20 // keeps every product of two of them small
 	for _, n := range []int{o.Layers, o.Width, o.Heads, o.KVHeads, o.HeadDim, o.FFN, o.Context} {
 		if n < 1 || n > most {
-			return fmt.Errorf("synthetic llama: a size of %d is out of range", n)
+			return fmt.Errorf("synthetic model: a size of %d is out of range", n)
 		}
 	}
 	if o.Heads%o.KVHeads != 0 || o.HeadDim%2 != 0 {
-		return fmt.Errorf("synthetic llama: %d heads of %d cannot share %d kv heads", o.Heads, o.HeadDim, o.KVHeads)
+		return fmt.Errorf("synthetic model: %d heads of %d cannot share %d kv heads", o.Heads, o.HeadDim, o.KVHeads)
 	}
 	return nil
 }
 
-// Llama returns a GGUF file of the llama architecture with random weights. Widths must be multiples of the
-// tensor type's block.
-func Llama(seed uint64, o Options) ([]byte, error) {
+// Llama is Model of the llama architecture.
+func Llama(seed uint64, o Options) ([]byte, error) { return Model("llama", seed, o) }
+
+// Model returns a GGUF file with random weights. The architecture is llama, qwen2 or qwen3. Widths must be
+// multiples of the tensor type's block.
+func Model(architecture string, seed uint64, o Options) ([]byte, error) {
+	if splits[architecture] == "" {
+		return nil, fmt.Errorf("synthetic model: the architecture %q is not known", architecture)
+	}
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	v := newVocabulary()
-	b := &builder{random: rand.New(rand.NewPCG(seed, 0x6461756c6174)), matrix: o.Type}
-	b.llama(o, len(v.tokens))
+	b := &builder{random: rand.New(rand.NewPCG(seed, 0x6461756c6174)), matrix: o.Type, mixed: o.Mixed}
+	b.model(architecture, o, len(v.tokens))
 	if b.err != nil {
-		return nil, fmt.Errorf("synthetic llama: %w", b.err)
+		return nil, fmt.Errorf("synthetic model: %w", b.err)
 	}
 	var out bytes.Buffer
-	if err := gguf.Write(&out, append(metadata(seed, o), v.metadata()...), b.tensors); err != nil {
-		return nil, fmt.Errorf("synthetic llama: %w", err)
+	if err := gguf.Write(&out, append(metadata(architecture, seed, o), v.metadata(splits[architecture])...), b.tensors); err != nil {
+		return nil, fmt.Errorf("synthetic model: %w", err)
 	}
 	return out.Bytes(), nil
 }
 
-func metadata(seed uint64, o Options) []gguf.KV {
-	return []gguf.KV{
-		{Key: "general.architecture", Value: "llama"},
+// splits names each architecture's rule to split text into words.
+var splits = map[string]string{"llama": "smollm", "qwen2": "qwen2", "qwen3": "qwen2"}
+
+func metadata(architecture string, seed uint64, o Options) []gguf.KV {
+	kv := []gguf.KV{
+		{Key: "general.architecture", Value: architecture},
 		{Key: "general.type", Value: "model"},
-		{Key: "general.name", Value: fmt.Sprintf("Synthetic llama %d", seed)},
+		{Key: "general.name", Value: fmt.Sprintf("Synthetic %s %d", architecture, seed)},
 		{Key: "general.license", Value: "apache-2.0"},
-		{Key: "llama.block_count", Value: uint32(o.Layers)},
-		{Key: "llama.context_length", Value: uint32(o.Context)},
-		{Key: "llama.embedding_length", Value: uint32(o.Width)},
-		{Key: "llama.feed_forward_length", Value: uint32(o.FFN)},
-		{Key: "llama.attention.head_count", Value: uint32(o.Heads)},
-		{Key: "llama.attention.head_count_kv", Value: uint32(o.KVHeads)},
-		{Key: "llama.attention.key_length", Value: uint32(o.HeadDim)},
-		{Key: "llama.attention.value_length", Value: uint32(o.HeadDim)},
-		{Key: "llama.attention.layer_norm_rms_epsilon", Value: float32(1e-5)},
-		{Key: "llama.rope.freq_base", Value: o.Base},
-		{Key: "llama.rope.dimension_count", Value: uint32(o.HeadDim)},
 	}
+	for _, own := range []gguf.KV{
+		{Key: "block_count", Value: uint32(o.Layers)},
+		{Key: "context_length", Value: uint32(o.Context)},
+		{Key: "embedding_length", Value: uint32(o.Width)},
+		{Key: "feed_forward_length", Value: uint32(o.FFN)},
+		{Key: "attention.head_count", Value: uint32(o.Heads)},
+		{Key: "attention.head_count_kv", Value: uint32(o.KVHeads)},
+		{Key: "attention.key_length", Value: uint32(o.HeadDim)},
+		{Key: "attention.value_length", Value: uint32(o.HeadDim)},
+		{Key: "attention.layer_norm_rms_epsilon", Value: float32(1e-5)},
+		{Key: "rope.freq_base", Value: o.Base},
+		{Key: "rope.dimension_count", Value: uint32(o.HeadDim)},
+	} {
+		kv = append(kv, gguf.KV{Key: architecture + "." + own.Key, Value: own.Value})
+	}
+	return kv
 }
 
 // builder appends tensors, drawing their numbers in order. The first error sticks.
 type builder struct {
 	random  *rand.Rand
 	matrix  gguf.Type
+	mixed   bool
 	tensors []gguf.TensorData
 	err     error
 }
 
-func (b *builder) llama(o Options, vocab int) {
+func (b *builder) model(architecture string, o Options, vocab int) {
 	b.weights("token_embd.weight", o.Width, vocab)
 	if o.Factors {
 		factors := make([]float32, o.HeadDim/2)
@@ -120,6 +137,15 @@ func (b *builder) llama(o Options, vocab int) {
 		b.weights(layer+"attn_q.weight", o.Width, o.Heads*o.HeadDim)
 		b.weights(layer+"attn_k.weight", o.Width, o.KVHeads*o.HeadDim)
 		b.weights(layer+"attn_v.weight", o.Width, o.KVHeads*o.HeadDim)
+		switch architecture {
+		case "qwen2":
+			b.bias(layer+"attn_q.bias", o.Heads*o.HeadDim)
+			b.bias(layer+"attn_k.bias", o.KVHeads*o.HeadDim)
+			b.bias(layer+"attn_v.bias", o.KVHeads*o.HeadDim)
+		case "qwen3":
+			b.norm(layer+"attn_q_norm.weight", o.HeadDim)
+			b.norm(layer+"attn_k_norm.weight", o.HeadDim)
+		}
 		b.weights(layer+"attn_output.weight", o.Heads*o.HeadDim, o.Width)
 		b.norm(layer+"ffn_norm.weight", o.Width)
 		b.weights(layer+"ffn_gate.weight", o.Width, o.FFN)
@@ -140,7 +166,11 @@ func (b *builder) weights(name string, columns, rows int) {
 	for i := range values {
 		values[i] = float32(b.uniform() * scale)
 	}
-	b.add(name, b.matrix, []int{columns, rows}, values)
+	kind := b.matrix
+	if b.mixed && (name == "token_embd.weight" || strings.Contains(name, "attn_v.") || strings.Contains(name, "ffn_down.")) {
+		kind = gguf.Q6_K
+	}
+	b.add(name, kind, []int{columns, rows}, values)
 }
 
 // norm draws gains around 1.
@@ -148,6 +178,15 @@ func (b *builder) norm(name string, n int) {
 	values := make([]float32, n)
 	for i := range values {
 		values[i] = 1 + float32(b.uniform()/4)
+	}
+	b.add(name, gguf.F32, []int{n}, values)
+}
+
+// bias draws numbers that show beside a projection's.
+func (b *builder) bias(name string, n int) {
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = b.uniform()
 	}
 	b.add(name, gguf.F32, []int{n}, values)
 }

@@ -12,20 +12,24 @@ import (
 // TestGolden holds the bytes still: other golden values, such as logits, are computed from these files.
 func TestGolden(t *testing.T) {
 	for _, c := range []struct {
-		seed uint64
-		o    Options
-		want string
+		architecture string
+		seed         uint64
+		o            Options
+		want         string
 	}{
-		{1, Options{}, "e6272e472355f810d149ce664d5491d5e1555826141bce7bcb5bba815d95566d"},
-		{2, Options{Type: gguf.Q4_1, Untied: true, Factors: true}, "b91bd2ca9201401d039cd128fc80055462ad8787eba7e2ecb1814963d7ee01f6"},
+		{"llama", 1, Options{}, "e6272e472355f810d149ce664d5491d5e1555826141bce7bcb5bba815d95566d"},
+		{"llama", 2, Options{Type: gguf.Q4_1, Untied: true, Factors: true}, "b91bd2ca9201401d039cd128fc80055462ad8787eba7e2ecb1814963d7ee01f6"},
+		{"llama", 3, Options{Type: gguf.Q4_K, Mixed: true, Width: 256, FFN: 256}, "8369c70b43cad9abebe7d7296aadaf8af0da1d4a6fceda7710d4f8809d660d60"},
+		{"qwen2", 4, Options{}, "607fdd4619e12b1ead98ff08b39241031a904e967307165e08b734ef2c5f84c0"},
+		{"qwen3", 5, Options{Type: gguf.Q8_0, HeadDim: 32}, "274f9bd89dc7ec2ae4debf3ee219798c0fd0620b53c87676c5aa51feba4c8576"},
 	} {
-		data, err := Llama(c.seed, c.o)
+		data, err := Model(c.architecture, c.seed, c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		hash := sha256.Sum256(data)
 		if got := hex.EncodeToString(hash[:]); got != c.want {
-			t.Errorf("seed %d, %+v: %d bytes with hash %s, want %s", c.seed, c.o, len(data), got, c.want)
+			t.Errorf("%s, seed %d, %+v: %d bytes with hash %s, want %s", c.architecture, c.seed, c.o, len(data), got, c.want)
 		}
 	}
 }
@@ -38,6 +42,12 @@ func TestSeedMatters(t *testing.T) {
 	}
 }
 
+func TestArchitecture(t *testing.T) {
+	if _, err := Model("gemma", 1, Options{}); err == nil {
+		t.Error("gemma was made")
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
 		"layers":  {Layers: -1},
@@ -45,7 +55,7 @@ func TestOptions(t *testing.T) {
 		"odd":     {HeadDim: 15},
 		"huge":    {Width: 1 << 30},
 		"blocks":  {Width: 48, FFN: 48, Type: gguf.Q8_0},
-		"unknown": {Type: 12},
+		"unknown": {Type: 13},
 	} {
 		if _, err := Llama(1, o); err == nil {
 			t.Errorf("%s: %+v was accepted", name, o)
