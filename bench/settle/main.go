@@ -25,7 +25,7 @@ import (
 type options struct {
 	sessions, senders, sends, rounds int
 	entries                          int    // of one transaction; 0 picks the best of sizes
-	profile                          string // of the settling runs
+	profile                          string // of the measured runs
 	keep                             string
 }
 
@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&o.sends, "sends", 8000, "sends of a run with one send per transaction; four times as many with twenty")
 	flag.IntVar(&o.rounds, "rounds", 3, "repeats of each kind, at least 3")
 	flag.IntVar(&o.entries, "entries", 0, "entries of one transaction; 0 tries several")
-	flag.StringVar(&o.profile, "cpuprofile", "", "write a profile of the settling runs to FILE")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a profile of the measured runs to FILE")
 	flag.Parse()
 	report.Context()
 	report.Exit(run(o))
