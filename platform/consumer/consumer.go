@@ -6,8 +6,10 @@
 // own count of it; the signed voucher is on disk before it is sent; whatever a
 // provider does, the loss is at most one exposure step.
 //
-// Start at [Client.Ask], which keeps sessions warm: a warm session
-// touches no ledger.
+// Start at [Client.Ask], which keeps sessions warm: a warm session touches no
+// ledger. What does, opening a session's successor (ahead.go) and closing what
+// is used up or failed (leave.go), goes on in the background of the requests;
+// [Client.CloseAll] waits for it.
 package consumer
 
 import (
@@ -70,14 +72,16 @@ type Client struct {
 	Config
 	mu      sync.Mutex
 	pool    map[canon.CID][]*Session
-	resumed map[canon.CID]bool // models whose sessions of an earlier run were taken up
-	shunned map[string]shun    // by provider
+	spares  map[canon.CID][]*spare
+	leaving map[uint64]*Session // being closed
+	resumed map[canon.CID]bool  // models whose sessions of an earlier run were taken up
+	shunned map[string]shun     // by provider
 }
 
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
-	return &Client{Config: c, pool: map[canon.CID][]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{}}
+	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{}}
 }
 
 // Prompt is what is asked of a model.

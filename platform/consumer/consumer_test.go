@@ -135,6 +135,7 @@ func TestProviderThatNeverAnswers(t *testing.T) {
 	if _, err := s.try(ctx, 1, 3); err == nil {
 		t.Fatal("silence is an answer")
 	}
+	s.quiet()
 	if got := s.onLedger(1); got.State != job.SessionSettled || got.Escrow.Refunded != 100 {
 		t.Errorf("session is %s with %+v", got.State, got.Escrow)
 	}
@@ -178,6 +179,7 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	if n := s.chain.Complaints("liar"); n != 1 || len(liar.vouchers()) != 1 {
 		t.Errorf("%d complaints, %d vouchers", n, len(liar.vouchers()))
 	}
+	s.quiet()
 	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 {
 		t.Errorf("the liar is due %d udlt", now.Escrow.Withheld)
 	}
@@ -295,6 +297,7 @@ func TestEscrowThatIsUsedUp(t *testing.T) {
 	if third.Session == first.Session {
 		t.Error("the request was put to a session that can't carry it")
 	}
+	s.quiet()
 	if now := s.onLedger(first.Session); now.State != job.SessionSettled || now.Escrow.Withheld != 90 {
 		t.Errorf("the used-up session is %s with %+v", now.State, now.Escrow)
 	}
@@ -306,6 +309,7 @@ func TestRequestBeyondTheStepIsNotPutToAWarmSession(t *testing.T) {
 	s.sells("seller", 1)
 	first := s.buy(1, 3)
 	_, _ = s.try(t.Context(), 1, 60)
+	s.quiet()
 	if now := s.onLedger(first.Session); now.State != job.SessionSettled {
 		t.Errorf("session is %s", now.State)
 	}

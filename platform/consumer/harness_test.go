@@ -52,6 +52,7 @@ type setup struct {
 	t       testing.TB
 	chain   *sessiontest.Chain
 	account *sessiontest.Account
+	ledger  *overseen // the client's view of it
 	key     canon.PrivateKey
 	node    *link.Node
 	path    string
@@ -81,7 +82,8 @@ func (s *setup) run() {
 	if s.journal, err = wire.OpenJournal(s.path); err != nil {
 		s.t.Fatal(err)
 	}
-	s.client = consumer.New(consumer.Config{Ledger: s.account, Link: s.node, Key: s.key, Journal: s.journal,
+	s.ledger = &overseen{account: s.account}
+	s.client = consumer.New(consumer.Config{Ledger: s.ledger, Link: s.node, Key: s.key, Journal: s.journal,
 		Auditor: s.auditor, Log: slog.New(slog.DiscardHandler)})
 }
 
@@ -174,6 +176,7 @@ type seller struct {
 	*setup
 	name    string
 	account *sessiontest.Account
+	ledger  *overseen // the client's view of it
 	key     canon.PrivateKey
 	node    *link.Node
 	mu      sync.Mutex

@@ -11,8 +11,8 @@ import (
 	wire "daulat/link/session"
 )
 
-// take returns a session that carries p, locked: a warm one that is free, or a
-// new one.
+// take returns a session that carries p, locked: a warm one that is free, one
+// that is being opened, or a new one.
 func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
 	if err := c.resume(ctx, terms.Model); err != nil {
 		return nil, err
@@ -26,14 +26,13 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 			continue
 		}
 		if s.carries(p) {
+			c.openAhead(s, terms, p)
 			return s, nil
 		}
-		c.remove(s)
-		if err := s.shut(ctx); err != nil {
-			c.Log.Warn("closing a used-up session failed; it ends at its deadline", "session", s.ID(), "error", err)
-		}
-		s.over = true
-		s.unlock()
+		c.leave(s)
+	}
+	if s := c.coming(ctx, terms.Model); s != nil {
+		return s, nil
 	}
 	s, err := c.Open(ctx, terms)
 	var none *NoMatchError
@@ -44,6 +43,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 		return nil, err
 	}
 	s.tryLock() // nobody else has it yet
+	c.openAhead(s, terms, p)
 	c.add(s)
 	return s, nil
 }
@@ -51,7 +51,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 // Renew closes the warm sessions for a model, so that the next request is
 // matched anew.
 func (c *Client) Renew(ctx context.Context, model canon.CID) error {
-	var failed []error
+	failed := []error{c.opened(ctx, func(m canon.CID) bool { return m == model })}
 	for _, s := range c.warm(model) {
 		failed = append(failed, c.Settle(ctx, s.ID()))
 	}
@@ -150,8 +150,12 @@ func (c *Client) Recover(ctx context.Context) error {
 	return nil
 }
 
-// CloseAll settles every session that is open, with final vouchers.
+// CloseAll settles every session that is open, with final vouchers. It waits for
+// what goes on in the background; nothing is asked meanwhile.
 func (c *Client) CloseAll(ctx context.Context) error {
+	if err := c.opened(ctx, func(canon.CID) bool { return true }); err != nil {
+		return fmt.Errorf("wait for sessions that are being opened: %w", err)
+	}
 	records, err := c.Journal.Records(func(r wire.Record) bool { return r.Session.State == job.SessionOpen })
 	if err != nil {
 		return err
@@ -187,16 +191,26 @@ func (c *Client) Settle(ctx context.Context, id uint64) error {
 	return s.Close(ctx)
 }
 
-// find returns the warm session with the number, or one from the journal.
+// find returns the session with the number that is warm or being closed, or else
+// one from the journal.
 func (c *Client) find(ctx context.Context, id uint64) (*Session, error) {
 	r, err := c.Journal.Record(id)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range c.warm(r.Session.Terms.Model) {
-		if s.ID() == id {
-			return s, nil
-		}
+	if s := c.known(r.Session.Terms.Model, id); s != nil {
+		return s, nil
 	}
 	return c.session(ctx, r, 0)
+}
+
+func (c *Client) known(model canon.CID, id uint64) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.pool[model] {
+		if s.id == id {
+			return s
+		}
+	}
+	return c.leaving[id]
 }

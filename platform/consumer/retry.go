@@ -25,11 +25,12 @@ func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uin
 	if err != nil {
 		return Result{}, err
 	}
-	defer s.unlock()
 	r, err := s.ask(ctx, p, counter, f)
 	if err != nil && !refused(err, wire.Invalid) {
 		c.abandon(ctx, s, err)
+		return r, err
 	}
+	s.unlock()
 	return r, err
 }
 

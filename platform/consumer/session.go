@@ -15,16 +15,18 @@ import (
 
 // Session is one open lease. Whoever calls its methods holds its lock.
 type Session struct {
-	client  *Client
-	id      uint64
-	model   canon.CID
-	turn    chan struct{} // holds one token while somebody uses the session
-	over    bool          // takes no more requests
-	record  wire.Record   // as it is on disk; its number may be one that is not used yet
-	seq     uint64        // the last number used
-	stake   uint64        // what the provider could lose when the session was taken up, udlt
-	addrs   []string
-	expires time.Time // local clock; the ledger's deadline less a margin
+	client *Client
+	id     uint64
+	model  canon.CID
+	turn   chan struct{} // holds one token while somebody uses the session
+	over   bool          // takes no more requests
+	// followed says that a successor was opened, or could not be.
+	followed bool
+	record   wire.Record // as it is on disk; its number may be one that is not used yet
+	seq      uint64      // the last number used
+	stake    uint64      // what the provider could lose when the session was taken up, udlt
+	addrs    []string
+	expires  time.Time // local clock; the ledger's deadline less a margin
 }
 
 // ID is the session's number on the ledger.

@@ -11,17 +11,12 @@ import (
 	wire "daulat/link/session"
 )
 
-// abandon starts to close a session in which a request failed, so that the next
-// request gets a provider that works; what is owed there is settled meanwhile.
+// abandon leaves a session in which a request failed, so that the next one, or
+// this one again, gets a provider that works at once; what is owed there is
+// settled meanwhile. The caller has the session locked.
 func (c *Client) abandon(ctx context.Context, s *Session, why error) {
-	c.remove(s)
 	c.shun(ctx, s.record.Session.Provider, why)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
-	defer cancel()
-	if err := s.shut(ctx); err != nil {
-		c.Log.Warn("closing a failed session did not work; it ends at its deadline", "session", s.ID(), "error", err)
-	}
-	s.over = true
+	c.leave(s)
 }
 
 // shun keeps a provider that failed from this client's next orders. A request

@@ -1,0 +1,26 @@
+package consumer
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"daulat/core/canon"
+)
+
+// Quiet waits for what goes on in the background.
+func (c *Client) Quiet(ctx context.Context) error {
+	if err := c.opened(ctx, func(canon.CID) bool { return true }); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	leaving := slices.Collect(maps.Values(c.leaving))
+	c.mu.Unlock()
+	for _, s := range leaving {
+		if err := s.lock(ctx); err != nil {
+			return err
+		}
+		s.unlock()
+	}
+	return nil
+}
