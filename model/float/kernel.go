@@ -65,16 +65,18 @@ func (k *kernel) dots(dst []float32, ds int, w []float32, ws, rows int, x []floa
 
 // dequantise is widen for any length that the type has, with its bounds checked.
 func (k *kernel) dequantise(t gguf.Type, dst []float32, src []byte) {
-	if len(src) != t.RowSize(len(dst)) {
+	if len(dst)&(t.Block()-1) != 0 || len(src) != t.RowSize(len(dst)) {
 		panic("float: a kernel was called with a shape it cannot do")
 	}
-	whole, size := 0, 0
-	if f := k.widen[t]; f != nil && len(dst) >= lanes {
-		whole = len(dst) &^ (lanes - 1)
-		size = t.RowSize(whole)
+	f, whole := k.widen[t], len(dst)&^(lanes-1)
+	switch {
+	case f == nil || whole == 0:
+		t.Dequantize(dst, src)
+	case whole == len(dst):
+		f(dst, src)
+	default:
+		size := t.RowSize(whole)
 		f(dst[:whole], src[:size])
-	}
-	if whole < len(dst) {
 		t.Dequantize(dst[whole:], src[size:])
 	}
 }

@@ -212,6 +212,7 @@ func TestKernelBounds(t *testing.T) {
 			"odd scores":    func() { k.weights(v(17), 1) },
 			"short row":     func() { k.dequantise(gguf.Q4_1, v(64), make([]byte, 39)) },
 			"short block":   func() { k.dequantise(gguf.Q8_0, v(48), make([]byte, 51)) },
+			"half a block":  func() { k.dequantise(gguf.Q8_0, v(48), make([]byte, 34)) },
 			"short gate":    func() { k.activate(v(32), v(32), v(16)) },
 		} {
 			func() {

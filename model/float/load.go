@@ -89,7 +89,8 @@ func (l *loader) layer(s shape, prefix string) layer {
 		down:         l.matrix(s.ffn, named{prefix + "ffn_down.weight", s.width}),
 	}
 	if s.bias {
-		w.qkvBias = slices.Concat(l.vector(prefix+"attn_q.bias", q), l.vector(prefix+"attn_k.bias", kv), l.vector(prefix+"attn_v.bias", kv))
+		w.qkvBias = slices.Concat(l.vector(prefix+"attn_q.bias", q), l.vector(prefix+"attn_k.bias", kv),
+			l.vector(prefix+"attn_v.bias", kv))
 	}
 	if s.headNorms {
 		w.queryNorm, w.keyNorm = l.vector(prefix+"attn_q_norm.weight", s.headDim), l.vector(prefix+"attn_k_norm.weight", s.headDim)

@@ -1,13 +1,14 @@
-// Package float runs models of the families llama, qwen2 and qwen3 in float32 with the same bits everywhere: on any processor, with any
-// number of threads, in blocks of any size, and whether a position is computed in a long prompt or alone.
-// That is determinism class D0, and it holds because the order of every rounding is fixed (spec/float.md):
-// products are rounded before they are added, dot products have sixteen partial sums joined by a fixed tree,
-// sums over positions run in one order, and no function of the standard library that differs between machines
-// is called. Assembly, where the processor has it, computes the same sums and is compared with the portable
-// code bit by bit; the build tag purego leaves it out.
+// Package float runs models of the families llama, qwen2 and qwen3 in float32 with the same bits everywhere:
+// on any processor, with any number of threads, in blocks of any size, and whether a position is computed in a
+// long prompt or alone. That is determinism class D0, and it holds because the order of every rounding is fixed
+// (spec/float.md): products are rounded before they are added, dot products have sixteen partial sums joined by
+// a fixed tree, sums over positions run in one order, and no function of the standard library that differs
+// between machines is called. Assembly, where the processor has it, computes the same sums and is compared with
+// the portable code bit by bit; the build tag purego leaves it out.
 //
-// Load checks a GGUF file and keeps its weights as they are stored; rows are widened as they are used. Model.NewState makes a sequence, State.Append feeds it
-// tokens and shows the logits, State.Truncate takes tokens back.
+// Load checks a GGUF file and keeps its weights as they are stored; rows are widened as they are used.
+// Model.NewState makes a sequence, State.Append feeds it tokens and shows the logits, State.Truncate takes
+// tokens back.
 package float
 
 import (

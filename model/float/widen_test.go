@@ -10,25 +10,24 @@ import (
 // stored lists the types whose rows stay as the file has them, and the places of F16 numbers in a block.
 var stored = []struct {
 	kind   gguf.Type
-	block  int
 	scales []int
 }{
-	{gguf.F16, 1, []int{0}},
-	{gguf.BF16, 1, nil},
-	{gguf.Q8_0, 32, []int{0}},
-	{gguf.Q4_0, 32, []int{0}},
-	{gguf.Q4_1, 32, []int{0, 2}},
-	{gguf.Q4_K, 256, []int{0, 2}},
-	{gguf.Q6_K, 256, []int{208}},
+	{gguf.F16, []int{0}},
+	{gguf.BF16, nil},
+	{gguf.Q8_0, []int{0}},
+	{gguf.Q4_0, []int{0}},
+	{gguf.Q4_1, []int{0, 2}},
+	{gguf.Q4_K, []int{0, 2}},
+	{gguf.Q6_K, []int{208}},
 }
 
 // row makes a stored row of random bytes whose scales are finite; a quarter of them are subnormal.
-func row(random *rand.Rand, kind gguf.Type, n, block int, scales []int) []byte {
+func row(random *rand.Rand, kind gguf.Type, n int, scales []int) []byte {
 	data := make([]byte, kind.RowSize(n))
 	for i := range data {
 		data[i] = byte(random.Uint32())
 	}
-	size := kind.RowSize(block)
+	size := kind.RowSize(kind.Block())
 	for at := 0; at < len(data); at += size {
 		for _, s := range scales {
 			high := &data[at+s+1]
@@ -48,8 +47,8 @@ func TestWiden(t *testing.T) {
 	for _, k := range available {
 		random := rand.New(rand.NewPCG(13, 14))
 		for _, s := range stored {
-			for n := s.block; n <= max(100, 3*s.block); n += s.block {
-				data := row(random, s.kind, n, s.block, s.scales)
+			for n, block := s.kind.Block(), s.kind.Block(); n <= max(100, 3*block); n += block {
+				data := row(random, s.kind, n, s.scales)
 				want, got := make([]float32, n), make([]float32, n+lanes)
 				s.kind.Dequantize(want, data)
 				k.dequantise(s.kind, got[:n], data)
@@ -79,7 +78,7 @@ func BenchmarkWiden(b *testing.B) {
 	for _, k := range available {
 		for _, s := range stored {
 			b.Run(k.name+"/"+s.kind.String(), func(b *testing.B) {
-				data := row(rand.New(rand.NewPCG(1, 2)), s.kind, n, s.block, s.scales)
+				data := row(rand.New(rand.NewPCG(1, 2)), s.kind, n, s.scales)
 				dst := make([]float32, n)
 				b.SetBytes(4 * n)
 				for b.Loop() {
@@ -95,12 +94,12 @@ func BenchmarkWiden(b *testing.B) {
 func FuzzWiden(f *testing.F) {
 	random := rand.New(rand.NewPCG(15, 16))
 	for i, s := range stored {
-		f.Add(i, row(random, s.kind, 3*max(s.block, lanes), s.block, s.scales))
+		f.Add(i, row(random, s.kind, 3*max(s.kind.Block(), lanes), s.scales))
 	}
 	f.Fuzz(func(t *testing.T, i int, data []byte) {
 		s := stored[uint(i)%uint(len(stored))]
-		blocks := len(data) / s.kind.RowSize(s.block)
-		n := blocks * s.block
+		block := s.kind.Block()
+		n := len(data) / s.kind.RowSize(block) * block
 		data = data[:s.kind.RowSize(n)]
 		want, got := make([]float32, n), make([]float32, n)
 		s.kind.Dequantize(want, data)

@@ -48,6 +48,10 @@ func (t Type) layout() *layout {
 	return layouts[t]
 }
 
+// Block is the number of elements that are stored together, a power of two. It panics if the type is not
+// supported.
+func (t Type) Block() int { return t.layout().elements }
+
 // RowSize is the number of bytes that store the whole blocks of n elements. It panics if the type is not
 // supported.
 func (t Type) RowSize(n int) int {
