@@ -435,6 +435,46 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
+// A client that falls silent, or that takes no more of what it asked for, gives
+// its place to the next one.
+func TestClientThatStallsLosesItsPlace(t *testing.T) {
+	data := bytesOf(13, 8<<20) // more than a stream holds under way
+	for name, r := range map[string]request{"asks for nothing more": {}, "takes no more": {Length: 8 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			server, from := newNode(t), newStore(t)
+			r.CID = put(t, from, data)
+			Serve(server, from, ServeOptions{MaxStreams: 1, Timeout: 50 * time.Millisecond})
+			asks := func(from *link.Node, r request) (answer, *link.Stream) {
+				s, err := from.Dial(t.Context(), server.Addrs(), Protocol)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.Reset)
+				var a answer
+				if err := errors.Join(s.Send(r), s.Receive(&a)); err != nil {
+					t.Fatal(err)
+				}
+				return a, s
+			}
+			if a, _ := asks(newNode(t), r); a.Reason != "" {
+				t.Fatal(a)
+			}
+			next := newNode(t)
+			deadline := time.Now().Add(10 * time.Second) // far longer than the server's patience
+			for {
+				a, s := asks(next, request{CID: r.CID})
+				if s.Reset(); a.Reason == "" {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("a client that stalls keeps its place: %q", a.Reason)
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+}
+
 func TestPaceIsKept(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()

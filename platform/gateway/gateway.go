@@ -136,7 +136,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 			_ = server.Close() // what did not end in time is cut off
 		}
 	})
-	err := server.Serve(&boundedListener{l, make(chan struct{}, g.Connections)})
+	err := server.Serve(bound(l, g.Connections))
 	if stop() {
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
@@ -148,10 +148,27 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 type boundedListener struct {
 	net.Listener
 	places chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func bound(l net.Listener, connections int) *boundedListener {
+	return &boundedListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
+}
+
+// Close ends an Accept that waits for a place, too: a server that shuts down
+// waits for it before it closes the connections that hold the places.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {
-	l.places <- struct{}{} // a server that stops closes its connections, which ends the wait
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		<-l.places
