@@ -74,34 +74,31 @@ func TestOverrunCountsAgainstTheToken(t *testing.T) {
 // costs in the end; it neither eats up today's money nor adds to it.
 func TestDayRollsOver(t *testing.T) {
 	day := time.Unix(0, 0).Add(20000 * 24 * time.Hour)
-	for name, c := range map[string]struct {
-		price uint64
-		day2  int // answers of 100 udlt that the second day allows
-	}{"costs less than reserved": {0, 10}, "costs more than reserved": {900, 10}} {
+	for name, late := range map[string]uint64{"costs less than reserved": 0, "costs more than reserved": 900} {
 		now := day.Add(24*time.Hour - time.Second)
-		conf := config(nil)
-		conf.Now = func() time.Time { return now }
-		ceiling, price, asked := uint64(100), c.price, 0
-		midnight := costs(&ceiling, &price, &asked)
-		honest := midnight.answer
-		midnight.answer = func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
-			r, err := honest(ctx, p, begin, piece)
-			if price == c.price { // the first answer ends tomorrow, when another has begun
-				now, price = day.Add(25*time.Hour), 100
-				ask(start(t, conf), question)
+		ceiling, price, asked := uint64(100), uint64(100), 0
+		var g *Gateway
+		b := costs(&ceiling, &price, &asked)
+		answer := b.answer
+		b.answer = func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+			r, err := answer(ctx, p, begin, piece)
+			if now.Before(day.Add(24 * time.Hour)) { // the first ends tomorrow, when another has been given
+				now = now.Add(time.Hour)
+				ask(g, question)
+				r.Price = late
 			}
 			return r, err
 		}
-		conf.Backend = midnight
-		g := start(t, conf)
-		first := httptest.NewRecorder()
-		g.Handler().ServeHTTP(first, request("POST", "/v1/chat/completions", question))
+		c := config(b)
+		c.Now = func() time.Time { return now }
+		g = start(t, c)
+		ask(g, question)
 		asked = 0
 		for range 30 {
 			ask(g, question)
 		}
-		if asked < c.day2-1 || asked > c.day2 {
-			t.Errorf("%s: the second day allowed %d answers of 100 udlt more, and its 1,000 allow about %d", name, asked, c.day2)
+		if asked != 9 {
+			t.Errorf("%s: the second day allowed %d answers of 100 udlt after the first one, and its 1,000 allow 9", name, asked)
 		}
 	}
 }
