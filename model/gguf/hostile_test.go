@@ -92,11 +92,12 @@ var hostile = []struct {
 	{"data cut", begin(3, 1, 0).tensor("a", 0, 16).zeros(63), "outside"},
 }
 
-// recovering parses, and makes a panic an error that no test wants.
-func recovering(data []byte) (f *File, err error) {
+// recovering parses, and reports a panic.
+func recovering(t *testing.T, data []byte) (f *File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
+			t.Error(err)
 		}
 	}()
 	return Parse(data)
@@ -106,7 +107,7 @@ func TestHostile(t *testing.T) {
 	for _, c := range hostile {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		f, err := recovering(c.data)
+		f, err := recovering(t, c.data)
 		runtime.ReadMemStats(&after)
 		if err == nil || f != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
@@ -142,7 +143,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(write(f, every, tensor(f, "x", Q4_1, []int{32, 2}, make([]float32, 64)), tensor(f, "y", BF16, []int{3}, make([]float32, 3))))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := Parse(data)
+		file, err := recovering(t, data)
 		if err != nil {
 			return
 		}

@@ -163,3 +163,21 @@ func TestOriginsAndHosts(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswerOfAnotherProviderNamesItsReceipt: a provider that took over from the
+// admitted one gives the receipt under which the answer can be verified.
+func TestAnswerOfAnotherProviderNamesItsReceipt(t *testing.T) {
+	g := start(t, config(&backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+		err := errors.Join(begin(admission), piece("x"))
+		return Result{Receipt: "s2-1", Provider: "p2", Finish: "stop"}, err
+	}}))
+	whole := ask(g, question)
+	if h := whole.Header().Get("Daulat-Receipt"); h != "s2-1" || strings.Contains(whole.Body.String(), "s1-7") {
+		t.Errorf("header %q, %s", h, whole.Body)
+	}
+	for _, body := range []string{question, streamed} {
+		if got := ask(g, body).Body.String(); !strings.Contains(got, `"receipt":"s2-1"`) || !strings.Contains(got, `"provider":"p2"`) {
+			t.Errorf("%s", got)
+		}
+	}
+}
