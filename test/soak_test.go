@@ -151,7 +151,7 @@ func (s *soak) burst(disturb func()) {
 			if err != nil && disturb != nil {
 				s.counts.disturbed++
 			} else if err != nil {
-				s.t.Errorf("a question that nothing disturbed: %v", err)
+				s.t.Errorf("a question that nothing disturbed: %v\n%s", err, s.log())
 			}
 		})
 	}
@@ -160,6 +160,15 @@ func (s *soak) burst(disturb func()) {
 		disturb()
 	}
 	all.Wait()
+}
+
+// log is the end of the node's.
+func (s *soak) log() string {
+	text, err := os.ReadFile(filepath.Join(s.home, "daulat.log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
 }
 
 // restart ends the node in the middle of a burst, well or as a power cut would.
@@ -240,7 +249,7 @@ func (s *soak) liar() {
 	c := control.Client{Base: strings.TrimSuffix(s.network.API, "/v1"), Token: s.network.Token}
 	r, err := c.Liar(ctx)
 	if err != nil || r.Verdict != "disagree" {
-		s.t.Errorf("a liar: %s %v\n%s", r.Line, err, s.network.stderr)
+		s.t.Errorf("a liar: %s %v\n%s", r.Line, err, s.log())
 	}
 	s.counts.liars++
 }

@@ -85,12 +85,14 @@ type Provider struct {
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		leases: map[uint64]*lease{}}
+	// Whoever is matched with an offer, such as one of an earlier run, may call
+	// before the ledger has said yes to this one.
+	p.Link.Handle(session.Protocol, p.serve)
 	if err := p.register(ctx); err != nil {
 		return nil, fmt.Errorf("start provider: %w", err)
 	}
 	run, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	p.Link.Handle(session.Protocol, p.serve)
 	p.done.Add(1)
 	go p.settling(run)
 	return p, nil
