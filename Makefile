@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers gen guards clean bench-settle bench-gateway bench-native bench-start
+.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -57,6 +57,10 @@ bench-settle bench-gateway bench-native: bench-%:
 bench-start: build ## how long a person waits for the first answer (bench/start.md)
 	@go build -ldflags '-s -w' -o bin/bench-start ./bench/start
 	@bin/bench-start $(ARGS)
+
+soak: ## SOAK=10 minutes of killed providers, liars and restarts (SEED=1; test/soak/LOG.md)
+	@go vet -tags=pebbledb,soak ./test
+	SOAK=$(SOAK) SEED=$(SEED) go test -tags=pebbledb,soak -count=1 -timeout=0 -run='^TestSoak$$' -v ./test
 
 peers: build ## foreign clients, tokenizers, llama.cpp, a browser and arm64 against the real product
 	go run ./test/peers

@@ -75,7 +75,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, translate(err)
 	}
-	result := gateway.Result{Receipt: r.Receipt(), Input: r.Input, Output: uint64(len(r.Answer.Tokens)),
+	result := gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Input, Output: uint64(len(r.Answer.Tokens)),
 		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry.Name)}
 	return result, send(piece, out.flush())
 }

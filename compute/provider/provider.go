@@ -88,6 +88,9 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 		leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
 	err := p.watchAll()
 	if err == nil {
+		// Whoever is matched with an offer, such as one of an earlier run, may call
+		// before the ledger has said yes to this one.
+		p.Link.Handle(session.Protocol, p.serve)
 		err = p.register(ctx)
 	}
 	if err != nil {
@@ -95,7 +98,6 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	}
 	run, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	p.Link.Handle(session.Protocol, p.serve)
 	p.done.Add(1)
 	go p.settling(run)
 	return p, nil

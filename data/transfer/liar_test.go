@@ -232,11 +232,13 @@ func TestStallingProviderIsLeft(t *testing.T) {
 			bad := liar(t, data, w)
 			s := newStore(t)
 			client := Client{Node: newNode(t), Store: s, Timeout: 100 * time.Millisecond}
-			err := client.Fetch(t.Context(), c, [][]string{bad.Addrs()}, nil)
-			if err == nil || BadPeers(err) != nil {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // far longer than the client's patience
+			defer cancel()
+			err := client.Fetch(ctx, c, [][]string{bad.Addrs()}, nil)
+			if err == nil || BadPeers(err) != nil || ctx.Err() != nil {
 				t.Fatalf("alone: %v", err)
 			}
-			if err := client.Fetch(t.Context(), c, [][]string{bad.Addrs(), good}, nil); err != nil {
+			if err := client.Fetch(ctx, c, [][]string{bad.Addrs(), good}, nil); err != nil {
 				t.Fatal(err)
 			}
 			holds(t, s, c, data)

@@ -420,6 +420,7 @@ func TestServerLimits(t *testing.T) {
 		t.Fatalf("a stranger: %+v", a)
 	}
 	s.Reset()
+	late := time.Now().Add(15 * time.Second)
 	// Rooms: the client gets two, then somebody else one, then nobody any.
 	for _, want := range []struct {
 		from   *link.Node
@@ -430,12 +431,46 @@ func TestServerLimits(t *testing.T) {
 			if a.Reason == want.reason {
 				break
 			}
-			if a.Reason != busy { // busy: the streams above have not left yet
+			if a.Reason != busy || time.Now().After(late) { // busy: the streams above have not left yet
 				t.Fatalf("%q, not %q", a.Reason, want.reason)
 			}
 			s.Reset()
 			runtime.Gosched()
 		}
+	}
+}
+
+// A client that falls silent, or that takes no more of what it asked for, gives
+// its place to the next one.
+func TestClientThatStallsLosesItsPlace(t *testing.T) {
+	data := bytesOf(13, 8<<20) // more than a stream holds under way
+	for name, r := range map[string]request{"asks for nothing more": {}, "takes no more": {Length: 8 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			server, from := newNode(t), newStore(t)
+			r.CID = put(t, from, data)
+			Serve(server, from, ServeOptions{MaxStreams: 1, Timeout: 200 * time.Millisecond})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // far longer than the server's patience
+			defer cancel()
+			// served asks until it gets a place; a busy machine may let a try run out.
+			served := func(from *link.Node, r request) *link.Stream {
+				for {
+					s, err := from.Dial(ctx, server.Addrs(), Protocol)
+					if err == nil {
+						var a answer
+						if err = errors.Join(s.Send(r), s.Receive(&a)); err == nil && a.Reason == "" {
+							return s
+						}
+						s.Reset()
+					}
+					if ctx.Err() != nil {
+						t.Fatalf("no place comes free: %v", err)
+					}
+					runtime.Gosched()
+				}
+			}
+			defer served(newNode(t), r).Reset() // which says no more, for as long as the test runs
+			served(newNode(t), request{CID: r.CID}).Reset()
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package gguf
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"runtime"
 	"strings"
@@ -95,11 +96,22 @@ var hostile = []struct {
 	{"data cut", begin(3, 1, 0).tensor("a", 0, 16).zeros(63), "outside"},
 }
 
+// recovering parses, and reports a panic.
+func recovering(t *testing.T, data []byte) (f *File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+			t.Error(err)
+		}
+	}()
+	return Parse(data)
+}
+
 func TestHostile(t *testing.T) {
 	for _, c := range hostile {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		f, err := Parse(c.data)
+		f, err := recovering(t, c.data)
 		runtime.ReadMemStats(&after)
 		if err == nil || f != nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
@@ -136,7 +148,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(write(f, every, tensor(f, "x", Q4_1, []int{32, 2}, make([]float32, 64)), tensor(f, "y", BF16, []int{3}, make([]float32, 3))))
 	f.Add(write(f, nil, tensor(f, "x", Q4_K, []int{256, 2}, make([]float32, 512)), tensor(f, "y", Q6_K, []int{256}, make([]float32, 256))))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := Parse(data)
+		file, err := recovering(t, data)
 		if err != nil {
 			return
 		}

@@ -177,7 +177,7 @@ func (a *answer) end(result Result) error {
 		return errors.New("the answer ended without being admitted")
 	}
 	usage := openai.Usage{Input: result.Input, Output: result.Output}
-	extra := openai.Daulat{Receipt: a.admission.Receipt, Price: result.Price, ModelID: a.admission.ModelID, Label: result.ModelLabel, Provider: a.admission.Provider}
+	extra := openai.Daulat{Receipt: result.Receipt, Price: result.Price, ModelID: a.admission.ModelID, Label: result.ModelLabel, Provider: result.Provider}
 	if a.streaming {
 		var rest []byte
 		if len(a.torn) > 0 {
@@ -186,6 +186,8 @@ func (a *answer) end(result Result) error {
 		return a.send(append(rest, a.reply.End(result.Finish, usage, extra)...))
 	}
 	a.w.Header().Set("Content-Type", "application/json")
+	a.w.Header().Set("Daulat-Receipt", result.Receipt)
+	a.reply.Receipt = result.Receipt
 	_, err := a.w.Write(a.reply.Whole(a.text.String(), result.Finish, usage, extra))
 	if err != nil {
 		a.g.Log.Debug("a client left before its answer", "receipt", a.admission.Receipt, "error", err)

@@ -43,9 +43,11 @@ type Admission struct {
 	Ceiling  uint64 // udlt
 }
 
-// Result is a finished answer.
+// Result is a finished answer. Receipt and provider are not those of the
+// admission if a provider failed and another one took over.
 type Result struct {
 	Receipt       string
+	Provider      string
 	Input, Output uint64 // tokens
 	Finish        string // "stop" or "length"
 	Price         uint64 // udlt

@@ -144,7 +144,7 @@ func (g *Gateway) serve(ctx context.Context, l net.Listener) error {
 			_ = server.Close() // what did not end in time is cut off
 		}
 	})
-	err := server.Serve(newBoundedListener(l, g.Connections))
+	err := server.Serve(bound(l, g.Connections))
 	if stop() {
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
@@ -157,18 +157,19 @@ type boundedListener struct {
 	net.Listener
 	places chan struct{}
 	closed chan struct{}
-	close  func() error
+	once   sync.Once
 }
 
-func newBoundedListener(l net.Listener, connections int) *boundedListener {
-	b := &boundedListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
-	b.close = sync.OnceValue(func() error { close(b.closed); return l.Close() })
-	return b
+func bound(l net.Listener, connections int) *boundedListener {
+	return &boundedListener{Listener: l, places: make(chan struct{}, connections), closed: make(chan struct{})}
 }
 
-// Close ends a wait for a place too: a server that stops closes its idle
-// connections only when Accept has returned.
-func (l *boundedListener) Close() error { return l.close() }
+// Close ends an Accept that waits for a place, too: a server that shuts down
+// waits for it before it closes the connections that hold the places.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
 
 func (l *boundedListener) Accept() (net.Conn, error) {
 	select {

@@ -44,7 +44,7 @@ func says(pieces ...string) *backend {
 				return Result{}, err
 			}
 		}
-		return Result{Receipt: "s1-7", Input: 5, Output: 2, Finish: "stop", Price: 40, ModelLabel: "test"}, nil
+		return Result{Receipt: "s1-7", Provider: "p1", Input: 5, Output: 2, Finish: "stop", Price: 40, ModelLabel: "test"}, nil
 	}}
 }
 

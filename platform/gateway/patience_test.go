@@ -27,23 +27,39 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
-// overPipe sends one request through the real server and reads all of the reply.
-func overPipe(t *testing.T, g *Gateway, request string) string {
+// never is later than anything ends that the gateway bounds.
+const never = 3 * time.Hour
+
+// inMemory serves g and returns how to connect. The clock is the bubble's.
+func inMemory(t *testing.T, g *Gateway) (connect func() net.Conn) {
 	t.Helper()
-	listener := make(pipes, 1)
-	client, conn := net.Pipe()
-	listener <- conn
+	listener := make(pipes, 8)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- g.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return func() net.Conn {
+		client, conn := net.Pipe()
+		_ = client.SetDeadline(time.Now().Add(never)) // a pipe has deadlines
+		t.Cleanup(func() { client.Close() })
+		listener <- conn
+		return client
+	}
+}
+
+// overPipe sends one request through the real server and reads all of the reply.
+func overPipe(t *testing.T, g *Gateway, request string) string {
+	t.Helper()
+	client := inMemory(t, g)()
 	go func() { _, _ = io.WriteString(client, request) }() // a server that hangs up ends it
 	reply, err := io.ReadAll(client)
 	if err != nil {
-		t.Error(err)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
+		t.Errorf("the connection stays open: %v", err)
 	}
 	return string(reply)
 }
@@ -124,11 +140,18 @@ func TestEndlessAnswersEnd(t *testing.T) {
 }
 
 func TestSlowRequestsAreDropped(t *testing.T) {
-	for name, request := range map[string]string{"headers": "POST /v1/chat/completions HTTP/1.1\r\nHost: loc", "body": head(question) + "{"} {
+	for name, c := range map[string]struct {
+		request string
+		within  time.Duration
+	}{
+		"headers": {"POST /v1/chat/completions HTTP/1.1\r\nHost: loc", 5 * time.Second},
+		"body":    {head(question) + "{", 30 * time.Second},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			before := time.Now()
-			reply := overPipe(t, start(t, config(fails(errors.New("the backend was reached")))), request)
-			if strings.Contains(reply, "HTTP/1.1 200") || strings.Contains(reply, "502") || time.Since(before) > 31*time.Second {
+			reply := overPipe(t, start(t, config(fails(errors.New("the backend was reached")))), c.request)
+			// A server that has refused a body waits another half second for it.
+			if strings.Contains(reply, "HTTP/1.1 200") || strings.Contains(reply, "502") || time.Since(before) > c.within+time.Second {
 				t.Errorf("%s: after %v: %s", name, time.Since(before), reply)
 			}
 		})
@@ -170,4 +193,102 @@ func TestEveryWriteHasItsTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestIdleConnectionsAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := inMemory(t, start(t, config(says("x"))))()
+		go func() {
+			_, _ = io.WriteString(client, strings.ReplaceAll(head(question), "Connection: close\r\n", "")+question)
+		}()
+		before := time.Now()
+		reply, err := io.ReadAll(client)
+		if err != nil || !strings.HasPrefix(string(reply), "HTTP/1.1 200") {
+			t.Errorf("%v: %s", err, reply)
+		}
+		if idle := time.Since(before); idle > 2*time.Minute+time.Second {
+			t.Errorf("the connection was kept for %v", idle)
+		}
+	})
+}
+
+// TestUnreadAnswersEnd: a client that asks and never reads stops its answer
+// within the time for one write.
+func TestUnreadAnswersEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := make(chan error, 1)
+		b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+			err := begin(admission)
+			for n := 0; n < 100 && err == nil; n++ {
+				err = piece(strings.Repeat("x", 16<<10))
+			}
+			stopped <- err
+			return Result{}, err
+		}}
+		client := inMemory(t, start(t, config(b)))()
+		before := time.Now()
+		if _, err := io.WriteString(client, head(streamed)+streamed); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-stopped:
+			if err == nil || time.Since(before) > 31*time.Second {
+				t.Errorf("after %v: %v", time.Since(before), err)
+			}
+		case <-time.After(never / 2):
+			t.Error("the answer waits for its client without end")
+		}
+	})
+}
+
+// TestConnectionsAreBounded: those above the bound wait outside.
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeld()
+		c := config(h.backend())
+		c.Connections = 2
+		connect := inMemory(t, start(t, c))
+		for range 3 {
+			client := connect()
+			go func() {
+				_, _ = io.WriteString(client, head(question)+question)
+				_, _ = io.Copy(io.Discard, client)
+			}()
+		}
+		synctest.Wait()
+		if len(h.arrived) != 2 {
+			t.Errorf("%d connections are served at once, and 2 are allowed", len(h.arrived))
+		}
+		close(h.release)
+		synctest.Wait()
+		if len(h.arrived) != 3 {
+			t.Errorf("%d of 3 connections were served in the end", len(h.arrived))
+		}
+	})
+}
+
+// TestStopsWithEveryPlaceTaken: connections that stay open, idle or at a bound,
+// do not hold up the end.
+func TestStopsWithEveryPlaceTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(says("x"))
+		c.Connections = 1
+		listener := make(pipes, 2)
+		client, conn := net.Pipe()
+		listener <- conn
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- start(t, c).Serve(ctx, listener) }()
+		go func() {
+			_, _ = io.WriteString(client, strings.Replace(head(question), "close", "keep-alive", 1)+question)
+		}()
+		go func() { _, _ = io.Copy(io.Discard, client) }()
+		synctest.Wait() // the answer is given, and the connection kept
+		before := time.Now()
+		cancel()
+		if err := <-done; err != nil || time.Since(before) > 6*time.Second {
+			t.Errorf("stopped after %v: %v", time.Since(before), err)
+		}
+		client.Close()
+	})
 }

@@ -133,9 +133,7 @@ type failure struct {
 func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context, In) (Out, error)) {
 	mux.HandleFunc("POST "+Prefix+name, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&in); err != nil {
+		if err := decode(http.MaxBytesReader(w, r.Body, maxRequest), &in); err != nil {
 			reply(w, http.StatusBadRequest, failure{"request is not the JSON expected: " + err.Error()})
 			return
 		}
@@ -146,6 +144,19 @@ func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context
 		}
 		reply(w, http.StatusOK, out)
 	})
+}
+
+// decode reads one JSON value of v's form and wants nothing behind it.
+func decode(body io.Reader, v any) error {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the value")
+	}
+	return nil
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"net/http"
@@ -196,6 +197,34 @@ func TestVerify(t *testing.T) {
 	for _, body := range []string{"", "[]", `{}`, `{"receipt":7}`, `{"receipt":""}`, `{"receipt":"a b"}`, `{"receipt":"é"}`, `{"receipt":"` + strings.Repeat("x", 257) + `"}`, `{"receipt":"x"}` + strings.Repeat(" ", maxBody)} {
 		if w := send(h, "POST", "/daulat/v1/verify", body); w.Code != 400 || !strings.Contains(w.Body.String(), `"error"`) {
 			t.Errorf("%.40s: %d %s", body, w.Code, w.Body)
+		}
+	}
+}
+
+// endless is a body that goes on for ever, and counts what was taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.taken > 16<<20 { // far more than may be read
+		return 0, io.ErrUnexpectedEOF
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	e.taken += len(p)
+	return len(p), nil
+}
+
+func TestBodiesAreNotReadBeyondTheirLimit(t *testing.T) {
+	for _, path := range []string{"/daulat/v1/verify", "/daulat/v1/liar"} {
+		body := &endless{}
+		r := httptest.NewRequest("POST", path, body)
+		r.Host = "localhost"
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		start(t, fine()).ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || body.taken > 1<<20 {
+			t.Errorf("%s: status %d after %d bytes", path, w.Code, body.taken)
 		}
 	}
 }

@@ -119,6 +119,8 @@ func replay(t *testing.T, m inference.Model, r receipt.Request, a receipt.Answer
 	return v
 }
 
+func anything(uint32) error { return nil }
+
 const hot = 3 << 16 // temperature 3.0: random weights answer at random
 
 func TestNative(t *testing.T) {
@@ -212,14 +214,14 @@ func testEngine(t *testing.T, s subject) {
 			t.Error(v)
 		}
 		prompt.Tokens = slices.Repeat(prompt.Tokens[:1], m.Context())
-		if _, err := m.Generate(t.Context(), prompt, nil); !errors.Is(err, inference.ErrPrompt) {
+		if _, err := m.Generate(t.Context(), prompt, anything); !errors.Is(err, inference.ErrPrompt) {
 			t.Errorf("a prompt that fills the context: %v", err)
 		}
 	})
 	t.Run("a token that the model lacks is refused", func(t *testing.T) {
 		r := ask(s, "x", receipt.Params{MaxTokens: 1})
 		r.Tokens = []uint32{uint32(s.words.Size())}
-		if _, err := m.Generate(t.Context(), r, nil); !errors.Is(err, inference.ErrPrompt) {
+		if _, err := m.Generate(t.Context(), r, anything); !errors.Is(err, inference.ErrPrompt) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -1,0 +1,139 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// counted are operations that count how often they were reached.
+type counted struct{ calls int }
+
+func (c *counted) Status(context.Context) (Status, error) {
+	c.calls++
+	return Status{Chain: "test"}, nil
+}
+func (c *counted) Jobs(context.Context) ([]Job, error) { c.calls++; return nil, nil }
+func (c *counted) Job(_ context.Context, id uint64) (Job, error) {
+	c.calls++
+	return Job{ID: id}, nil
+}
+func (c *counted) Providers(context.Context) ([]Provider, error) { c.calls++; return nil, nil }
+func (c *counted) Export(_ context.Context, receipt string) (Exported, error) {
+	c.calls++
+	return Exported{Trust: receipt}, errors.New("no answer here has that receipt")
+}
+func (c *counted) Liar(context.Context) (Report, error) { c.calls++; return Report{}, nil }
+func (c *counted) Send(context.Context, string, uint64) error {
+	c.calls++
+	return nil
+}
+
+func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	Handler(o).ServeHTTP(w, httptest.NewRequest("POST", Prefix+name, body))
+	return w
+}
+
+func TestBothEndsAgree(t *testing.T) {
+	o := &counted{}
+	server := httptest.NewServer(Handler(o))
+	defer server.Close()
+	c := Client{Base: server.URL, Token: "t"}
+	if s, err := c.Status(t.Context()); err != nil || s.Chain != "test" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if j, err := c.Job(t.Context(), 1<<63); err != nil || j.ID != 1<<63 {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if _, err := c.Export(t.Context(), "1-1"); err == nil || err.Error() != "no answer here has that receipt" {
+		t.Errorf("an error came back as %v", err)
+	}
+	if err := c.Send(t.Context(), "daulat1x", 5); err != nil || o.calls != 4 {
+		t.Errorf("%v after %d calls", err, o.calls)
+	}
+}
+
+func TestBadRequestsReachNothing(t *testing.T) {
+	for name, c := range map[string]struct{ operation, body string }{
+		"nothing":          {"job", ""},
+		"two values":       {"job", "1 2"},
+		"trailing bracket": {"status", "{}]"},
+		"unknown field":    {"send", `{"to":"x","amount_udlt":1,"from":"y"}`},
+		"another type":     {"job", `"1"`},
+		"negative":         {"job", "-1"},
+		"fraction":         {"send", `{"to":"x","amount_udlt":1.5}`},
+		"too large":        {"job", "18446744073709551616"},
+		"huge exponent":    {"job", "1e999999999"},
+		"long digits":      {"job", strings.Repeat("9", 1<<19)},
+		"deep":             {"send", strings.Repeat("[", 1<<19)},
+		"deep and unknown": {"send", `{"x":` + strings.Repeat("[", 1<<19)},
+		"not JSON":         {"send", "\x00"},
+		"over the limit":   {"export", `"` + strings.Repeat("a", maxRequest) + `"`},
+	} {
+		o := &counted{}
+		w := post(o, c.operation, strings.NewReader(c.body))
+		var f failure
+		if err := json.Unmarshal(w.Body.Bytes(), &f); w.Code != http.StatusBadRequest || err != nil || f.Error == "" || o.calls != 0 {
+			t.Errorf("%s: status %d, %d calls, %.99s", name, w.Code, o.calls, w.Body)
+		}
+	}
+}
+
+// endless is a string that never ends, and counts what was taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.taken > 64<<20 { // far more than may be read
+		return 0, io.ErrUnexpectedEOF
+	}
+	for i := range p {
+		p[i] = '"' ^ byte(min(e.taken, 1)*('"'^'a')) // an opening quote, then letters
+		e.taken++
+	}
+	return len(p), nil
+}
+
+func TestBodiesAreNotReadBeyondTheirLimit(t *testing.T) {
+	body := &endless{}
+	if w := post(&counted{}, "export", body); w.Code != http.StatusBadRequest || body.taken > 4<<20 {
+		t.Errorf("status %d after %d bytes", w.Code, body.taken)
+	}
+}
+
+// A reply that never ends does not fill the caller's memory.
+func TestRepliesAreBounded(t *testing.T) {
+	sent := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		piece := []byte(strings.Repeat(" ", 1<<20))
+		for sent < 3*maxReply {
+			n, err := w.Write(piece)
+			if sent += n; err != nil {
+				return
+			}
+		}
+	}))
+	_, err := Client{Base: server.URL}.Status(t.Context())
+	server.Close() // waits for the handler
+	if err == nil || sent > 2*maxReply {
+		t.Errorf("%v after %d bytes", err, sent)
+	}
+}
+
+// FuzzRequest: whatever comes is refused or is the one value that was meant.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(`{"to":"x","amount_udlt":1}`))
+	f.Add([]byte(`{"to":"x"}{}`))
+	f.Add([]byte(`[`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var in transfer
+		if decode(strings.NewReader(string(body)), &in) == nil && !json.Valid(body) {
+			t.Fatalf("%q was taken", body)
+		}
+	})
+}
