@@ -210,3 +210,17 @@ func putFloat(t *gguf.TensorData, x float32) {
 	b := math.Float32bits(x)
 	copy(t.Data, []byte{byte(b), byte(b >> 8), byte(b >> 16), byte(b >> 24)})
 }
+
+// TestWeightsStayPacked wherever a kernel widens rows as they are used; portable code widens a small model once.
+func TestWeightsStayPacked(t *testing.T) {
+	for kind, packed := range map[gguf.Type]bool{gguf.F32: false, gguf.Q4_1: len(available) > 1} {
+		m, _ := load(t, 23, synthetic.Options{Type: kind, Untied: true})
+		l := m.layers[0]
+		for name, w := range map[string]*matrix{"embedding": m.embedding, "output": m.output, "qkv": l.qkv,
+			"attentionOut": l.attentionOut, "gateUp": l.gateUp, "down": l.down} {
+			if (w.wide == nil) != packed || (w.bands != nil) != packed {
+				t.Errorf("%s of %s: packed %t, want %t", name, kind, w.wide == nil, packed)
+			}
+		}
+	}
+}
