@@ -23,6 +23,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 
 	lengthSize = 4 // big-endian, before each frame
+
+	smallFrame = 1 << 10 // bytes that a frame may announce and get before they come
 )
 
 // ErrFrame says that a peer sent a frame that is too long or not canonical.
@@ -36,10 +38,30 @@ type Stream struct {
 	peer    canon.PublicKey
 	limit   int
 	timeout time.Duration
+	read    deadline
+	write   deadline
 }
 
 func newStream(raw network.Stream, peer canon.PublicKey) *Stream {
-	return &Stream{raw: raw, peer: peer, limit: DefaultFrame, timeout: DefaultTimeout}
+	return &Stream{raw: raw, peer: peer, limit: DefaultFrame, timeout: DefaultTimeout,
+		read: deadline{set: raw.SetReadDeadline}, write: deadline{set: raw.SetWriteDeadline}}
+}
+
+// deadline is one direction's. It is renewed at most once a second, or once in a
+// shorter timeout, and lies that much later: a timer for each frame is dear.
+type deadline struct {
+	set     func(time.Time) error
+	renewed time.Time
+}
+
+// allow lets the call that begins now take timeout, and at most a second more.
+func (d *deadline) allow(timeout time.Duration) error {
+	span, now := min(timeout, time.Second), time.Now()
+	if now.Sub(d.renewed) < span {
+		return nil
+	}
+	d.renewed = now
+	return d.set(now.Add(timeout + span))
 }
 
 // Peer is the key that the other side proved.
@@ -55,12 +77,14 @@ func (s *Stream) SetFrameLimit(bytes int) {
 }
 
 // SetFrameTimeout changes how long each Send, Receive, Read, ReadFull and Write
-// may take. It is called before the stream is used, or between calls.
+// may take; it may take up to a second more, but not twice as long. It is called
+// before the stream is used, or between calls.
 func (s *Stream) SetFrameTimeout(d time.Duration) {
 	if d <= 0 {
 		panic(fmt.Sprintf("link: frame timeout of %s", d))
 	}
 	s.timeout = d
+	s.read.renewed, s.write.renewed = time.Time{}, time.Time{}
 }
 
 // Send sends v as one frame: its length in 4 bytes, then its canonical encoding.
@@ -82,7 +106,7 @@ func (s *Stream) Send(v any) error {
 // Receive reads one frame into v, strictly. At the end of the stream between
 // frames the error is io.EOF itself.
 func (s *Stream) Receive(v any) error {
-	if err := s.raw.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+	if err := s.read.allow(s.timeout); err != nil {
 		return s.fail(err)
 	}
 	body, err := readFrame(s.raw, s.limit)
@@ -106,7 +130,7 @@ func decodeFrame(body []byte, v any) error {
 }
 
 // readFrame reads a frame of at most limit bytes. Memory grows with what arrives,
-// not with what the length announces.
+// not with what the length announces, but for small frames.
 func readFrame(r io.Reader, limit int) ([]byte, error) {
 	var length [lengthSize]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
@@ -116,19 +140,31 @@ func readFrame(r io.Reader, limit int) ([]byte, error) {
 	if uint64(n) > uint64(limit) {
 		return nil, fmt.Errorf("%w: %d bytes exceed the limit of %d", ErrFrame, n, limit)
 	}
+	if n <= smallFrame {
+		body := make([]byte, n)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return nil, cut(err)
+		}
+		return body, nil
+	}
 	var body bytes.Buffer
 	if _, err := io.CopyN(&body, r, int64(n)); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
+		return nil, cut(err)
 	}
 	return body.Bytes(), nil
 }
 
+// cut is the error of a stream that ends within a frame.
+func cut(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // Read reads some bytes, at least one within the frame timeout.
 func (s *Stream) Read(p []byte) (int, error) {
-	if err := s.raw.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+	if err := s.read.allow(s.timeout); err != nil {
 		return 0, s.fail(err)
 	}
 	n, err := s.raw.Read(p)
@@ -141,7 +177,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 // ReadFull fills p within one frame timeout, so a peer cannot drag it out byte by
 // byte. At the end of the stream before the first byte the error is io.EOF.
 func (s *Stream) ReadFull(p []byte) (int, error) {
-	if err := s.raw.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+	if err := s.read.allow(s.timeout); err != nil {
 		return 0, s.fail(err)
 	}
 	n, err := io.ReadFull(s.raw, p)
@@ -153,7 +189,7 @@ func (s *Stream) ReadFull(p []byte) (int, error) {
 
 // Write sends all of p within the frame timeout, as raw bytes.
 func (s *Stream) Write(p []byte) (int, error) {
-	if err := s.raw.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
+	if err := s.write.allow(s.timeout); err != nil {
 		return 0, s.fail(err)
 	}
 	n, err := s.raw.Write(p)
