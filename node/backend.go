@@ -71,7 +71,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 		func(a consumer.Admission) error {
 			return begin(gateway.Admission{Receipt: a.Receipt, Model: entry.Name, ModelID: entry.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
-		func(token uint32) error { return send(piece, out.next(token)) })
+		func(token receipt.Token) error { return send(piece, out.next(token.ID)) })
 	if err != nil {
 		return gateway.Result{}, translate(err)
 	}

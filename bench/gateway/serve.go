@@ -202,7 +202,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 		func(a consumer.Admission) error {
 			return begin(gateway.Admission{Receipt: a.Receipt, Model: modelName, ModelID: b.shelf.id.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
-		func(token uint32) error { return piece(text.Next(token)) })
+		func(token receipt.Token) error { return piece(text.Next(token.ID)) })
 	if err != nil {
 		return gateway.Result{}, err
 	}

@@ -312,6 +312,10 @@ def receipts(d):
         check(v["voucher"] == both | {"final": False}, "voucher")
     final, entry = (item(c) for c in d["final"])
     check(final == both | {"final": True} and entry["voucher"] == final and entry["receipt"] == v["receipt"], "final pair")
+    for c in d["shown"]:
+        request, answer = item(c["request"]), item(c["answer"])
+        asked, shown = request["params"]["logprobs"], answer["logprobs"]
+        check(len(shown) == len(answer["tokens"]) and all(len(top) == asked - 1 for _, top in shown), "log-probabilities as asked for")
 
 
 # --- spec/verify.md --------------------------------------------------------
@@ -330,6 +334,8 @@ def compare(paid, got):
     for i in range(max(len(paid["tokens"]), len(got["tokens"]))):
         p, g = (a["tokens"][i] if i < len(a["tokens"]) else "end" for a in (paid, got))
         if p != g:
+            return "disagree", i, p, g
+        if paid.get("logprobs", [])[i : i + 1] != got.get("logprobs", [])[i : i + 1]:
             return "disagree", i, p, g
     if paid["finish"] != got["finish"]:
         return "disagree", len(paid["tokens"]), "end", "end"
