@@ -186,7 +186,7 @@ func (b backend) Models(context.Context) ([]gateway.Model, error) {
 }
 
 // Answer implements gateway.Backend.
-func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string) error) (gateway.Result, error) {
+func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
 	messages := make([]chat.Message, len(p.Messages))
 	for i, m := range p.Messages {
 		messages[i] = chat.Message{Role: m.Role, Content: m.Content}
