@@ -42,10 +42,15 @@ func newCut(words *text.Text, stops []string) *cut {
 
 // next is the text that can be shown now, and the tokens that begin in it.
 func (c *cut) next(t receipt.Token) (string, []gateway.AnswerToken) {
-	if t.Logprobs != nil && !c.done {
-		c.waiting = append(c.waiting, waiting{c.answerToken(t), c.decoded})
+	if t.Logprobs == nil || c.done {
+		return c.take(c.decoder.Next(t.ID), false)
 	}
-	return c.take(c.decoder.Next(t.ID), false)
+	shown, broken := c.answerToken(t), ""
+	if shown.Text != "" && utf8.RuneStart(shown.Text[0]) {
+		broken = c.decoder.Flush() // a character that this token does not go on with
+	}
+	c.waiting = append(c.waiting, waiting{shown, c.decoded + len(broken)})
+	return c.take(broken+c.decoder.Next(t.ID), false)
 }
 
 // flush is the rest.

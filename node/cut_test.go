@@ -49,6 +49,10 @@ func shownBy(t testing.TB, words *text.Text, ids []uint32, stops []string) (whol
 	}
 	take(c.flush())
 	for i, token := range tokens {
+		rest := string([]rune(whole)[token.Offset:])
+		if utf8.ValidString(token.Text) && !words.IsControl(ids[i]) && !strings.HasPrefix(rest, token.Text) && !strings.HasPrefix(token.Text, rest) {
+			t.Fatalf("token %q at %d is not there in %q", token.Text, token.Offset, whole)
+		}
 		if own, _ := words.Token(ids[i]); token.Text != own || token.NLL != uint32(i) || len(token.Top) != 2 || token.Top[0].Text != own || token.Top[1].Text != "\uFFFD" {
 			t.Fatalf("token %d is shown as %+v, and its bytes are %q", i, token, own)
 		}
@@ -116,6 +120,14 @@ func TestCutShowsTokensWithoutText(t *testing.T) {
 	}
 	if rest, tokens := c.flush(); rest != "" || len(tokens) != 1 || tokens[0].Offset != 1 {
 		t.Errorf("the rest is %q with %+v", rest, tokens)
+	}
+	j, err := words.Encode("j", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := []uint32{euro[0], j[0], euro[0], euro[1], control, j[0], euro[1], j[0], euro[0]}
+	if whole, tokens := shownBy(t, words, broken, nil); whole != words.Decode(broken) || len(tokens) != len(broken) || tokens[1].Offset != 1 {
+		t.Errorf("%q is shown with %+v", whole, tokens)
 	}
 }
 
