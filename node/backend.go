@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"daulat/compute/executor/inference"
@@ -50,7 +49,7 @@ func (b backend) Models(context.Context) ([]gateway.Model, error) {
 }
 
 // Answer implements gateway.Backend.
-func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string) error) (gateway.Result, error) {
+func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
 	entry, err := b.shelf.Find(p.Model)
 	if err != nil {
 		return gateway.Result{}, fmt.Errorf("%w: %w", gateway.ErrUnknownModel, err)
@@ -66,24 +65,31 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err := b.fits(ctx, entry.ID, prompt, fieldOf(p)); err != nil {
 		return gateway.Result{}, err
 	}
-	out := newCut(words.Decoder(), p.Stop)
+	out := newCut(words, p.Stop)
 	r, err := b.client.Ask(ctx, terms(entry.ID), prompt,
 		func(a consumer.Admission) error {
 			return begin(gateway.Admission{Receipt: a.Receipt, Model: entry.Name, ModelID: entry.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
-		func(token uint32) error { return send(piece, out.next(token)) })
+		func(token receipt.Token) error {
+			text, tokens := out.next(token)
+			return send(piece, text, tokens)
+		})
 	if err != nil {
 		return gateway.Result{}, translate(err)
 	}
 	result := gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Input, Output: uint64(len(r.Answer.Tokens)),
 		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry.Name)}
-	return result, send(piece, out.flush())
+	rest, tokens := out.flush()
+	return result, send(piece, rest, tokens)
 }
 
 // fits refuses what no provider could answer, before a session is opened for it.
 func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt, field string) error {
 	if p.Params.MaxTokens > receipt.MaxAnswer {
 		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
+	}
+	if n := p.Params.Logprobs; n*p.Params.MaxTokens > receipt.MaxShown {
+		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: with %d log-probabilities for each token it is at most %d", n, receipt.MaxShown/n)}
 	}
 	for _, stop := range p.Params.Stop {
 		if len(stop) > receipt.MaxStopBytes {
@@ -105,11 +111,11 @@ func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt, f
 	return nil
 }
 
-func send(piece func(string) error, s string) error {
-	if s == "" {
+func send(piece func(string, ...gateway.AnswerToken) error, s string, tokens []gateway.AnswerToken) error {
+	if s == "" && len(tokens) == 0 {
 		return nil
 	}
-	return piece(s)
+	return piece(s, tokens...)
 }
 
 func terms(model canon.CID) job.Terms {
@@ -124,7 +130,7 @@ func encode(words *text.Text, p gateway.Prompt) (consumer.Prompt, error) {
 	if err != nil {
 		return consumer.Prompt{}, gateway.ErrPrompt{Param: fieldOf(p), Reason: err.Error()}
 	}
-	q := consumer.Prompt{Tokens: tokens, Params: receipt.Params{MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop}}
+	q := consumer.Prompt{Tokens: tokens, Params: receipt.Params{MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop, Logprobs: p.Logprobs}}
 	if q.Params.MaxTokens == 0 {
 		q.Params.MaxTokens = defaultMaxTokens
 	}
@@ -171,59 +177,4 @@ func translate(err error) error {
 		}
 	}
 	return err
-}
-
-// cut shows an answer's text up to the first stop string: what may be the start
-// of one is held back until it is clear that it is not.
-type cut struct {
-	decoder interface {
-		Next(token uint32) string
-		Flush() string
-	}
-	stops []string
-	held  string
-	done  bool
-}
-
-func newCut(d interface {
-	Next(token uint32) string
-	Flush() string
-}, stops []string) *cut {
-	return &cut{decoder: d, stops: stops}
-}
-
-func (c *cut) next(token uint32) string { return c.take(c.decoder.Next(token), false) }
-func (c *cut) flush() string            { return c.take(c.decoder.Flush(), true) }
-
-func (c *cut) take(s string, last bool) string {
-	if c.done {
-		return ""
-	}
-	c.held += s
-	end := len(c.held)
-	for _, stop := range c.stops {
-		if i := strings.Index(c.held, stop); i >= 0 && i < end {
-			end, c.done = i, true
-		}
-	}
-	if !c.done && !last {
-		end -= c.suspect()
-	}
-	out := c.held[:end]
-	c.held = c.held[end:]
-	return out
-}
-
-// suspect is the length of the longest end of what is held that starts a stop
-// string.
-func (c *cut) suspect() int {
-	longest := 0
-	for _, stop := range c.stops {
-		for n := min(len(stop)-1, len(c.held)); n > longest; n-- {
-			if strings.HasSuffix(c.held, stop[:n]) {
-				longest = n
-			}
-		}
-	}
-	return longest
 }

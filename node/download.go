@@ -21,6 +21,7 @@ import (
 const (
 	maxDownload   = 1 << 40 // bytes
 	downloadTries = 5       // in a row that bring nothing
+	downloadPause = time.Second / 4
 	stallTime     = 30 * time.Second
 	reportEvery   = 5 * time.Second
 )
@@ -41,6 +42,7 @@ type download struct {
 	etag   string
 	say    control.Progress
 	said   time.Time
+	pause  time.Duration // doubled with each failure in a row
 }
 
 // fetchURL downloads a file to path; what was there is replaced. With hash, the
@@ -62,7 +64,7 @@ func fetchURL(ctx context.Context, address, hash, path string, say control.Progr
 		_, err := checkURL(r.URL.String())
 		return err
 	}}
-	d := &download{client: client, url: u, file: f, say: say, said: time.Now()}
+	d := &download{client: client, url: u, file: f, say: say, said: time.Now(), pause: downloadPause}
 	if err := d.run(ctx); err != nil {
 		return fmt.Errorf("download %s: %w", u.Redacted(), err)
 	}
@@ -118,6 +120,11 @@ func (d *download) run(ctx context.Context) error {
 			return err
 		}
 		d.say(fmt.Sprintf("the download broke off (%v); going on at %d MB", err, d.have>>20))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d.pause << failed):
+		}
 	}
 }
 

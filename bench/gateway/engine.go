@@ -74,7 +74,7 @@ func (c costless) token(hash canon.Hash, i uint64) uint32 {
 }
 
 // Generate implements inference.Model. The first token comes at once.
-func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(uint32) error) (receipt.Answer, error) {
+func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	hash, due := r.Hash(), time.Now()
 	for i := range r.Params.MaxTokens {
@@ -87,7 +87,7 @@ func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(uin
 			}
 		}
 		a.Tokens = append(a.Tokens, c.token(hash, i))
-		if err := emit(a.Tokens[i]); err != nil {
+		if err := emit(receipt.Token{ID: a.Tokens[i]}); err != nil {
 			return a, err
 		}
 	}

@@ -186,7 +186,7 @@ func (b backend) Models(context.Context) ([]gateway.Model, error) {
 }
 
 // Answer implements gateway.Backend.
-func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string) error) (gateway.Result, error) {
+func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
 	messages := make([]chat.Message, len(p.Messages))
 	for i, m := range p.Messages {
 		messages[i] = chat.Message{Role: m.Role, Content: m.Content}
@@ -202,7 +202,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 		func(a consumer.Admission) error {
 			return begin(gateway.Admission{Receipt: a.Receipt, Model: modelName, ModelID: b.shelf.id.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
-		func(token uint32) error { return piece(text.Next(token)) })
+		func(token receipt.Token) error { return piece(text.Next(token.ID)) })
 	if err != nil {
 		return gateway.Result{}, err
 	}

@@ -117,7 +117,7 @@ func (t task) one(ctx context.Context, m inference.Model, tokens []uint32) (s sp
 		rand.Read(r.Seed[:])
 		var first time.Duration
 		began := time.Now()
-		a, err := m.Generate(ctx, r, func(uint32) error {
+		a, err := m.Generate(ctx, r, func(receipt.Token) error {
 			if first == 0 {
 				first = time.Since(began)
 			}

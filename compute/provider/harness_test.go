@@ -35,7 +35,7 @@ type toy struct {
 
 const room = 64 // tokens of context
 
-func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(uint32) error) (receipt.Answer, error) {
+func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	if len(r.Tokens) >= room {
 		return receipt.Answer{}, fmt.Errorf("%w: too long", inference.ErrPrompt)
 	}
@@ -47,11 +47,14 @@ func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(uint32) e
 		if m.pause != nil {
 			m.pause(i)
 		}
-		token := uint32(len(r.Tokens) + i)
+		token := receipt.Token{ID: uint32(len(r.Tokens) + i)}
+		if n := r.Params.Logprobs; n > 0 {
+			token.Logprobs = &receipt.Logprobs{NLL: token.ID, Top: make([]receipt.Logprob, n-1)}
+		}
 		if err := emit(token); err != nil {
 			return receipt.Answer{}, err
 		}
-		a.Tokens = append(a.Tokens, token)
+		a.Add(token)
 	}
 	return a, nil
 }
@@ -302,6 +305,7 @@ func hear(s *link.Stream) (answer receipt.Answer, done session.Done, err error) 
 			return answer, *r.Done, nil
 		}
 		answer.Tokens = append(answer.Tokens, r.Tokens...)
+		answer.Logprobs = append(answer.Logprobs, r.Logprobs...)
 	}
 }
 

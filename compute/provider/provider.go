@@ -201,6 +201,7 @@ const (
 	answerTimeout = 30 * time.Second
 	// paymentTimeout leaves the consumer time to run the answer again first.
 	paymentTimeout = 2 * time.Minute
-	// maxBatch is how many tokens one frame carries at the most.
+	// maxBatch is how many tokens one frame carries at the most: with all that may
+	// be shown of each they are less than an eighth of session.FrameLimit.
 	maxBatch = 1024
 )

@@ -164,7 +164,7 @@ func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Reques
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	tokens := make(chan uint32, r.Params.MaxTokens) // Validate bounds it
+	tokens := make(chan receipt.Token, r.Params.MaxTokens) // Validate bounds it
 	sent := make(chan error, 1)
 	go func() {
 		err := stream(s, tokens)
@@ -178,27 +178,28 @@ func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Reques
 	return answer, errors.Join(<-sent, err)
 }
 
-func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Request, tokens chan<- uint32) (receipt.Answer, error) {
+func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Request, tokens chan<- receipt.Token) (receipt.Answer, error) {
 	select {
 	case p.working <- struct{}{}:
 		defer func() { <-p.working }()
 	case <-ctx.Done():
 		return receipt.Answer{}, ctx.Err()
 	}
-	return m.Generate(ctx, r, func(token uint32) error {
+	return m.Generate(ctx, r, func(token receipt.Token) error {
 		tokens <- token // never blocks: there is room for the longest answer
 		return nil
 	})
 }
 
 // stream sends tokens until there are no more, all that wait in one frame.
-func stream(s *link.Stream, tokens <-chan uint32) error {
+func stream(s *link.Stream, tokens <-chan receipt.Token) error {
 	for token := range tokens {
-		batch := []uint32{token}
-		for waiting := len(tokens); waiting > 0 && len(batch) < maxBatch; waiting-- {
-			batch = append(batch, <-tokens)
+		var batch receipt.Answer
+		batch.Add(token)
+		for waiting := len(tokens); waiting > 0 && len(batch.Tokens) < maxBatch; waiting-- {
+			batch.Add(<-tokens)
 		}
-		if err := s.Send(session.Reply{Tokens: batch}); err != nil {
+		if err := s.Send(session.Reply{Tokens: batch.Tokens, Logprobs: batch.Logprobs}); err != nil {
 			return err
 		}
 	}

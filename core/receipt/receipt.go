@@ -36,6 +36,11 @@ const (
 	MaxTopP      = 1_000_000 // parts per million: no cut
 	// MaxTemperature is 16.0 in 16.16 fixed point.
 	MaxTemperature = 16 << 16
+	// MaxAlternatives is how many tokens are shown beside the one that was drawn.
+	MaxAlternatives = 20
+	// MaxShown bounds Params.Logprobs·MaxTokens, so that a bundle with the longest
+	// prompt and answer can still be decoded.
+	MaxShown = 3 << 16
 )
 
 // Params steer how an answer is drawn.
@@ -44,6 +49,9 @@ type Params struct {
 	Temperature uint64   `cbor:"temperature"` // 16.16 fixed point; 0 takes the likeliest token
 	TopP        uint64   `cbor:"top_p"`       // parts per million
 	Stop        []string `cbor:"stop,omitempty"`
+	// Logprobs asks for the log-probability of each token, and of one likeliest
+	// token less than this number; 0 asks for none.
+	Logprobs uint64 `cbor:"logprobs,omitempty"`
 }
 
 // Request is all that determines an answer besides the model. Its hash enters
@@ -82,6 +90,10 @@ func (r Request) Validate() error {
 		return fmt.Errorf("request: top p must be 1 to %d parts per million", MaxTopP)
 	case len(r.Params.Stop) > MaxStops:
 		return fmt.Errorf("request: at most %d stop strings", MaxStops)
+	case r.Params.Logprobs > MaxAlternatives+1:
+		return fmt.Errorf("request: at most %d alternatives to a token are shown", MaxAlternatives)
+	case r.Params.Logprobs*r.Params.MaxTokens > MaxShown:
+		return fmt.Errorf("request: %d tokens with %d log-probabilities each are more than %d", r.Params.MaxTokens, r.Params.Logprobs, MaxShown)
 	}
 	for _, s := range r.Params.Stop {
 		if s == "" || len(s) > MaxStopBytes {
@@ -112,8 +124,9 @@ const (
 
 // Answer is what the provider computed.
 type Answer struct {
-	Tokens []uint32 `cbor:"tokens"`
-	Finish Finish   `cbor:"finish"`
+	Tokens   []uint32   `cbor:"tokens"`
+	Finish   Finish     `cbor:"finish"`
+	Logprobs []Logprobs `cbor:"logprobs,omitempty"` // one for each token, if they were asked for
 }
 
 // Hash names an answer.

@@ -113,6 +113,13 @@ func TestRequestLimits(t *testing.T) {
 	if err := good().Validate(); err != nil {
 		t.Fatal(err)
 	}
+	shown := good()
+	for _, p := range [][2]uint64{{receipt.MaxAnswer, 3}, {receipt.MaxShown / 21, 21}, {1, 21}} {
+		shown.Params.MaxTokens, shown.Params.Logprobs = p[0], p[1]
+		if err := shown.Validate(); err != nil {
+			t.Errorf("%d tokens with %d log-probabilities: %v", p[0], p[1], err)
+		}
+	}
 	for name, change := range map[string]func(*receipt.Request){
 		"another version":    func(r *receipt.Request) { r.Version++ },
 		"no key":             func(r *receipt.Request) { r.Key = canon.PublicKey{} },
@@ -127,8 +134,11 @@ func TestRequestLimits(t *testing.T) {
 		"many stop strings": func(r *receipt.Request) {
 			r.Params.Stop = strings.Split(strings.Repeat("a,", receipt.MaxStops)+"a", ",")
 		},
-		"an empty stop": func(r *receipt.Request) { r.Params.Stop = []string{""} },
-		"a long stop":   func(r *receipt.Request) { r.Params.Stop = []string{strings.Repeat("a", receipt.MaxStopBytes+1)} },
+		"an empty stop":        func(r *receipt.Request) { r.Params.Stop = []string{""} },
+		"many alternatives":    func(r *receipt.Request) { r.Params.MaxTokens, r.Params.Logprobs = 1, receipt.MaxAlternatives+2 },
+		"endless alternatives": func(r *receipt.Request) { r.Params.MaxTokens, r.Params.Logprobs = 1, 1<<63 },
+		"much to show":         func(r *receipt.Request) { r.Params.MaxTokens, r.Params.Logprobs = receipt.MaxShown/16+1, 16 },
+		"a long stop":          func(r *receipt.Request) { r.Params.Stop = []string{strings.Repeat("a", receipt.MaxStopBytes+1)} },
 	} {
 		r := good()
 		if change(&r); r.Validate() == nil {

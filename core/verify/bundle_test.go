@@ -168,6 +168,39 @@ func TestCompareFindsTheFirstDifference(t *testing.T) {
 	}
 }
 
+func TestCompareReadsWhatIsShown(t *testing.T) {
+	type pairs []receipt.Logprob
+	shown := func(l ...receipt.Logprobs) receipt.Answer {
+		return receipt.Answer{Tokens: []uint32{4, 5}, Finish: "stop", Logprobs: l}
+	}
+	one := func(nll uint32, top pairs) receipt.Logprobs { return receipt.Logprobs{NLL: nll, Top: top} }
+	first, second := one(3<<15, nil), one(1, pairs{{Token: 5, NLL: 1}, {Token: 6, NLL: 1 << 31}})
+	paid := shown(first, second)
+	longer := paid
+	longer.Logprobs = append(longer.Logprobs[:2:2], first)
+	changed := shown(one(0, nil), second)
+	changed.Tokens = []uint32{4, 6}
+	for _, c := range []struct {
+		paid, got receipt.Answer
+		want      string
+	}{
+		{paid, shown(first, second), "agree"},
+		{paid, shown(one(3<<15+1, nil), second), "disagree at token 0: paid for log-probability -1.5000000000000000, got -1.5000152587890625"},
+		{paid, changed, "disagree at token 0: paid for log-probability -1.5000000000000000, got -0.0000000000000000"},
+		{paid, shown(first, one(1, pairs{{Token: 5, NLL: 1}})), "disagree at token 1: paid for 2 alternatives, got 1"},
+		{paid, shown(first, one(1, pairs{{Token: 5, NLL: 1}, {Token: 7, NLL: 1 << 31}})),
+			"disagree at token 1: paid for alternative 6 with log-probability -32768.0000000000000000, got 7 with -32768.0000000000000000"},
+		{paid, shown(), "disagree at token 0: paid for its log-probabilities, got none"},
+		{paid, shown(first), "disagree at token 1: paid for its log-probabilities, got none"},
+		{paid, longer, "disagree at the end, after 2 tokens: got log-probabilities that nobody asked for"},
+		{shown(), paid, "disagree at token 0: got log-probabilities that nobody asked for"},
+	} {
+		if got := verify.Compare(c.paid, c.got).String(); got != c.want {
+			t.Errorf("%+v against %+v: %q, want %q", c.paid, c.got, got, c.want)
+		}
+	}
+}
+
 func FuzzDecodeBundle(f *testing.F) {
 	f.Add(canon.MustMarshal(play(f).bundle))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -35,7 +35,7 @@ type Verdict struct {
 	At      int    // index of the first token that differs
 	Paid    uint32 // the token that the model gives there; End when it ends there
 	Got     uint32 // the token that was served; End when the answer ended there
-	Why     string // for inconclusive, and where only the reason for the end differs
+	Why     string // for inconclusive, and where something else than the tokens differs
 }
 
 // End stands in a verdict for the end of an answer.
@@ -45,8 +45,11 @@ const End = ^uint32(0)
 func (v Verdict) String() string {
 	switch v.Outcome {
 	case Disagree:
-		if v.Why != "" {
+		if v.Why != "" && v.Paid == End {
 			return fmt.Sprintf("disagree at the end, after %d tokens: %s", v.At, v.Why)
+		}
+		if v.Why != "" {
+			return fmt.Sprintf("disagree at token %d: %s", v.At, v.Why)
 		}
 		return fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, tokenText(v.Paid), tokenText(v.Got))
 	case Inconclusive:
@@ -62,12 +65,16 @@ func tokenText(t uint32) string {
 	return fmt.Sprint(t)
 }
 
-// Compare judges a served answer by the one that the model gives.
+// Compare judges a served answer by the one that the model gives, token by token
+// and what was shown with each.
 func Compare(paid, got receipt.Answer) Verdict {
-	for i := range max(len(paid.Tokens), len(got.Tokens)) {
+	for i := range max(len(paid.Tokens), len(got.Tokens), len(paid.Logprobs), len(got.Logprobs)) {
 		p, g := at(paid.Tokens, i), at(got.Tokens, i)
 		if p != g {
 			return Verdict{Outcome: Disagree, At: i, Paid: p, Got: g}
+		}
+		if why := differ(paid.Logprobs, got.Logprobs, i); why != "" {
+			return Verdict{Outcome: Disagree, At: i, Paid: p, Got: g, Why: why}
 		}
 	}
 	if paid.Finish != got.Finish {
@@ -82,6 +89,34 @@ func at(tokens []uint32, i int) uint32 {
 		return tokens[i]
 	}
 	return End
+}
+
+// differ is what differs in the log-probabilities of token number i, or "".
+func differ(paid, got []receipt.Logprobs, i int) string {
+	switch {
+	case i >= len(paid) && i >= len(got):
+		return ""
+	case i >= len(got):
+		return "paid for its log-probabilities, got none"
+	case i >= len(paid):
+		return "got log-probabilities that nobody asked for"
+	case paid[i].NLL != got[i].NLL:
+		return fmt.Sprintf("paid for log-probability %s, got %s", nats(paid[i].NLL), nats(got[i].NLL))
+	case len(paid[i].Top) != len(got[i].Top):
+		return fmt.Sprintf("paid for %d alternatives, got %d", len(paid[i].Top), len(got[i].Top))
+	}
+	for n, p := range paid[i].Top {
+		if g := got[i].Top[n]; p != g {
+			return fmt.Sprintf("paid for alternative %d with log-probability %s, got %d with %s", p.Token, nats(p.NLL), g.Token, nats(g.NLL))
+		}
+	}
+	return ""
+}
+
+// nats writes −nll/2^16, exactly.
+func nats(nll uint32) string {
+	whole, rest := nll>>16, uint64(nll&(1<<16-1))
+	return fmt.Sprintf("-%d.%016d", whole, rest*152_587_890_625) // 10^16/2^16
 }
 
 // Runner computes an answer again. Implementations stand beside the executors.

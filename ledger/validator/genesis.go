@@ -68,9 +68,15 @@ func Init(home string, g Genesis) error {
 	return nil
 }
 
+// Exists reports that a home has a ledger: what Init left half done is none.
+func Exists(home string) bool {
+	_, err := os.Stat(genesisFile(home))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func initHome(home string, g Genesis) error {
-	if _, err := os.Stat(genesisFile(home)); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(ErrExists, err)
+	if Exists(home) {
+		return ErrExists
 	}
 	if err := makeHome(home); err != nil {
 		return err

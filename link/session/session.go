@@ -48,12 +48,14 @@ type Payment struct {
 	Signature canon.Signature `cbor:"sig"`
 }
 
-// Reply is a provider's frame; one field is set.
+// Reply is a provider's frame; one field is set, and with Tokens maybe Logprobs.
 type Reply struct {
 	Tokens  []uint32 `cbor:"tokens,omitempty"`
 	Done    *Done    `cbor:"done,omitempty"`
 	Paid    bool     `cbor:"paid,omitempty"`
 	Refused *Refusal `cbor:"refused,omitempty"`
+	// Logprobs comes with Tokens, one for each, if the request asked for it.
+	Logprobs []receipt.Logprobs `cbor:"logprobs,omitempty"`
 }
 
 // Done ends an answer.

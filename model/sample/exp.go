@@ -42,19 +42,20 @@ func weight(distance, temperature uint32) uint64 {
 	return table[x%(1<<tableBits)] >> (x >> tableBits)
 }
 
-// log2 is the binary logarithm of x > 0 to 32 fractional bits, found by squaring.
-func log2(x uint64) float64 {
+// log2 is the binary logarithm of x > 0 in units of 2^−32, found by squaring. It
+// is never above the real value, and less than 2^−31 below it.
+func log2(x uint64) uint64 {
 	whole := bits.Len64(x) - 1
 	x <<= 63 - whole // in [1, 2), unit 2^−63
-	var fraction uint64
+	result := uint64(whole)
 	for range 32 {
 		hi, lo := bits.Mul64(x, x) // in [1, 4), unit 2^−126
-		if fraction <<= 1; hi>>63 == 1 {
-			fraction |= 1
+		if result <<= 1; hi>>63 == 1 {
+			result |= 1
 			x = hi
 		} else {
 			x = hi<<1 | lo>>63
 		}
 	}
-	return float64(whole) + float64(fraction)/(1<<32)
+	return result
 }

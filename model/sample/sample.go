@@ -129,19 +129,6 @@ func Pick(logits []int32, p Params, draw uint64) uint32 {
 	return s.Pick(logits, p, draw)
 }
 
-// LogProb is the natural logarithm of the token's probability at temperature 1,
-// for display only: nothing may be decided by it.
-func LogProb(logits []int32, token uint32) float64 {
-	mustFit(logits)
-	top := logits[argmax(logits)]
-	var total uint64
-	for _, l := range logits {
-		total += weight(distance(top, l), One)
-	}
-	const ln2 = 0.693147180559945309417232121458
-	return -float64(distance(top, logits[token]))/One - (log2(total)-weightBits)*ln2
-}
-
 func mustFit(logits []int32) {
 	if len(logits) == 0 || len(logits) > MaxTokens {
 		panic(errors.New("sample: number of logits is not in 1 to 2^22"))

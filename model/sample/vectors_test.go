@@ -24,6 +24,8 @@ type vectors struct {
 	Fix    []fixCase    `json:"fix"`
 	Draw   []drawCase   `json:"draw"`
 	Pick   []pickCase   `json:"pick"`
+	Log2   []log2Case   `json:"log2"`
+	NLL    []nllCase    `json:"nll"`
 }
 
 type weightCase struct {
@@ -52,7 +54,21 @@ type pickCase struct {
 	Token       uint32  `json:"token"`
 }
 
+type log2Case struct {
+	X    string `json:"x"`
+	Log2 string `json:"log2"` // unit 2^−32
+}
+
+type nllCase struct {
+	Logits    []int32  `json:"logits"`
+	NLL       []uint32 `json:"nll"`       // of each token, unit 2^−16 nat
+	Likeliest []uint32 `json:"likeliest"` // five at the most
+}
+
 func hex64(x uint64) string { return "0x" + strconv.FormatUint(x, 16) }
+
+// fixedLogits are the worked example, one token, ties, and all that int32 holds.
+var fixedLogits = [][]int32{{0, 2 * One, -One, One}, {-7}, {4, 9, 9, 4, 9, 4, 4}, {math.MaxInt32, math.MinInt32, math.MaxInt32 - 20*One}}
 
 func makeVectors() vectors {
 	r := rand.New(rand.NewPCG(2026, 1))
@@ -83,6 +99,17 @@ func makeVectors() vectors {
 	for range 48 {
 		add(someLogits(r, 1+r.IntN(24)), someParams(r), r.Uint64())
 	}
+	for _, x := range []uint64{1, 2, 3, 1<<40 + 1, 1<<63 - 1, 1<<62 + 12345678901, math.MaxUint64} {
+		v.Log2 = append(v.Log2, log2Case{hex64(x), hex64(log2(x))})
+	}
+	for _, logits := range append(fixedLogits, someLogits(r, 9), someLogits(r, 20), someLogits(r, 20)) {
+		d := Distribute(logits)
+		c := nllCase{Logits: logits, Likeliest: d.Likeliest(5)}
+		for token := range logits {
+			c.NLL = append(c.NLL, d.NLL(uint32(token)))
+		}
+		v.NLL = append(v.NLL, c)
+	}
 	return v
 }
 
@@ -96,6 +123,8 @@ func TestVectors(t *testing.T) {
 	lines(&b, "fix", v.Fix)
 	lines(&b, "draw", v.Draw)
 	lines(&b, "pick", v.Pick)
+	lines(&b, "log2", v.Log2)
+	lines(&b, "nll", v.NLL)
 	b.WriteString("\n}\n")
 	if *update {
 		if err := os.WriteFile(vectorFile, b.Bytes(), 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/receipt"
 	"daulat/link/session/sessiontest"
 )
 
@@ -125,7 +126,7 @@ func (s *setup) together(lanes int) (sessions []uint64) {
 	for range lanes {
 		all.Go(func() {
 			first := true
-			r, err := s.client.Ask(ctx, terms(), prompt(1, 1), willing, func(uint32) error {
+			r, err := s.client.Ask(ctx, terms(), prompt(1, 1), willing, func(receipt.Token) error {
 				if first { // so that each request has a session of its own
 					first = false
 					met.Done()

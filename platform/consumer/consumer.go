@@ -137,7 +137,7 @@ type Admission struct {
 // A provider that fails is replaced, also in the middle of an answer: the same
 // request draws the same tokens everywhere, so the next one goes on where the
 // last one broke off. Only the result names the receipt that counts then.
-func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(uint32) error) (Result, error) {
+func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(receipt.Token) error) (Result, error) {
 	counter, err := c.number(p)
 	if err != nil {
 		return Result{}, err

@@ -100,7 +100,7 @@ func TestAnswerThatBreaksOffGoesOnElsewhere(t *testing.T) {
 			var shown []uint32
 			begun := 0
 			_, err := s.client.Ask(t.Context(), terms(), prompt(1, 4), func(consumer.Admission) error { begun++; return nil },
-				func(token uint32) error { shown = append(shown, token); return nil })
+				func(token receipt.Token) error { shown = append(shown, token.ID); return nil })
 			if (err == nil) != (c.paid == 1) || !slices.Equal(shown, c.want) || begun != 1 {
 				t.Errorf("shown %v after %d admissions, %v", shown, begun, err)
 			}

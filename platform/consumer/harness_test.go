@@ -124,7 +124,7 @@ func prompt(tokens, most int) consumer.Prompt {
 }
 
 func willing(consumer.Admission) error { return nil }
-func deaf(uint32) error                { return nil }
+func deaf(receipt.Token) error         { return nil }
 
 func (s *setup) try(ctx context.Context, tokens, most int) (consumer.Result, error) {
 	return s.client.Ask(ctx, terms(), prompt(tokens, most), willing, deaf)
@@ -164,6 +164,7 @@ type conduct struct {
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
+	shown   func(*wire.Reply) // changes the log-probabilities that come with a token
 	done    func(*wire.Done)  // changes the receipt before it is signed
 	signer  *canon.PrivateKey // signs receipts in the seller's place
 	early   func(wire.Ask)    // is called when an ask came
@@ -262,9 +263,12 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return
 		}
-		token := uint32(i) + c.shift
-		a.Tokens = append(a.Tokens, token)
-		if s.Send(wire.Reply{Tokens: []uint32{token}}) != nil {
+		r := wire.Reply{Tokens: []uint32{uint32(i) + c.shift}, Logprobs: shownOf(ask.Request.Params, uint32(i)+c.shift)}
+		if c.shown != nil {
+			c.shown(&r)
+		}
+		a.Tokens, a.Logprobs = append(a.Tokens, r.Tokens...), append(a.Logprobs, r.Logprobs...)
+		if s.Send(r) != nil {
 			return
 		}
 	}

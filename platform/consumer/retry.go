@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"daulat/core/job"
+	"daulat/core/receipt"
 	wire "daulat/link/session"
 )
 
@@ -55,11 +56,11 @@ func refused(err error, code wire.Code) bool {
 // follower passes one answer on, whoever gives it.
 type follower struct {
 	begin  func(Admission) error
-	token  func(uint32) error
+	token  func(receipt.Token) error
 	begun  bool
-	failed bool     // begin or token returned an error
-	seen   []uint32 // all that was passed on
-	shown  int      // how many of them this provider has repeated
+	failed bool            // begin or token returned an error
+	seen   []receipt.Token // all that was passed on
+	shown  int             // how many of them this provider has repeated
 }
 
 // errContradiction says that a second provider gives another answer than the
@@ -74,9 +75,9 @@ func (f *follower) admit(a Admission) error {
 	return f.check(f.begin(a))
 }
 
-func (f *follower) next(token uint32) error {
+func (f *follower) next(token receipt.Token) error {
 	if f.shown < len(f.seen) {
-		if f.seen[f.shown] != token {
+		if !f.seen[f.shown].Equal(token) {
 			return errContradiction
 		}
 		f.shown++

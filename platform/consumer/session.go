@@ -98,7 +98,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, err
 	}
-	answer, done, err := receive(stream, ask.Request.Params.MaxTokens, f.next)
+	answer, done, err := receive(stream, ask.Request.Params, f.next)
 	if err != nil {
 		return Result{}, err
 	}
@@ -158,7 +158,7 @@ func (s *Session) dial(ctx context.Context) (*link.Stream, error) {
 
 // receive reads an answer up to its receipt. A provider that sends more than
 // was asked for is cut off.
-func receive(c wire.Conn, most uint64, token func(uint32) error) (receipt.Answer, wire.Done, error) {
+func receive(c wire.Conn, p receipt.Params, token func(receipt.Token) error) (receipt.Answer, wire.Done, error) {
 	a := receipt.Answer{Tokens: []uint32{}}
 	for {
 		var r wire.Reply
@@ -174,11 +174,18 @@ func receive(c wire.Conn, most uint64, token func(uint32) error) (receipt.Answer
 		case len(r.Tokens) == 0:
 			return a, wire.Done{}, errors.New("provider sent an empty reply")
 		}
-		for _, t := range r.Tokens {
-			if uint64(len(a.Tokens)) == most {
-				return a, wire.Done{}, fmt.Errorf("provider sent more than the %d tokens asked for", most)
+		if err := p.Shows(len(r.Tokens), r.Logprobs); err != nil {
+			return a, wire.Done{}, fmt.Errorf("provider broke the request: %w", err)
+		}
+		for i, id := range r.Tokens {
+			if uint64(len(a.Tokens)) == p.MaxTokens {
+				return a, wire.Done{}, fmt.Errorf("provider sent more than the %d tokens asked for", p.MaxTokens)
 			}
-			a.Tokens = append(a.Tokens, t)
+			t := receipt.Token{ID: id}
+			if p.Logprobs > 0 {
+				t.Logprobs = &r.Logprobs[i]
+			}
+			a.Add(t)
 			if err := token(t); err != nil {
 				return a, wire.Done{}, err
 			}

@@ -47,7 +47,8 @@ type answer struct {
 	event     []byte          // memory for the events of pieces
 	text      strings.Builder // what does not stream
 	size      int
-	torn      []byte // the start of a character whose rest comes in the next piece
+	tokens    []AnswerToken // with log-probabilities, that were not sent yet
+	torn      []byte        // the start of a character whose rest comes in the next piece
 }
 
 func (a *answer) serve(r *http.Request, decode decoder) error {
@@ -102,7 +103,7 @@ func (a *answer) begin(ad Admission) error {
 		return err
 	}
 	a.begun, a.admission, a.reserved = true, ad, reserved
-	a.reply = openai.Reply{Receipt: ad.Receipt, Model: ad.Model, ModelID: ad.ModelID, Created: now.Unix(), Chat: a.request.Chat, Usage: a.request.IncludeUsage}
+	a.reply = openai.Reply{Receipt: ad.Receipt, Model: ad.Model, ModelID: ad.ModelID, Created: now.Unix(), Chat: a.request.Chat, Usage: a.request.IncludeUsage, Logprobs: a.request.Logprobs > 0}
 	header := a.w.Header()
 	header.Set("Daulat-Receipt", ad.Receipt)
 	if !a.request.Stream {
@@ -114,25 +115,37 @@ func (a *answer) begin(ad Admission) error {
 	return a.send(a.reply.Begin())
 }
 
-func (a *answer) piece(text string) error {
+func (a *answer) piece(text string, tokens ...AnswerToken) error {
 	if !a.begun {
 		return errors.New("text came before the answer was admitted")
 	}
 	if a.size += len(text); a.size > maxAnswer {
 		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
+	a.tokens = append(a.tokens, tokens...)
 	if !a.request.Stream {
 		a.text.WriteString(text)
 		return nil
 	}
 	a.torn = append(a.torn, text...)
 	whole := wholeRunes(a.torn)
-	if whole == 0 {
+	if whole == 0 && (len(a.torn) > 0 || len(a.tokens) == 0) {
 		return nil
 	}
-	a.event = a.pieces.Append(a.event[:0], string(a.torn[:whole]))
-	a.torn = append(a.torn[:0], a.torn[whole:]...)
-	return a.send(a.event)
+	return a.send(a.next(whole))
+}
+
+// next is the event for the first bytes of what is torn, and for all tokens that wait.
+func (a *answer) next(size int) []byte {
+	text := string(a.torn[:size])
+	a.torn = append(a.torn[:0], a.torn[size:]...)
+	if len(a.tokens) > 0 {
+		a.event = a.reply.Piece(text, a.tokens)
+		a.tokens = a.tokens[:0]
+		return a.event
+	}
+	a.event = a.pieces.Append(a.event[:0], text)
+	return a.event
 }
 
 // wholeRunes is how many bytes of b come before an unfinished last character.
@@ -180,15 +193,15 @@ func (a *answer) end(result Result) error {
 	extra := openai.Daulat{Receipt: result.Receipt, Price: result.Price, ModelID: a.admission.ModelID, Label: result.ModelLabel, Provider: result.Provider}
 	if a.streaming {
 		var rest []byte
-		if len(a.torn) > 0 {
-			rest = a.pieces.Append(nil, string(a.torn))
+		if len(a.torn) > 0 || len(a.tokens) > 0 {
+			rest = a.next(len(a.torn))
 		}
 		return a.send(append(rest, a.reply.End(result.Finish, usage, extra)...))
 	}
 	a.w.Header().Set("Content-Type", "application/json")
 	a.w.Header().Set("Daulat-Receipt", result.Receipt)
 	a.reply.Receipt = result.Receipt
-	_, err := a.w.Write(a.reply.Whole(a.text.String(), result.Finish, usage, extra))
+	_, err := a.w.Write(a.reply.Whole(a.text.String(), a.tokens, result.Finish, usage, extra))
 	if err != nil {
 		a.g.Log.Debug("a client left before its answer", "receipt", a.admission.Receipt, "error", err)
 	}

@@ -14,6 +14,9 @@ type (
 	Prompt  = openai.Prompt
 	Message = openai.Message
 	Model   = openai.Model // Name is what clients ask for, ID the manifest
+	// AnswerToken and Likely are what log-probabilities are shown of.
+	AnswerToken = openai.Token
+	Likely      = openai.Likely
 )
 
 // Backend answers prompts. Its methods are called concurrently.
@@ -25,13 +28,15 @@ type Backend interface {
 	//
 	// It calls begin exactly once, when the receipt ID is assigned and before
 	// anything is spent, then piece for each stretch of text in order; both in
-	// sequence and never after it returned. Pieces may split a character.
+	// sequence and never after it returned. Pieces may split a character. If p asks
+	// for log-probabilities, each token comes once, with the piece in which its
+	// text begins; tokens of which nothing is shown come with none.
 	// If either returns an error, Answer stops, spends nothing more and returns it.
 	//
 	// Result.Price counts even beside an error: it is what was paid or is owed.
 	// An error after begin with an empty Result.Receipt leaves the price unknown,
 	// so that the whole ceiling counts as spent.
-	Answer(ctx context.Context, p Prompt, begin func(Admission) error, piece func(text string) error) (Result, error)
+	Answer(ctx context.Context, p Prompt, begin func(Admission) error, piece func(text string, tokens ...AnswerToken) error) (Result, error)
 }
 
 // Admission says who will answer, and the most that it can cost.

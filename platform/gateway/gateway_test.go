@@ -20,14 +20,14 @@ const secret = "a-secret-of-enough-bytes"
 
 // backend answers with a script and counts what it was asked.
 type backend struct {
-	answer func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string) error) (Result, error)
+	answer func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error)
 	models []Model
 	err    error
 }
 
 func (b *backend) Models(context.Context) ([]Model, error) { return b.models, b.err }
 
-func (b *backend) Answer(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+func (b *backend) Answer(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 	return b.answer(ctx, p, begin, piece)
 }
 
@@ -35,7 +35,7 @@ var admission = Admission{Receipt: "s1-7", Model: "small", ModelID: "bafymodel",
 
 // says is a backend that answers with pieces for 40 udlt.
 func says(pieces ...string) *backend {
-	return &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+	return &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		if err := begin(admission); err != nil {
 			return Result{}, err
 		}
@@ -49,7 +49,7 @@ func says(pieces ...string) *backend {
 }
 
 func fails(err error) *backend {
-	return &backend{err: err, answer: func(context.Context, Prompt, func(Admission) error, func(string) error) (Result, error) {
+	return &backend{err: err, answer: func(context.Context, Prompt, func(Admission) error, func(string, ...AnswerToken) error) (Result, error) {
 		return Result{}, err
 	}}
 }
@@ -222,7 +222,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 }
 
 func TestErrorInsideAStream(t *testing.T) {
-	b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+	b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		return Result{}, errors.Join(begin(admission), piece("half"), errors.New("the provider vanished"))
 	}}
 	g := start(t, config(b))
@@ -347,7 +347,7 @@ func TestDailySpend(t *testing.T) {
 func TestSpendIsRecordedBeforeItHappens(t *testing.T) {
 	c := config(nil)
 	ledger := c.Ledger.(*memory)
-	c.Backend = &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+	c.Backend = &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string, ...AnswerToken) error) (Result, error) {
 		if err := begin(admission); err != nil {
 			return Result{}, err
 		}
@@ -397,7 +397,7 @@ type held struct{ arrived, release chan struct{} }
 func newHeld() held { return held{make(chan struct{}, 64), make(chan struct{})} }
 
 func (h held) backend() *backend {
-	return &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+	return &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string, ...AnswerToken) error) (Result, error) {
 		h.arrived <- struct{}{}
 		select {
 		case <-h.release:
@@ -466,16 +466,16 @@ func TestTokenConcurrency(t *testing.T) {
 
 func TestBackendThatBreaksTheRules(t *testing.T) {
 	for name, b := range map[string]*backend{
-		"text before admission": {answer: func(_ context.Context, _ Prompt, _ func(Admission) error, piece func(string) error) (Result, error) {
+		"text before admission": {answer: func(_ context.Context, _ Prompt, _ func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 			return Result{}, piece("x")
 		}},
-		"two admissions": {answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+		"two admissions": {answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string, ...AnswerToken) error) (Result, error) {
 			if err := begin(admission); err != nil {
 				return Result{}, err
 			}
 			return Result{}, begin(admission)
 		}},
-		"endless text": {answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+		"endless text": {answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 			text := strings.Repeat("x", 1<<20)
 			err := begin(admission)
 			for n := 0; n <= maxAnswer>>20 && err == nil; n++ {

@@ -44,7 +44,7 @@ func TestBodiesAreNotReadBeyondTheirLimit(t *testing.T) {
 // costs is a backend whose answers are admitted at a ceiling and then cost more
 // or less.
 func costs(ceiling, price *uint64, asked *int) *backend {
-	return &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+	return &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, _ func(string, ...AnswerToken) error) (Result, error) {
 		a := admission
 		a.Ceiling = *ceiling
 		if err := begin(a); err != nil {
@@ -80,7 +80,7 @@ func TestDayRollsOver(t *testing.T) {
 		var g *Gateway
 		b := costs(&ceiling, &price, &asked)
 		answer := b.answer
-		b.answer = func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+		b.answer = func(ctx context.Context, p Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 			r, err := answer(ctx, p, begin, piece)
 			if now.Before(day.Add(24 * time.Hour)) { // the first ends tomorrow, when another has been given
 				now = now.Add(time.Hour)
@@ -167,7 +167,7 @@ func TestOriginsAndHosts(t *testing.T) {
 // TestAnswerOfAnotherProviderNamesItsReceipt: a provider that took over from the
 // admitted one gives the receipt under which the answer can be verified.
 func TestAnswerOfAnotherProviderNamesItsReceipt(t *testing.T) {
-	g := start(t, config(&backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+	g := start(t, config(&backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		err := errors.Join(begin(admission), piece("x"))
 		return Result{Receipt: "s2-1", Provider: "p2", Finish: "stop"}, err
 	}}))

@@ -73,7 +73,7 @@ func head(body string) string {
 // model's affair, although the server allows 30 seconds for a read or a write.
 func TestSlowAnswersOutliveTheServersDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 			for _, text := range []string{"slow ", "but ", "sure"} {
 				select {
 				case <-time.After(2 * time.Minute):
@@ -126,7 +126,7 @@ func TestStopWithAllPlacesIdle(t *testing.T) {
 
 func TestEndlessAnswersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string) error) (Result, error) {
+		b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, _ func(string, ...AnswerToken) error) (Result, error) {
 			err := begin(admission)
 			<-ctx.Done()
 			return Result{}, errors.Join(err, ctx.Err())
@@ -217,7 +217,7 @@ func TestIdleConnectionsAreDropped(t *testing.T) {
 func TestUnreadAnswersEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stopped := make(chan error, 1)
-		b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+		b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 			err := begin(admission)
 			for n := 0; n < 100 && err == nil; n++ {
 				err = piece(strings.Repeat("x", 16<<10))

@@ -48,7 +48,7 @@ func dial(t *testing.T, addr, body string) net.Conn {
 func TestClientThatLeavesCancels(t *testing.T) {
 	before := runtime.NumGoroutine()
 	ended := make(chan error, 1)
-	b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+	b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		if err := errors.Join(begin(admission), piece("first")); err != nil {
 			return Result{}, err
 		}
@@ -78,7 +78,7 @@ func TestClientThatLeavesCancels(t *testing.T) {
 
 func TestClientThatDoesNotReadIsDropped(t *testing.T) {
 	stopped := make(chan error, 1)
-	b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string) error) (Result, error) {
+	b := &backend{answer: func(_ context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		err := begin(admission)
 		for n := 0; n < 100 && err == nil; n++ { // 6 MiB, more than sockets hold
 			err = piece(strings.Repeat("x", 64<<10))

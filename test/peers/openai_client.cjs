@@ -103,6 +103,27 @@ async function completions() {
   return text;
 }
 
+// logprobs: whole and streamed answers show the same of each token.
+async function logprobs() {
+  const ask = { ...SAME, logprobs: true, top_logprobs: 3 };
+  const whole = await chat(ask), shown = whole.choices[0].logprobs.content;
+  assert.equal(shown.length, counts(whole.usage)[1], "tokens with log-probabilities");
+  for (const t of shown) {
+    assert.equal(t.top_logprobs.length, 3);
+    assert(t.logprob <= t.top_logprobs[0].logprob && t.top_logprobs[0].logprob <= 0, JSON.stringify(t));
+    assert.equal(Buffer.from(t.bytes).toString(), t.token);
+  }
+  const chunks = [];
+  for await (const { choices } of await chat({ ...ask, stream: true })) chunks.push(...(choices[0].logprobs?.content ?? []));
+  assert.deepEqual(chunks, shown, "streamed log-probabilities");
+  assert.equal((await chat(SAME)).choices[0].logprobs, null);
+
+  const completion = await client.completions.create({ ...SAME, model, prompt: PROMPT, logprobs: 0 });
+  const { tokens, token_logprobs, top_logprobs } = completion.choices[0].logprobs;
+  assert.equal(tokens.length, counts(completion.usage)[1]);
+  tokens.forEach((t, i) => assert.deepEqual(top_logprobs[i], { [t]: token_logprobs[i] }));
+}
+
 async function errors() {
   await refused(() => connect("dlt-" + "0".repeat(64)).models.list(), OpenAI.AuthenticationError, 401, "invalid_api_key", null);
   await refused(() => chat({ model: "none" }), OpenAI.NotFoundError, 404, "model_not_found", "model");
@@ -110,6 +131,7 @@ async function errors() {
   await refused(() => client.embeddings.create({ model, input: "x" }), OpenAI.NotFoundError, 404, "unknown_url", null);
   await refused(() => chat({ temperature: 3 }), OpenAI.BadRequestError, 400, null, "temperature");
   await refused(() => chat({ n: 2 }), OpenAI.BadRequestError, 400, null, "n");
+  await refused(() => chat({ top_logprobs: 2 }), OpenAI.BadRequestError, 400, null, "top_logprobs");
   const long = [{ role: "user", content: "word ".repeat(100_000) }];
   await refused(() => chat({ messages: long }), OpenAI.BadRequestError, 400, "context_length_exceeded", "messages");
 }
@@ -127,6 +149,7 @@ async function main() {
   const answer = await chats();
   await ends();
   const completion = await completions();
+  await logprobs();
   await errors();
   console.log(JSON.stringify({ chat: answer, completion }));
 }

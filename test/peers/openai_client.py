@@ -133,6 +133,37 @@ def completions():
     return whole.choices[0].text
 
 
+def logprobs():
+    """Whole and streamed answers show the same of each token, in chat and completions."""
+    ask = SAME | {"logprobs": True, "top_logprobs": 3}
+    whole = chat(**ask)
+    shown = whole.choices[0].logprobs.content
+    equal(len(shown), counts(whole.usage)[1], "tokens with log-probabilities")
+    for t in shown:
+        top = [x.logprob for x in t.top_logprobs]
+        true(len(top) == 3 and top == sorted(top, reverse=True) and t.logprob <= max(top) <= 0, f"alternatives {t}")
+        true(all(x.logprob == t.logprob for x in t.top_logprobs if x.bytes == t.bytes), f"two log-probabilities of one token: {t}")
+        equal(bytes(t.bytes).decode(errors="replace"), t.token, "bytes of a token")
+    text = b"".join(bytes(t.bytes) for t in shown if not t.token.startswith("<|")).decode(errors="replace")
+    equal(text, whole.choices[0].message.content, "text of the tokens")
+    chunks = [c.choices[0].logprobs for c in chat(stream=True, **ask)]
+    equal([t for c in chunks if c for t in c.content], shown, "streamed log-probabilities")
+    equal(chat(**SAME | {"logprobs": True}).choices[0].logprobs.content[0].top_logprobs, [], "alternatives that nobody asked for")
+    equal(chat(**SAME).choices[0].logprobs, None, "log-probabilities that nobody asked for")
+
+    ask = SAME | {"model": model, "prompt": PROMPT, "logprobs": 2}
+    whole = client.completions.create(**ask)
+    l = whole.choices[0].logprobs
+    equal({len(x) for x in (l.tokens, l.token_logprobs, l.top_logprobs, l.text_offset)}, {counts(whole.usage)[1]}, "tokens of a completion")
+    for token, value, top, offset in zip(l.tokens, l.token_logprobs, l.top_logprobs, l.text_offset):
+        true(2 <= len(top) <= 3 and top[token] >= value, f"alternatives {top} to {token!r}")
+        plain = not token.startswith(("<|", "bytes:"))
+        true(not plain or whole.choices[0].text[offset:].startswith(token), f"{token!r} is not at {offset}")
+    chunks = [c.choices[0].logprobs for c in client.completions.create(stream=True, **ask)]
+    for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+        equal([x for c in chunks if c for x in getattr(c, name)], getattr(l, name), f"streamed {name}")
+
+
 def errors():
     refused(connect("dlt-" + "0" * 64).models.list, openai.AuthenticationError, 401, "invalid_api_key", None)
     refused(lambda: client.chat.completions.create(model="none", messages=ASK), openai.NotFoundError, 404, "model_not_found", "model")
@@ -140,6 +171,8 @@ def errors():
     refused(lambda: client.embeddings.create(model=model, input="x"), openai.NotFoundError, 404, "unknown_url", None)
     refused(lambda: chat(temperature=3), openai.BadRequestError, 400, None, "temperature")
     refused(lambda: chat(n=2), openai.BadRequestError, 400, None, "n")
+    refused(lambda: chat(top_logprobs=2), openai.BadRequestError, 400, None, "top_logprobs")
+    refused(lambda: chat(logprobs=True, top_logprobs=21), openai.BadRequestError, 400, None, "top_logprobs")
     long = [{"role": "user", "content": "word " * 100_000}]
     refused(lambda: client.chat.completions.create(model=model, messages=long), openai.BadRequestError, 400, "context_length_exceeded", "messages")
 
@@ -160,5 +193,6 @@ equal(client.models.retrieve(model).model_extra["daulat"]["model_id"], manifest,
 answer = chats()
 ends()
 completion = completions()
+logprobs()
 errors()
 print(json.dumps({"chat": answer, "completion": completion}))

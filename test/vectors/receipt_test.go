@@ -82,6 +82,31 @@ func history(t *testing.T) past {
 	return p
 }
 
+type shownCase struct {
+	Request item `json:"request"`
+	Answer  item `json:"answer"`
+}
+
+// likely is an answer with log-probabilities of its tokens and two alternatives.
+func likely() receipt.Answer {
+	return receipt.Answer{Tokens: []uint32{504, 3575}, Finish: receipt.FinishLength, Logprobs: []receipt.Logprobs{
+		{NLL: 23, Top: []receipt.Logprob{{Token: 504, NLL: 23}, {Token: 0, NLL: 65_536}}},
+		{NLL: 4_294_967_295, Top: []receipt.Logprob{{Token: 70_000, NLL: 0}, {Token: 3575, NLL: 4_294_967_295}}}}}
+}
+
+// shown are requests for log-probabilities, with and without alternatives.
+func shown() (cases []any) {
+	alone := likely()
+	alone.Logprobs = []receipt.Logprobs{{NLL: 23}, {NLL: 4_294_967_295}}
+	for i, a := range []receipt.Answer{alone, likely()} {
+		n := uint64(1 + 2*i)
+		r := receipt.Request{Version: 1, Key: sessionKey.Public(), Counter: 60 + n, Model: model(), Tokens: []uint32{1, 4093},
+			Params: receipt.Params{MaxTokens: 2, TopP: receipt.MaxTopP, Logprobs: n}, Seed: canon.Sum([]byte(fmt.Sprint("seed ", n)))}
+		cases = append(cases, shownCase{sealed("request", receipt.DomainRequest, r), sealed("answer", receipt.DomainAnswer, a)})
+	}
+	return cases
+}
+
 func pair(r receipt.Receipt, v receipt.Voucher) receipt.Entry {
 	return receipt.Entry{Receipt: r, ReceiptSignature: providerKey.Sign(receipt.DomainReceipt, r),
 		Voucher: v, VoucherSignature: sessionKey.Sign(receipt.DomainVoucher, v)}
@@ -104,6 +129,7 @@ func TestReceipt(t *testing.T) {
 	d := &document{note: "see spec/receipt.md; one session at 200 udlt in and 1,000 udlt out per 1,000 tokens; leaves are numbered as they were completed"}
 	d.add("served", p.served...)
 	d.add("final", p.finish...)
+	d.add("shown", shown()...)
 	golden(t, "receipt.json", d)
 }
 

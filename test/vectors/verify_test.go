@@ -42,14 +42,25 @@ type compareCase struct {
 }
 
 func comparisons() (cases []any) {
-	paid := receipt.Answer{Tokens: []uint32{5, 6, 7}, Finish: receipt.FinishStop}
-	for _, got := range []receipt.Answer{
-		paid,
-		{Tokens: []uint32{5, 9, 7}, Finish: receipt.FinishStop},
-		{Tokens: []uint32{5, 6}, Finish: receipt.FinishStop},
-		{Tokens: []uint32{5, 6, 7, 8}, Finish: receipt.FinishStop},
-		{Tokens: []uint32{5, 6, 7}, Finish: receipt.FinishLength},
-	} {
+	ordinary := receipt.Answer{Tokens: []uint32{5, 6, 7}, Finish: receipt.FinishStop}
+	cases = against(ordinary,
+		ordinary,
+		receipt.Answer{Tokens: []uint32{5, 9, 7}, Finish: receipt.FinishStop},
+		receipt.Answer{Tokens: []uint32{5, 6}, Finish: receipt.FinishStop},
+		receipt.Answer{Tokens: []uint32{5, 6, 7, 8}, Finish: receipt.FinishStop},
+		receipt.Answer{Tokens: []uint32{5, 6, 7}, Finish: receipt.FinishLength})
+	none, nll, one, other, swapped := likely(), likely(), likely(), likely(), likely()
+	none.Logprobs = nil
+	nll.Logprobs[1].NLL--
+	one.Logprobs[0].Top = one.Logprobs[0].Top[:1]
+	other.Logprobs[1].Top[0].Token++
+	top := swapped.Logprobs[0].Top
+	top[0], top[1] = top[1], top[0]
+	return append(cases, against(likely(), likely(), none, nll, one, other, swapped)...)
+}
+
+func against(paid receipt.Answer, all ...receipt.Answer) (cases []any) {
+	for _, got := range all {
 		v := verify.Compare(paid, got)
 		c := compareCase{Paid: plain("answer", paid), Got: plain("answer", got), Outcome: string(v.Outcome)}
 		if v.Outcome == verify.Disagree {
@@ -193,6 +204,7 @@ func TestSession(t *testing.T) {
 		{"payment", paid},
 		{"reply", wire.Reply{Paid: true}},
 		{"opening", wire.Opening{Finish: &final}},
+		{"reply", wire.Reply{Tokens: likely().Tokens, Logprobs: likely().Logprobs}},
 		{"reply", wire.Reply{Refused: &wire.Refusal{Code: wire.Busy, Reason: "all slots are in use"}}},
 	} {
 		i := plain(f.kind, f.v)

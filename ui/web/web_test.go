@@ -45,7 +45,7 @@ func fine() api {
 type nobody struct{}
 
 func (nobody) Models(context.Context) ([]gateway.Model, error) { return nil, nil }
-func (nobody) Answer(context.Context, gateway.Prompt, func(gateway.Admission) error, func(string) error) (gateway.Result, error) {
+func (nobody) Answer(context.Context, gateway.Prompt, func(gateway.Admission) error, func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
 	return gateway.Result{}, errors.New("nobody answers")
 }
 func (nobody) Load(string) (gateway.Spend, error) { return gateway.Spend{}, nil }

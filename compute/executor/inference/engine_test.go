@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,16 +97,16 @@ func ask(s subject, prompt string, p receipt.Params) receipt.Request {
 
 func generate(t *testing.T, m inference.Model, r receipt.Request) receipt.Answer {
 	t.Helper()
-	var emitted []uint32
-	a, err := m.Generate(t.Context(), r, func(token uint32) error {
-		emitted = append(emitted, token)
+	var emitted receipt.Answer
+	a, err := m.Generate(t.Context(), r, func(token receipt.Token) error {
+		emitted.Add(token)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(emitted, a.Tokens) {
-		t.Fatalf("emitted %v and answered %v", emitted, a.Tokens)
+	if !slices.Equal(emitted.Tokens, a.Tokens) || !slices.EqualFunc(emitted.Logprobs, a.Logprobs, receipt.Logprobs.Equal) {
+		t.Fatalf("emitted %+v and answered %+v", emitted, a)
 	}
 	return a
 }
@@ -119,7 +120,7 @@ func replay(t *testing.T, m inference.Model, r receipt.Request, a receipt.Answer
 	return v
 }
 
-func anything(uint32) error { return nil }
+func anything(receipt.Token) error { return nil }
 
 const hot = 3 << 16 // temperature 3.0: random weights answer at random
 
@@ -202,6 +203,7 @@ func testEngine(t *testing.T, s subject) {
 			t.Error("the same request gives another answer")
 		}
 	})
+	t.Run("log-probabilities are the model's", func(t *testing.T) { testLogprobs(t, s, m) })
 	t.Run("stop strings end an answer", func(t *testing.T) { testStops(t, s, m, long) })
 	t.Run("the context ends an answer", func(t *testing.T) {
 		prompt := ask(s, "x", receipt.Params{MaxTokens: 100})
@@ -227,12 +229,12 @@ func testEngine(t *testing.T, s subject) {
 	})
 	t.Run("emit and context stop it", func(t *testing.T) {
 		gone := errors.New("gone")
-		if _, err := m.Generate(t.Context(), long, func(uint32) error { return gone }); !errors.Is(err, gone) {
+		if _, err := m.Generate(t.Context(), long, func(receipt.Token) error { return gone }); !errors.Is(err, gone) {
 			t.Errorf("%v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := m.Generate(ctx, long, func(uint32) error { return nil }); !errors.Is(err, context.Canceled) {
+		if _, err := m.Generate(ctx, long, func(receipt.Token) error { return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -241,7 +243,7 @@ func testEngine(t *testing.T, s subject) {
 		failures := make(chan error, 6)
 		for range cap(failures) {
 			wait.Go(func() {
-				a, err := m.Generate(t.Context(), long, func(uint32) error { return nil })
+				a, err := m.Generate(t.Context(), long, func(receipt.Token) error { return nil })
 				if err == nil && !slices.Equal(a.Tokens, answer.Tokens) {
 					err = fmt.Errorf("answered %v", a.Tokens)
 				}
@@ -264,6 +266,60 @@ func testEngine(t *testing.T, s subject) {
 			t.Error("loaded")
 		}
 	})
+}
+
+// testLogprobs asks for all that may be shown, and alters each number of it.
+func testLogprobs(t *testing.T, s subject, m inference.Model) {
+	r := ask(s, "hello", receipt.Params{MaxTokens: 12, Temperature: hot, TopP: 900_000, Logprobs: receipt.MaxAlternatives + 1})
+	a := generate(t, m, r)
+	if len(a.Tokens) < 2 {
+		t.Fatalf("the answer has only %d tokens", len(a.Tokens))
+	}
+	if err := r.Params.Shows(len(a.Tokens), a.Logprobs); err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range a.Logprobs {
+		sum := 0.0
+		for n, alternative := range l.Top {
+			sum += math.Exp(-float64(alternative.NLL) / (1 << 16))
+			if n > 0 && alternative.NLL < l.Top[n-1].NLL {
+				t.Errorf("token %d: alternative %d is likelier than the one before it", i, n)
+			}
+			if alternative.Token == a.Tokens[i] && alternative.NLL != l.NLL {
+				t.Errorf("token %d has two log-probabilities", i)
+			}
+		}
+		if len(l.Top) != receipt.MaxAlternatives || sum > 1.001 {
+			t.Errorf("token %d: %d alternatives have %v of the probability", i, len(l.Top), sum)
+		}
+	}
+	if v := replay(t, m, r, a); v.Outcome != verify.Agree {
+		t.Error(v)
+	}
+	for i := range a.Tokens {
+		for name, change := range map[string]func(*receipt.Logprobs){
+			"its own":        func(l *receipt.Logprobs) { l.NLL++ },
+			"an alternative": func(l *receipt.Logprobs) { l.Top[19].NLL++ },
+			"another token":  func(l *receipt.Logprobs) { l.Top[7].Token ^= 1 },
+			"one too few":    func(l *receipt.Logprobs) { l.Top = l.Top[:19] },
+		} {
+			wrong := receipt.Answer{Tokens: a.Tokens, Finish: a.Finish, Logprobs: slices.Clone(a.Logprobs)}
+			wrong.Logprobs[i].Top = slices.Clone(wrong.Logprobs[i].Top)
+			change(&wrong.Logprobs[i])
+			if v := replay(t, m, r, wrong); v.Outcome != verify.Disagree || v.At != i || v.Why == "" {
+				t.Errorf("token %d, %s altered: %s", i, name, v)
+			}
+		}
+	}
+	a.Logprobs = nil
+	if v := replay(t, m, r, a); v.Outcome != verify.Disagree || v.At != 0 {
+		t.Errorf("none served: %s", v)
+	}
+	r.Params.Logprobs = 1
+	alone := generate(t, m, r)
+	if len(alone.Logprobs) != len(alone.Tokens) || len(alone.Logprobs[0].Top) != 0 {
+		t.Errorf("no alternatives were asked for, and %+v came", alone.Logprobs)
+	}
 }
 
 // testStops stops at a piece of text that the answer is known to hold.

@@ -28,8 +28,8 @@ type Engine interface {
 // Model answers requests. It is safe for concurrent use.
 type Model interface {
 	// Generate computes the answer to r and calls emit with each token as soon
-	// as it is drawn. emit's error stops it.
-	Generate(ctx context.Context, r receipt.Request, emit func(token uint32) error) (receipt.Answer, error)
+	// as it is drawn, with log-probabilities if r asks for them. emit's error stops it.
+	Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error)
 	// Replay judges an answer by computing it again as one prefill.
 	Replay(ctx context.Context, r receipt.Request, a receipt.Answer) (verify.Verdict, error)
 	// Context is the most tokens that prompt and answer may have together.

@@ -107,11 +107,26 @@ func (n *native) picker(r receipt.Request) (*picker, error) {
 }
 
 // draw picks token number i of the answer.
-func (p *picker) draw(i int, logits []float32) (uint32, error) {
+func (p *picker) draw(i int, logits []float32) (receipt.Token, error) {
 	if err := sample.Fix(p.fixed, logits); err != nil {
-		return 0, err
+		return receipt.Token{}, err
 	}
-	return p.sampler.Pick(p.fixed, p.params, sample.Draw(p.request.Seed, p.hash, uint64(i))), nil
+	id := p.sampler.Pick(p.fixed, p.params, sample.Draw(p.request.Seed, p.hash, uint64(i)))
+	return receipt.Token{ID: id, Logprobs: p.show(id)}, nil
+}
+
+// show is what the request wants to see of the logits beside the token.
+func (p *picker) show(token uint32) *receipt.Logprobs {
+	if p.request.Params.Logprobs == 0 {
+		return nil
+	}
+	d := sample.Distribute(p.fixed)
+	likeliest := d.Likeliest(int(p.request.Params.Logprobs - 1))
+	shown := &receipt.Logprobs{NLL: d.NLL(token), Top: make([]receipt.Logprob, len(likeliest))}
+	for i, t := range likeliest {
+		shown.Top[i] = receipt.Logprob{Token: t, NLL: d.NLL(t)}
+	}
+	return shown
 }
 
 // ends reports whether the answer ends with token number i, and why.
@@ -126,14 +141,15 @@ func (p *picker) ends(i int, token uint32) (receipt.Finish, bool) {
 }
 
 // Generate implements Model.
-func (n *native) Generate(ctx context.Context, r receipt.Request, emit func(uint32) error) (receipt.Answer, error) {
+func (n *native) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	p, err := n.picker(r)
 	if err != nil {
 		return receipt.Answer{}, err
 	}
 	state := n.weights.NewState(float.StateOptions{Threads: n.threads})
 	a := receipt.Answer{Tokens: []uint32{}}
-	next, feed := uint32(0), r.Tokens
+	var next receipt.Token
+	feed := r.Tokens
 	for {
 		i := len(a.Tokens)
 		err := state.Append(ctx, feed, len(feed)-1, func(_ int, logits []float32) (err error) {
@@ -143,19 +159,19 @@ func (n *native) Generate(ctx context.Context, r receipt.Request, emit func(uint
 		if err != nil {
 			return receipt.Answer{}, fmt.Errorf("answer token %d: %w", i, err)
 		}
-		if n.words.IsEnd(next) {
+		if n.words.IsEnd(next.ID) {
 			a.Finish = receipt.FinishStop
 			return a, nil
 		}
-		a.Tokens = append(a.Tokens, next)
+		a.Add(next)
 		if err := emit(next); err != nil {
 			return receipt.Answer{}, err
 		}
-		if finish, done := p.ends(i, next); done {
+		if finish, done := p.ends(i, next.ID); done {
 			a.Finish = finish
 			return a, nil
 		}
-		feed = []uint32{next}
+		feed = []uint32{next.ID}
 	}
 }
 
@@ -178,16 +194,16 @@ func (n *native) Replay(ctx context.Context, r receipt.Request, a receipt.Answer
 		if err != nil {
 			return err
 		}
-		if n.words.IsEnd(token) {
+		if n.words.IsEnd(token.ID) {
 			paid.Finish = receipt.FinishStop
 			return errJudged
 		}
-		paid.Tokens = append(paid.Tokens, token)
-		if finish, done := p.ends(i, token); done {
+		paid.Add(token)
+		if finish, done := p.ends(i, token.ID); done {
 			paid.Finish = finish
 			return errJudged
 		}
-		if i >= len(a.Tokens) || a.Tokens[i] != token {
+		if i >= len(a.Tokens) || a.Tokens[i] != token.ID {
 			return errJudged
 		}
 		return nil

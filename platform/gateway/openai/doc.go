@@ -8,5 +8,11 @@
 // served is refused by name, never dropped. Fields that this package does not
 // know are ignored, as OpenAI does. Numbers never pass through floating point.
 //
+// Log-probabilities are shown for each token whose text begins before a stop
+// string cuts it, and for the whole of such a token. In a stream they come with
+// the piece in which that text begins; text_offset counts the characters of the
+// answer before it, without the prompt. A token that is not UTF-8 by itself has
+// its exact bytes in chat's "bytes", and reads bytes:\xe2\x82 in completions.
+//
 // Start at DecodeChat and DecodeCompletion, then Reply; Error is every refusal.
 package openai

@@ -144,6 +144,20 @@ func (o *object) count(name string) uint64 {
 	return n
 }
 
+// upTo reads a whole number from 0 to most, if it is there.
+func (o *object) upTo(name string, most uint64) (n uint64, present bool) {
+	raw := o.get(name)
+	if raw == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(raw), 10, 64)
+	if err != nil || n > most {
+		o.fail(name, "must be a whole number from 0 to %d", most)
+		return 0, false
+	}
+	return n, true
+}
+
 // scaled reads a decimal x with 0 ≤ x ≤ most and returns x·unit, rounded to the
 // nearest whole number, halves up.
 func (o *object) scaled(name string, most, unit, absent int64) uint64 {

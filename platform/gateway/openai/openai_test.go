@@ -70,10 +70,10 @@ func TestGoldenReplies(t *testing.T) {
 	stream := func(r Reply) []byte {
 		return bytes.Join([][]byte{r.Begin(), r.Pieces().Append(nil, "a\n\"b\"\u2028"), r.Pieces().Append(nil, "é"), r.End("stop", u, d)}, nil)
 	}
-	golden(t, "chat.reply", chat.Whole("Hello <b>\n", "stop", u, d))
+	golden(t, "chat.reply", chat.Whole("Hello <b>\n", nil, "stop", u, d))
 	golden(t, "chat_stream.reply", stream(chat))
 	golden(t, "chat_usage.reply", stream(counted))
-	golden(t, "text.reply", text.Whole("Hello", "length", u, d))
+	golden(t, "text.reply", text.Whole("Hello", nil, "length", u, d))
 	golden(t, "text_stream.reply", stream(text))
 	golden(t, "models.reply", Models([]Model{{"small", "bafymodel", "test"}, {"large", "bafylarge", ""}}))
 	golden(t, "no_models.reply", Models(nil))
@@ -148,8 +148,13 @@ func TestRefusals(t *testing.T) {
 		{with(`"stream_options":{"include_usage":true}`), 400, "stream_options", "stream"},
 		{with(`"stream":true,"stream_options":{"include_usage":1}`), 400, "stream_options.include_usage", "true or false"},
 		{with(`"n":2`), 400, "n", "send 1"},
-		{with(`"logprobs":true`), 400, "logprobs", "send false"},
-		{with(`"top_logprobs":5`), 400, "top_logprobs", "send 0"},
+		{with(`"logprobs":1`), 400, "logprobs", "true or false"},
+		{with(`"top_logprobs":5`), 400, "top_logprobs", "needs logprobs"},
+		{with(`"top_logprobs":5,"logprobs":false`), 400, "top_logprobs", "needs logprobs"},
+		{with(`"top_logprobs":21,"logprobs":true`), 400, "top_logprobs", "0 to 20"},
+		{with(`"top_logprobs":-1,"logprobs":true`), 400, "top_logprobs", "0 to 20"},
+		{with(`"top_logprobs":2.5,"logprobs":true`), 400, "top_logprobs", "0 to 20"},
+		{with(`"top_logprobs":18446744073709551616,"logprobs":true`), 400, "top_logprobs", "0 to 20"},
 		{with(`"frequency_penalty":0.5`), 400, "frequency_penalty", "send 0"},
 		{with(`"presence_penalty":-1e-9`), 400, "presence_penalty", "send 0"},
 		{with(`"logit_bias":{"50256":-100}`), 400, "logit_bias", "not served"},
@@ -166,7 +171,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%.90s\n got %d %q %q", c.body, err.Status, err.Param, err.Message)
 		}
 	}
-	for field, param := range map[string]string{`"prompt":["a","b"]`: "prompt", `"prompt":[]`: "prompt", `"n":1`: "prompt", `"prompt":"a","echo":true`: "echo", `"prompt":"a","best_of":2`: "best_of", `"prompt":"a","suffix":"z"`: "suffix", `"prompt":"a","logprobs":3`: "logprobs"} {
+	for field, param := range map[string]string{`"prompt":["a","b"]`: "prompt", `"prompt":[]`: "prompt", `"n":1`: "prompt", `"prompt":"a","echo":true`: "echo", `"prompt":"a","best_of":2`: "best_of", `"prompt":"a","suffix":"z"`: "suffix", `"prompt":"a","logprobs":6`: "logprobs", `"prompt":"a","logprobs":true`: "logprobs"} {
 		if _, err := DecodeCompletion([]byte(`{"model":"m",` + field + `}`)); err == nil || err.Param != param {
 			t.Errorf("completion with %s: %v", field, err)
 		}
@@ -180,6 +185,7 @@ func TestLimitsAreReachable(t *testing.T) {
 		saying(strings.Repeat(`{"role":"user","content":"x"},`, 1023) + `{"role":"user","content":"x"}`),
 		with(`"stop":["a","b","c","d"]`),
 		with(`"max_tokens":2147483647`),
+		with(`"logprobs":true,"top_logprobs":20`),
 		with(`"seed":-9223372036854775808`),
 	} {
 		if _, err := DecodeChat(body); err != nil {
@@ -248,7 +254,7 @@ func FuzzDecode(f *testing.F) {
 				}
 				continue
 			}
-			if r.Temperature > 2*TemperatureOne || r.TopP < 1 || r.TopP > TopPAll || len(r.Stop) > maxStop || len(r.Messages) > maxMessages || r.Model == "" || r.MaxTokens > 1<<31 {
+			if r.Temperature > 2*TemperatureOne || r.TopP < 1 || r.TopP > TopPAll || len(r.Stop) > maxStop || len(r.Messages) > maxMessages || r.Model == "" || r.MaxTokens > 1<<31 || r.Logprobs > 21 {
 				t.Fatalf("accepted %+v", r)
 			}
 			if r.Chat != (len(r.Messages) > 0) || !utf8.ValidString(r.Text+r.Model) {

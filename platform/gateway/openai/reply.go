@@ -31,6 +31,8 @@ type Reply struct {
 	Created int64  // Unix seconds
 	Chat    bool
 	Usage   bool // the stream ends with the token counts
+	// Logprobs says that tokens are shown with their log-probabilities.
+	Logprobs bool
 }
 
 type envelope struct {
@@ -45,12 +47,12 @@ type envelope struct {
 }
 
 type choice struct {
-	Index    int             `json:"index"`
-	Message  *message        `json:"message,omitempty"`
-	Delta    *delta          `json:"delta,omitempty"`
-	Text     *string         `json:"text,omitempty"`
-	Logprobs json.RawMessage `json:"logprobs"`
-	Finish   *string         `json:"finish_reason"`
+	Index    int      `json:"index"`
+	Message  *message `json:"message,omitempty"`
+	Delta    *delta   `json:"delta,omitempty"`
+	Text     *string  `json:"text,omitempty"`
+	Logprobs any      `json:"logprobs"`
+	Finish   *string  `json:"finish_reason"`
 }
 
 type message struct {
@@ -73,8 +75,11 @@ type usage struct {
 var null = json.RawMessage("null")
 
 // Whole is the reply to a request that does not stream.
-func (r Reply) Whole(text, finish string, u Usage, d Daulat) []byte {
-	c := choice{Logprobs: null, Finish: &finish}
+func (r Reply) Whole(text string, tokens []Token, finish string, u Usage, d Daulat) []byte {
+	c := choice{Finish: &finish}
+	if r.Logprobs {
+		c.Logprobs = r.logprobs(tokens)
+	}
 	object := "text_completion"
 	if r.Chat {
 		object = "chat.completion"
@@ -124,6 +129,13 @@ func (p Pieces) Append(b []byte, text string) []byte {
 	return append(b, p.after...)
 }
 
+// Piece is the event for a stretch of text with the tokens that it shows.
+func (r Reply) Piece(text string, tokens []Token) []byte {
+	e := r.chunk(&delta{Content: &text}, text, nil)
+	e.Choices[0].Logprobs = r.logprobs(tokens)
+	return event(e)
+}
+
 // appendString appends text as a JSON string.
 func appendString(b []byte, text string) []byte {
 	for i := range len(text) {
@@ -155,7 +167,7 @@ func (r Reply) event(d *delta, text string, finish *string) []byte {
 }
 
 func (r Reply) chunk(d *delta, text string, finish *string) envelope {
-	c := choice{Logprobs: null, Finish: finish}
+	c := choice{Finish: finish}
 	object := "text_completion"
 	if r.Chat {
 		object, c.Delta = "chat.completion.chunk", d

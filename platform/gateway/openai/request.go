@@ -19,6 +19,9 @@ const (
 	maxName     = 256 // bytes of a model name
 	maxStop     = 4
 	maxStopSize = 1024 // bytes of a stop string
+
+	maxTopChat       = 20 // alternatives to a token
+	maxTopCompletion = 5
 )
 
 // Message is one turn of a conversation. Role is system, user or assistant
@@ -36,6 +39,7 @@ type Prompt struct {
 	TopP        uint64 // parts per million, 1 to TopPAll
 	Stop        []string
 	Seed        *[32]byte // nil asks for a fresh random one
+	Logprobs    uint64    // log-probabilities of each token: 1 + the number of likeliest ones beside its own; 0 asks for none
 }
 
 // Request is a prompt and the form of the reply that the client wants.
@@ -56,11 +60,11 @@ func DecodeChat(body []byte) (Request, *Error) {
 	r.Chat = true
 	r.Messages = o.messages()
 	r.MaxTokens = o.maxTokens()
+	r.Logprobs = o.chatLogprobs()
 	o.inert("tools", "[]")
 	o.inert("tool_choice", `"none"`, `"auto"`)
 	o.inert("functions", "[]")
 	o.inert("function_call", `"none"`, `"auto"`)
-	o.inert("top_logprobs", "0")
 	o.inert("modalities", `["text"]`)
 	o.inert("audio")
 	o.inert("web_search_options")
@@ -85,6 +89,9 @@ func DecodeCompletion(body []byte) (Request, *Error) {
 	}
 	r := o.common()
 	r.MaxTokens = o.count("max_tokens")
+	if top, asked := o.upTo("logprobs", maxTopCompletion); asked {
+		r.Logprobs = 1 + top
+	}
 	o.inert("best_of", "1")
 	o.inert("echo", "false")
 	o.inert("suffix", `""`)
@@ -124,11 +131,23 @@ func (o *object) common() (r Request) {
 		}
 	}
 	o.inert("n", "1")
-	o.inert("logprobs", "false", "0")
 	o.inert("logit_bias", "{}")
 	o.inert("frequency_penalty", "0")
 	o.inert("presence_penalty", "0")
 	return r
+}
+
+// chatLogprobs reads whether log-probabilities are wanted, and how many.
+func (o *object) chatLogprobs() uint64 {
+	wanted := o.bool("logprobs")
+	top, _ := o.upTo("top_logprobs", maxTopChat)
+	if wanted {
+		return 1 + top
+	}
+	if top > 0 {
+		o.fail("top_logprobs", "needs logprobs to be true")
+	}
+	return 0
 }
 
 // maxTokens reads the older and the newer name of one limit.

@@ -82,7 +82,7 @@ func (p *peer) all() error {
 	if err != nil {
 		return err
 	}
-	if err := p.errors(); err != nil {
+	if err := errors.Join(p.logprobs(), p.errors()); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]string{"chat": answer.text, "completion": completion.text})
@@ -317,6 +317,41 @@ func (p *peer) completions() (outcome, error) {
 	return whole, errors.Join(same(got, whole, "streamed completion"), p.receipt(last.JSON.ExtraFields, last.ID, response))
 }
 
+// logprobs wants the same of each token, whole and streamed.
+func (p *peer) logprobs() error {
+	ask := p.ask()
+	ask.Logprobs, ask.TopLogprobs = openai.Bool(true), openai.Int(3)
+	r, err := p.Chat.Completions.New(p.ctx, ask)
+	if err != nil {
+		return err
+	}
+	shown := r.Choices[0].Logprobs.Content
+	if int64(len(shown)) != r.Usage.CompletionTokens {
+		return fmt.Errorf("%d tokens of %d have log-probabilities", len(shown), r.Usage.CompletionTokens)
+	}
+	for _, t := range shown {
+		if len(t.TopLogprobs) != 3 || t.Logprob > t.TopLogprobs[0].Logprob || t.TopLogprobs[0].Logprob > 0 || len(t.Bytes) == 0 {
+			return fmt.Errorf("a token is shown as %s", t.RawJSON())
+		}
+	}
+	chunks, err := all(p.Chat.Completions.NewStreaming(p.ctx, ask))
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		for _, t := range c.Choices[0].Logprobs.Content {
+			if len(shown) == 0 || t.RawJSON() != shown[0].RawJSON() {
+				return fmt.Errorf("%s was streamed, with %d tokens to come", t.RawJSON(), len(shown))
+			}
+			shown = shown[1:]
+		}
+	}
+	if len(shown) != 0 {
+		return fmt.Errorf("%d tokens were not streamed", len(shown))
+	}
+	return nil
+}
+
 // refused wants err to be the client's own error with these codes.
 func refused(err error, status int, code, field string) error {
 	var e *openai.Error
@@ -344,6 +379,7 @@ func (p *peer) errors() error {
 		refused(bad(func(a *openai.ChatCompletionNewParams) { a.Model = "none" }), 404, "model_not_found", "model"),
 		refused(bad(func(a *openai.ChatCompletionNewParams) { a.Temperature = openai.Float(3) }), 400, "", "temperature"),
 		refused(bad(func(a *openai.ChatCompletionNewParams) { a.N = openai.Int(2) }), 400, "", "n"),
+		refused(bad(func(a *openai.ChatCompletionNewParams) { a.TopLogprobs = openai.Int(2) }), 400, "", "top_logprobs"),
 		refused(bad(func(a *openai.ChatCompletionNewParams) {
 			a.Messages[1] = openai.UserMessage(strings.Repeat("word ", 100_000))
 		}), 400, "context_length_exceeded", "messages"))

@@ -110,6 +110,12 @@ def kind(name):
     return ("kind", name)
 
 
+def row(*of):
+    return ("row", of)
+
+
+LOGPROBS = row(INT, array(row(INT, INT)))  # NLL of the token; ID and NLL of each of the likeliest
+
 KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "claim": {"chain": TEXT, "account": TEXT},
     "part": {"role": TEXT, "blob": LINK, "size": INT},
@@ -127,11 +133,11 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "session": {"v": INT, "id": INT, "consumer": TEXT, "provider": TEXT, "session_key": KEY, "provider_key": KEY,
                 "terms": kind("terms"), "price": kind("price"), "windows": kind("windows"), "state": TEXT,
                 "reason": TEXT, "opened": INT, "clock": INT, "escrow": kind("escrow"), "claim?": kind("entry")},
-    "params": {"max_tokens": INT, "temperature": INT, "top_p": INT, "stop?": array(TEXT)},
+    "params": {"max_tokens": INT, "temperature": INT, "top_p": INT, "stop?": array(TEXT), "logprobs?": INT},
     "request": {"v": INT, "key": KEY, "counter": INT, "model": LINK, "tokens": array(INT), "params": kind("params"),
                 "seed": HASH},
     "ask": {"chain": TEXT, "session": INT, "seq": INT, "request": HASH, "salt": HASH},
-    "answer": {"tokens": array(INT), "finish": TEXT},
+    "answer": {"tokens": array(INT), "finish": TEXT, "logprobs?": array(LOGPROBS)},
     "leaf": {"session": INT, "seq": INT, "request": HASH, "answer": HASH, "input": INT, "output": INT},
     "transcript": {"ask": kind("ask"), "ask_sig": SIG, "request": kind("request"), "answer": kind("answer"), "index": INT},
     "receipt": {"chain": TEXT, "session": INT, "seq": INT, "input": INT, "output": INT, "amount": INT, "root": HASH},
@@ -148,7 +154,8 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "opening": {"ask?": kind("session ask"), "finish?": kind("payment")},
     "done": {"finish": TEXT, "receipt": kind("receipt"), "sig": SIG},
     "refusal": {"code": TEXT, "reason": TEXT},
-    "reply": {"tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal")},
+    "reply": {"tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal"),
+              "logprobs?": array(LOGPROBS)},
 }
 
 
@@ -166,12 +173,14 @@ def fits(v, t):
             return isinstance(v, cbor2.CBORTag)
         case ("array", of):
             return isinstance(v, (list, tuple)) and all(fits(x, of) for x in v)
+        case ("row", of):
+            return isinstance(v, (list, tuple)) and len(v) == len(of) and all(fits(x, t) for x, t in zip(v, of))
         case ("kind", name):
             fields = KINDS[name]
             needed = {f for f in fields if not f.endswith("?")}
             types = {f.rstrip("?"): x for f, x in fields.items()}
             return (isinstance(v, dict) and needed <= set(v) <= set(types) and all(fits(x, types[f]) for f, x in v.items())
-                    and all(v[f.rstrip("?")] not in (False, "", []) for f in fields if f.endswith("?") and f.rstrip("?") in v))
+                    and all(v[f.rstrip("?")] not in (False, 0, "", []) for f in fields if f.endswith("?") and f.rstrip("?") in v))
 
 
 def read(name, data):

@@ -8,6 +8,7 @@ status 1 if anything differs.
 
 import decimal
 import json
+import math
 import pathlib
 import struct
 import sys
@@ -311,6 +312,10 @@ def receipts(d):
         check(v["voucher"] == both | {"final": False}, "voucher")
     final, entry = (item(c) for c in d["final"])
     check(final == both | {"final": True} and entry["voucher"] == final and entry["receipt"] == v["receipt"], "final pair")
+    for c in d["shown"]:
+        request, answer = item(c["request"]), item(c["answer"])
+        asked, shown = request["params"]["logprobs"], answer["logprobs"]
+        check(len(shown) == len(answer["tokens"]) and all(len(top) == asked - 1 for _, top in shown), "log-probabilities as asked for")
 
 
 # --- spec/verify.md --------------------------------------------------------
@@ -329,6 +334,8 @@ def compare(paid, got):
     for i in range(max(len(paid["tokens"]), len(got["tokens"]))):
         p, g = (a["tokens"][i] if i < len(a["tokens"]) else "end" for a in (paid, got))
         if p != g:
+            return "disagree", i, p, g
+        if paid.get("logprobs", [])[i : i + 1] != got.get("logprobs", [])[i : i + 1]:
             return "disagree", i, p, g
     if paid["finish"] != got["finish"]:
         return "disagree", len(paid["tokens"]), "end", "end"
@@ -423,6 +430,31 @@ def pick(logits, t, p, draw):
             return i
 
 
+def log2(x):
+    """In units of 2^-32, by squaring."""
+    n = result = x.bit_length() - 1
+    x <<= 63 - n
+    for _ in range(32):
+        y = x * x
+        big = y >= 2**127
+        result, x = 2 * result + big, y >> 63 + big
+    return result
+
+
+def nll(logits):
+    """-ln of each token's probability, in units of 2^-16."""
+    total = sum(weight(max(logits) - x, 65536) for x in logits)
+    s = ((log2(total) - (40 << 32)) * 46516320 + 2**41) >> 42
+    return [min(max(logits) - x + s, 2**32 - 1) for x in logits]
+
+
+def close(got, logits):
+    """Whether NLLs are as near to the real values as the bound says."""
+    fall = [(max(logits) - x) / 65536 for x in logits]
+    total = math.log(sum(math.exp(-x) for x in fall))
+    return all(g == 2**32 - 1 or abs(g / 65536 - x - total) <= 1e-4 for g, x in zip(got, fall))
+
+
 def sample(d):
     want = "cd7bdd04391882ba21444197a7909bdfe47aa723606fa5d24425d506286cd802"
     check(digest(b"".join(struct.pack("<Q", e) for e in E)).hex() == want, "table")
@@ -435,6 +467,12 @@ def sample(d):
         check(struct.unpack("<Q", digest(data)[:8])[0] == int(c["draw"], 16), f"draw {c}")
     for c in d["pick"]:
         check(pick(c["logits"], c["temperature"], c["top_p"], int(c["draw"], 16)) == c["token"], f"pick {c}")
+    for c in d["log2"]:
+        check(log2(int(c["x"], 16)) == int(c["log2"], 16), f"logarithm {c}")
+    for c in d["nll"]:
+        order = sorted(range(len(c["logits"])), key=lambda i: (-c["logits"][i], i))
+        check(nll(c["logits"]) == c["nll"] and order[:5] == c["likeliest"], f"log-probabilities {c}")
+        check(close(c["nll"], c["logits"]), f"error of the log-probabilities {c}")
 
 
 READERS = {"canon.json": canon, "artifact.json": artifact, "job.json": job, "receipt.json": receipts, "range.json": ranges,
