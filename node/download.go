@@ -21,10 +21,12 @@ import (
 const (
 	maxDownload   = 1 << 40 // bytes
 	downloadTries = 5       // in a row that bring nothing
-	downloadPause = time.Second / 4
 	stallTime     = 30 * time.Second
 	reportEvery   = 5 * time.Second
 )
+
+// downloadPause is the shortest wait before another try; tests make it shorter.
+var downloadPause = time.Second / 4
 
 // isURL tells a model's address from a file or a name.
 func isURL(s string) bool {

@@ -26,6 +26,9 @@ type mirror struct {
 }
 
 func newMirror(t *testing.T) *mirror {
+	before := downloadPause
+	downloadPause = 0
+	t.Cleanup(func() { downloadPause = before })
 	m := &mirror{data: bytes.Repeat([]byte("model weights, "), 200_000), etag: `"one"`}
 	m.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.asked = append(m.asked, r.Header.Get("Range"))
