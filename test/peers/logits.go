@@ -18,28 +18,40 @@ import (
 // formats are the types of tensors that the engine reads. llama.cpp rounds a
 // matrix's input to a type that goes with the matrix's own; round is by how much
 // at most, relative to the input's size: half a unit in the last place of F16
-// and BF16; for Q8 blocks, whose steps are 1/127 of the largest of 32 numbers,
-// half a step where the largest is 2.5 times the usual.
+// and BF16; for blocks, whose steps are 1/127 of their largest number, half a
+// step where the largest is so many times the usual: 2.5 among the 32 of a Q8_0
+// block, 3.2 among the 256 of the K types'.
 var formats = []struct {
-	kind  gguf.Type
-	round float64
-	widen string // ggml's function for a row
+	kind   gguf.Type
+	round  float64
+	widen  string // ggml's function for a row
+	shapes []synthetic.Options
 }{
-	{gguf.F32, 0, ""},
-	{gguf.F16, 0x1p-11, "ggml_fp16_to_fp32_row"},
-	{gguf.BF16, 0x1p-8, "ggml_bf16_to_fp32_row"},
-	{gguf.Q8_0, 2.5 / 254, "dequantize_row_q8_0"},
-	{gguf.Q4_0, 2.5 / 254, "dequantize_row_q4_0"},
-	{gguf.Q4_1, 2.5 / 254, "dequantize_row_q4_1"},
+	{gguf.F32, 0, "", blocks32},
+	{gguf.F16, 0x1p-11, "ggml_fp16_to_fp32_row", blocks32},
+	{gguf.BF16, 0x1p-8, "ggml_bf16_to_fp32_row", blocks32},
+	{gguf.Q8_0, 2.5 / 254, "dequantize_row_q8_0", blocks32},
+	{gguf.Q4_0, 2.5 / 254, "dequantize_row_q4_0", blocks32},
+	{gguf.Q4_1, 2.5 / 254, "dequantize_row_q4_1", blocks32},
+	{gguf.Q4_K, 3.2 / 254, "dequantize_row_q4_K", blocks256},
+	{gguf.Q6_K, 3.2 / 254, "dequantize_row_q6_K", blocks256},
 }
 
-// shapes are models with grouped, single and as many key heads as queries, tied
-// and untied outputs, heads wider than their share, and rotary factors.
-var shapes = []synthetic.Options{
-	{},
-	{Layers: 3, KVHeads: 4, Untied: true, Factors: true},
-	{Layers: 4, Width: 96, Heads: 6, KVHeads: 1, HeadDim: 32, FFN: 224, Untied: true, Base: 500_000},
-}
+// blocks32 and blocks256 are models whose rows are so many numbers or a multiple:
+// with grouped, single and as many key heads as queries, tied and untied outputs,
+// heads wider than their share, rotary factors, and Q6_K for some tensors.
+var (
+	blocks32 = []synthetic.Options{
+		{},
+		{Layers: 3, KVHeads: 4, Untied: true, Factors: true},
+		{Layers: 4, Width: 96, Heads: 6, KVHeads: 1, HeadDim: 32, FFN: 224, Untied: true, Base: 500_000},
+	}
+	blocks256 = []synthetic.Options{
+		{Width: 256, FFN: 512},
+		{Layers: 3, Width: 256, Heads: 8, KVHeads: 8, FFN: 256, Untied: true, Factors: true, Mixed: true},
+		{Width: 256, Heads: 8, KVHeads: 1, HeadDim: 64, FFN: 768, Untied: true, Base: 500_000},
+	}
+)
 
 // stages is how many matrices lie between a token and its logits.
 func stages(layers int) float64 { return float64(4*layers + 1) }
@@ -95,7 +107,7 @@ func (t *tools) random(ctx context.Context) error {
 	path := filepath.Join(t.temp, "random.gguf")
 	for _, f := range formats {
 		var packed, widened, allowed float64
-		for i, o := range shapes {
+		for i, o := range f.shapes {
 			o.Type = f.kind
 			r, err := newRandomModel(ctx, path, uint64(i+1), o)
 			if err != nil {
@@ -114,11 +126,12 @@ func (t *tools) random(ctx context.Context) error {
 
 // randomModel is a file with random weights, and our logits of random tokens.
 type randomModel struct {
-	path   string
-	file   *gguf.File
-	layers int
-	tokens []uint32
-	ours   [][]float32
+	path    string
+	file    *gguf.File
+	layers  int
+	longest int // sum over columns or positions
+	tokens  []uint32
+	ours    [][]float32
 }
 
 func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.Options) (*randomModel, error) {
@@ -137,6 +150,10 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 	for range 250 {
 		r.tokens = append(r.tokens, random.Uint32N(uint32(embedding.Rows())))
 	}
+	r.longest = len(r.tokens)
+	for _, tensor := range r.file.Tensors() {
+		r.longest = max(r.longest, tensor.Dims[0])
+	}
 	m, err := float.Load(r.file)
 	if err != nil {
 		return nil, err
@@ -151,7 +168,7 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 // and how large the first might have been: as large as the gap that comes of
 // putting all of llama.cpp's rounding, which adds up in squares, on the input.
 func (t *tools) compare(ctx context.Context, r *randomModel, round float64) (packed, widened, limit float64, err error) {
-	strict := bound(r.layers, len(r.tokens)) // no sum is longer than that over the positions
+	strict := bound(r.layers, r.longest)
 	wide := r.path + ".f32"
 	if err := rewrite(r.file, wide, change{widen: true}); err != nil {
 		return 0, 0, 0, err

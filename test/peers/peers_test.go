@@ -56,7 +56,9 @@ func TestGap(t *testing.T) {
 // TestRewrite: widening keeps every bit of the logits, and every change shows.
 func TestRewrite(t *testing.T) {
 	for _, f := range formats {
-		data, err := synthetic.Llama(5, synthetic.Options{Type: f.kind, Layers: 1, Context: 16})
+		o := f.shapes[0]
+		o.Type, o.Layers, o.Context = f.kind, 1, 16
+		data, err := synthetic.Llama(5, o)
 		if err != nil {
 			t.Fatal(err)
 		}
