@@ -94,7 +94,8 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", fmt.Errorf("tokenizers: %w", err)
 	}
 	say("llama.cpp: logits of models with random weights")
-	if err := t.random(ctx); err != nil {
+	random, err := t.random(ctx)
+	if err != nil {
 		return "", fmt.Errorf("llama.cpp: %w", err)
 	}
 	say("llama.cpp: greedy tokens of the real model")
@@ -109,6 +110,6 @@ func run(ctx context.Context, program, folder string) (string, error) {
 	}
 	say("done; pictures of the page are in " + t.cache)
 	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
-		"llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
-		lines, len(questions), strict.positions, strict.differ, packed.differ, arm64), nil
+		"llama_formats=%d llama_random=%d qwen2_random=%d qwen3_random=%d llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
+		lines, len(questions), len(formats), random["llama"], random["qwen2"], random["qwen3"], strict.positions, strict.differ, packed.differ, arm64), nil
 }

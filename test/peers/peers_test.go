@@ -56,43 +56,47 @@ func TestGap(t *testing.T) {
 // TestRewrite: widening keeps every bit of the logits, and every change shows.
 func TestRewrite(t *testing.T) {
 	for _, f := range formats {
-		o := f.shapes[0]
-		o.Type, o.Layers, o.Context = f.kind, 1, 16
-		data, err := synthetic.Llama(5, o)
+		for _, s := range f.shapes {
+			s.Type, s.Layers, s.Context = f.kind, 2, 16
+			t.Run(f.kind.String()+" "+s.architecture, func(t *testing.T) { rewrites(t, s) })
+		}
+	}
+}
+
+func rewrites(t *testing.T, s shape) {
+	data, err := synthetic.Model(s.architecture, 5, s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := gguf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &randomModel{path: filepath.Join(t.TempDir(), "model"), file: file, tokens: []uint32{9, 8, 7, 6}}
+	m, err := float.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := native(t.Context(), m, r.tokens, 1)
+	if err != nil || len(want) != 3 {
+		t.Fatalf("%d rows: %v", len(want), err)
+	}
+	changes := slips(s.architecture)
+	changes["nothing"], changes["widened"] = change{}, change{widen: true}
+	for name, c := range changes {
+		got, err := r.changed(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := gguf.Parse(data)
-		if err != nil {
-			t.Fatal(err)
+		if same := worst(want, got[1:]) == 0; same != (name == "nothing" || name == "widened") {
+			t.Errorf("%s: logits are the same: %v", name, same)
 		}
-		r := &randomModel{path: filepath.Join(t.TempDir(), "model"), file: file, tokens: []uint32{9, 8, 7, 6}}
-		m, err := float.Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := native(t.Context(), m, r.tokens, 1)
-		if err != nil || len(want) != 3 {
-			t.Fatalf("%d rows: %v", len(want), err)
-		}
-		double := func(x float32) float32 { return 2 * x }
-		for name, c := range map[string]struct {
-			change
-			same bool
-		}{
-			"nothing":  {change{}, true},
-			"widened":  {change{widen: true}, true},
-			"base":     {change{base: 2}, false},
-			"a tensor": {change{alter: map[string]func(float32) float32{"blk.0.ffn_up.weight": double}}, false},
-		} {
-			got, err := r.changed(t.Context(), c.change)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if same := worst(want, got[1:]) == 0; same != c.same {
-				t.Errorf("%s, %s: logits are the same: %v", f.kind, name, same)
-			}
-		}
+	}
+}
+
+func TestPaired(t *testing.T) {
+	if got := paired([]byte("aAbBcCdDeEfFgGhH"), 8, 4); string(got) != "aAcCbBdDeEgGfFhH" {
+		t.Errorf("paired to %s", got)
 	}
 }
 
