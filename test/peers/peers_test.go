@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"daulat/model/float"
 	"daulat/model/gguf"
 	"daulat/model/synthetic"
+	"daulat/model/text"
 )
 
 func TestRuleOfGreedyTokens(t *testing.T) {
@@ -114,6 +116,45 @@ func TestLlamaAnswers(t *testing.T) {
 		l.Vocab = 2
 		if err := l.logits([]uint32{1}, 0, func(int, []float32) error { return nil }); err == nil {
 			t.Errorf("%s: an answer of %q is no error", name, answer)
+		}
+	}
+}
+
+// TestJoiningTellsSplitsApart: by any other rule the lines have other tokens.
+func TestJoiningTellsSplitsApart(t *testing.T) {
+	of := func(split string) *text.Text {
+		data, err := joining(split)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := gguf.Parse(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words, err := text.FromGGUF(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return words
+	}
+	ours := of("qwen2")
+	for _, split := range []string{"gpt-2", "smollm", "llama-bpe"} {
+		other := of(split)
+		g := generator{Rand: rand.New(rand.NewPCG(1, 2)), special: specials(ours)}
+		differ := 0
+		for range 1000 {
+			line := g.line()
+			a, errA := ours.Encode(line, true)
+			b, errB := other.Encode(line, true)
+			if errA != nil || errB != nil {
+				t.Fatal(errA, errB)
+			}
+			if !slices.Equal(a, b) {
+				differ++
+			}
+		}
+		if differ < 100 {
+			t.Errorf("by the rule of %s only %d of 1000 lines have other tokens", split, differ)
 		}
 	}
 }
