@@ -96,7 +96,7 @@ const (
 	// What Unicode's form C sorts, joins or takes apart, or would by newer tables
 	// than the reference's: marks, jamo, pairs of letters, singletons.
 	composing = "\u0300\u0301\u0302\u0308\u0316\u0323\u0327\u0338\u0345\u0344\u093c\u3099\u07fd\u0898\u0c3c\u1df6" +
-		"한한하か\u09c7\u09be\u0958\u212b\u2126\ufb2c\U0001003c\U00011935\U00011930\U00011938\U00011131\U00011127"
+		"\u1112\u1161\u11ab\uac00\u304b\u3099\u09c7\u09be\u0958\u212b\u2126\ufb2c\U0001003c\U00011935\U00011930\U00011938\U00011131\U00011127"
 	digits = "0123456789٠٣९４²½Ⅷ一𝟘𑁦"
 )
 
