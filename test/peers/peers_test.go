@@ -58,7 +58,12 @@ func TestGap(t *testing.T) {
 // TestRewrite: widening keeps every bit of the logits, and every change shows.
 func TestRewrite(t *testing.T) {
 	for _, f := range formats {
+		done := map[string]bool{}
 		for _, s := range f.shapes {
+			if done[s.architecture] {
+				continue
+			}
+			done[s.architecture] = true
 			s.Type, s.Layers, s.Context = f.kind, 2, 16
 			t.Run(f.kind.String()+" "+s.architecture, func(t *testing.T) { rewrites(t, s) })
 		}
@@ -142,7 +147,7 @@ func TestJoiningTellsSplitsApart(t *testing.T) {
 		other := of(split)
 		g := generator{Rand: rand.New(rand.NewPCG(1, 2)), special: specials(ours)}
 		differ := 0
-		for range 1000 {
+		for range 200 {
 			line := g.line()
 			a, errA := ours.Encode(line, true)
 			b, errB := other.Encode(line, true)
@@ -153,8 +158,8 @@ func TestJoiningTellsSplitsApart(t *testing.T) {
 				differ++
 			}
 		}
-		if differ < 100 {
-			t.Errorf("by the rule of %s only %d of 1000 lines have other tokens", split, differ)
+		if differ < 20 {
+			t.Errorf("by the rule of %s only %d of 200 lines have other tokens", split, differ)
 		}
 	}
 }
