@@ -3,8 +3,6 @@ package tokenizer
 import (
 	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // rule says how text is cut into words. The originals are regular expressions
@@ -29,7 +27,7 @@ var rules = map[string]rule{
 // split calls word for each word of text, in order; together they are the text.
 func (r rule) split(text string, word func(string)) {
 	if r.nfc {
-		text = norm.NFC.String(text)
+		text = nfc(text)
 	}
 	if r.digits {
 		splitDigits(text, word)

@@ -93,13 +93,17 @@ const (
 	letters = "etaoinshrdlucmfwypvbgkqjxz"
 	marks   = "'\"`.,;:!?()[]{}<>|/\\@#$%^&*-_=+~ÄßñçéÅøıİſΣς"
 	blanks  = " \t\n\r\v\f\u0085\u00a0\u1680\u2003\u2028\u2029\u202f\u205f\u3000\u200b\u180e\ufeff"
-	digits  = "0123456789٠٣९４²½Ⅷ一𝟘𑁦"
+	// What Unicode's form C sorts, joins or takes apart, or would by newer tables
+	// than the reference's: marks, jamo, pairs of letters, singletons.
+	composing = "\u0300\u0301\u0302\u0308\u0316\u0323\u0327\u0338\u0345\u0344\u093c\u3099\u07fd\u0898\u0c3c\u1df6" +
+		"\u1112\u1161\u11ab\uac00\u304b\u3099\u09c7\u09be\u0958\u212b\u2126\ufb2c\U0001003c\U00011935\U00011930\U00011938\U00011131\U00011127"
+	digits = "0123456789٠٣९４²½Ⅷ一𝟘𑁦"
 )
 
 var contractions = []string{"'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'RE", "’s", "'ſ", "''s"}
 
 func (g generator) piece() string {
-	switch g.IntN(10) {
+	switch g.IntN(11) {
 	case 0, 1:
 		return " " + g.some(letters, 12)
 	case 2:
@@ -113,7 +117,9 @@ func (g generator) piece() string {
 	case 6:
 		return g.control()
 	case 7:
-		return strings.Repeat(g.some(letters+marks+blanks+digits, 2), 1+g.IntN(20))
+		return strings.Repeat(g.some(letters+marks+blanks+digits+composing, 2), 1+g.IntN(20))
+	case 8:
+		return g.some(letters, 1) + g.some(composing, 6)
 	default:
 		return g.unicode(1 + g.IntN(8))
 	}

@@ -18,28 +18,52 @@ import (
 // formats are the types of tensors that the engine reads. llama.cpp rounds a
 // matrix's input to a type that goes with the matrix's own; round is by how much
 // at most, relative to the input's size: half a unit in the last place of F16
-// and BF16; for Q8 blocks, whose steps are 1/127 of the largest of 32 numbers,
-// half a step where the largest is 2.5 times the usual.
+// and BF16; for blocks, whose steps are 1/127 of their largest number, half a
+// step where the largest is so many times the usual: 2.5 among the 32 of a Q8_0
+// block, 3.2 among the 256 of the K types'.
 var formats = []struct {
-	kind  gguf.Type
-	round float64
-	widen string // ggml's function for a row
+	kind   gguf.Type
+	round  float64
+	widen  string // ggml's function for a row
+	shapes []shape
 }{
-	{gguf.F32, 0, ""},
-	{gguf.F16, 0x1p-11, "ggml_fp16_to_fp32_row"},
-	{gguf.BF16, 0x1p-8, "ggml_bf16_to_fp32_row"},
-	{gguf.Q8_0, 2.5 / 254, "dequantize_row_q8_0"},
-	{gguf.Q4_0, 2.5 / 254, "dequantize_row_q4_0"},
-	{gguf.Q4_1, 2.5 / 254, "dequantize_row_q4_1"},
+	{gguf.F32, 0, "", blocks32},
+	{gguf.F16, 0x1p-11, "ggml_fp16_to_fp32_row", blocks32},
+	{gguf.BF16, 0x1p-8, "ggml_bf16_to_fp32_row", blocks32},
+	{gguf.Q8_0, 2.5 / 254, "dequantize_row_q8_0", blocks32},
+	{gguf.Q4_0, 2.5 / 254, "dequantize_row_q4_0", blocks32},
+	{gguf.Q4_1, 2.5 / 254, "dequantize_row_q4_1", blocks32},
+	{gguf.Q4_K, 3.2 / 254, "dequantize_row_q4_K", blocks256},
+	{gguf.Q6_K, 3.2 / 254, "dequantize_row_q6_K", blocks256},
 }
 
-// shapes are models with grouped, single and as many key heads as queries, tied
-// and untied outputs, heads wider than their share, and rotary factors.
-var shapes = []synthetic.Options{
-	{},
-	{Layers: 3, KVHeads: 4, Untied: true, Factors: true},
-	{Layers: 4, Width: 96, Heads: 6, KVHeads: 1, HeadDim: 32, FFN: 224, Untied: true, Base: 500_000},
+// shape is a model without its numbers.
+type shape struct {
+	architecture string
+	synthetic.Options
 }
+
+// blocks32 and blocks256 are models whose rows are so many numbers or a multiple:
+// with grouped, single and as many key heads as queries, tied and untied outputs,
+// heads wider than their share, rotary factors, and Q6_K for some tensors.
+var (
+	blocks32 = []shape{
+		{"llama", synthetic.Options{}},
+		{"llama", synthetic.Options{Layers: 3, KVHeads: 4, Untied: true, Factors: true}},
+		{"llama", synthetic.Options{Layers: 4, Width: 96, Heads: 6, KVHeads: 1, HeadDim: 32, FFN: 224, Untied: true, Base: 500_000}},
+		{"qwen2", synthetic.Options{}},
+		{"qwen2", synthetic.Options{Layers: 3, Width: 96, Heads: 6, KVHeads: 1, FFN: 224, Untied: true, Base: 1_000_000}},
+		{"qwen3", synthetic.Options{HeadDim: 32, Base: 1_000_000}},
+		{"qwen3", synthetic.Options{Layers: 3, Width: 96, Heads: 6, KVHeads: 6, HeadDim: 48, FFN: 224, Untied: true}},
+	}
+	blocks256 = []shape{
+		{"llama", synthetic.Options{Width: 256, FFN: 512}},
+		{"llama", synthetic.Options{Layers: 3, Width: 256, Heads: 8, KVHeads: 8, FFN: 256, Untied: true, Factors: true, Mixed: true}},
+		{"llama", synthetic.Options{Width: 256, Heads: 8, KVHeads: 1, HeadDim: 64, FFN: 768, Untied: true, Base: 500_000}},
+		{"qwen2", synthetic.Options{Width: 256, Heads: 8, FFN: 512, Mixed: true, Base: 1_000_000}},
+		{"qwen3", synthetic.Options{Layers: 3, Width: 256, Heads: 8, KVHeads: 2, HeadDim: 64, FFN: 256, Untied: true, Mixed: true, Base: 1_000_000}},
+	}
+)
 
 // stages is how many matrices lie between a token and its logits.
 func stages(layers int) float64 { return float64(4*layers + 1) }
@@ -90,43 +114,49 @@ func (t *tools) foreign(ctx context.Context, path string, tokens []uint32, from 
 
 // random compares the logits of models with random weights, in each format and
 // shape, with llama.cpp's: of the file itself, and of the same weights widened
-// to float32, where llama.cpp rounds nothing but sums.
-func (t *tools) random(ctx context.Context) error {
+// to float32, where llama.cpp rounds nothing but sums. It gives how many models
+// of each architecture were compared.
+func (t *tools) random(ctx context.Context) (models map[string]int, err error) {
 	path := filepath.Join(t.temp, "random.gguf")
+	models = map[string]int{}
 	for _, f := range formats {
 		var packed, widened, allowed float64
-		for i, o := range shapes {
-			o.Type = f.kind
-			r, err := newRandomModel(ctx, path, uint64(i+1), o)
+		for i, s := range f.shapes {
+			s.Type = f.kind
+			r, err := newRandomModel(ctx, path, uint64(i+1), s)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			p, w, limit, err := t.compare(ctx, r, f.round)
 			if err != nil {
-				return fmt.Errorf("%s weights, shape %d: %w", f.kind, i, err)
+				return nil, fmt.Errorf("%s weights, shape %d, of %s: %w", f.kind, i, s.architecture, err)
 			}
 			packed, widened, allowed = max(packed, p), max(widened, w), max(allowed, limit)
+			models[s.architecture]++
 		}
-		t.say(fmt.Sprintf("  %-4s logits differ by %.1e of their spread at most (%.1e allowed), widened to F32 by %.1e", f.kind, packed, allowed, widened))
+		t.say(fmt.Sprintf("  %-4s logits of %d models differ by %.1e of their spread at most (%.1e allowed), widened to F32 by %.1e",
+			f.kind, len(f.shapes), packed, allowed, widened))
 	}
-	return t.widening(ctx, path)
+	return models, t.widening(ctx, path)
 }
 
 // randomModel is a file with random weights, and our logits of random tokens.
 type randomModel struct {
-	path   string
-	file   *gguf.File
-	layers int
-	tokens []uint32
-	ours   [][]float32
+	path         string
+	architecture string
+	file         *gguf.File
+	layers       int
+	longest      int // sum over columns or positions
+	tokens       []uint32
+	ours         [][]float32
 }
 
-func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.Options) (*randomModel, error) {
-	data, err := synthetic.Llama(seed, o)
+func newRandomModel(ctx context.Context, path string, seed uint64, s shape) (*randomModel, error) {
+	data, err := synthetic.Model(s.architecture, seed, s.Options)
 	if err != nil {
 		return nil, err
 	}
-	r := &randomModel{path: path}
+	r := &randomModel{path: path, architecture: s.architecture}
 	if r.file, err = gguf.Parse(data); err != nil {
 		return nil, err
 	}
@@ -136,6 +166,10 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 	random := rand.New(rand.NewPCG(seed, 1))
 	for range 250 {
 		r.tokens = append(r.tokens, random.Uint32N(uint32(embedding.Rows())))
+	}
+	r.longest = len(r.tokens)
+	for _, tensor := range r.file.Tensors() {
+		r.longest = max(r.longest, tensor.Dims[0])
 	}
 	m, err := float.Load(r.file)
 	if err != nil {
@@ -151,7 +185,7 @@ func newRandomModel(ctx context.Context, path string, seed uint64, o synthetic.O
 // and how large the first might have been: as large as the gap that comes of
 // putting all of llama.cpp's rounding, which adds up in squares, on the input.
 func (t *tools) compare(ctx context.Context, r *randomModel, round float64) (packed, widened, limit float64, err error) {
-	strict := bound(r.layers, len(r.tokens)) // no sum is longer than that over the positions
+	strict := bound(r.layers, r.longest)
 	wide := r.path + ".f32"
 	if err := rewrite(r.file, wide, change{widen: true}); err != nil {
 		return 0, 0, 0, err
@@ -212,14 +246,7 @@ func (r *randomModel) shaken(ctx context.Context, off float32) (float64, error) 
 
 // noticed wants the comparison to fail for models that are slightly others.
 func (r *randomModel) noticed(ctx context.Context, theirs [][]float32, limit float64) error {
-	larger := func(name string) map[string]func(float32) float32 {
-		return map[string]func(float32) float32{name: func(x float32) float32 { return x * 1.01 }}
-	}
-	for name, c := range map[string]change{
-		"a RoPE base 1 % larger":   {base: 1.01},
-		"values 1 % larger":        {alter: larger("blk.1.attn_v.weight")},
-		"a norm's gain 1 % larger": {alter: larger("blk.0.ffn_norm.weight")},
-	} {
+	for name, c := range slips(r.architecture) {
 		rows, err := r.changed(ctx, c)
 		if err != nil {
 			return err
@@ -229,6 +256,29 @@ func (r *randomModel) noticed(ctx context.Context, theirs [][]float32, limit flo
 		}
 	}
 	return nil
+}
+
+// slips are changes that an engine's mistakes in an architecture amount to.
+func slips(architecture string) map[string]change {
+	times := func(factor float32, tensor string) change {
+		return change{alter: map[string]func(float32) float32{tensor: func(x float32) float32 { return x * factor }}}
+	}
+	all := map[string]change{
+		"a RoPE base 1 % larger":   {base: 1.01},
+		"another rotary pairing":   {pair: true},
+		"values 1 % larger":        times(1.01, "blk.1.attn_v.weight"),
+		"a norm's gain 1 % larger": times(1.01, "blk.0.ffn_norm.weight"),
+	}
+	switch architecture {
+	case "qwen2":
+		all["queries without bias"] = times(0, "blk.1.attn_q.bias")
+		all["keys without bias"] = times(0, "blk.1.attn_k.bias")
+		all["values without bias"] = times(0, "blk.1.attn_v.bias")
+	case "qwen3":
+		all["a query norm's gain 1 % larger"] = times(1.01, "blk.1.attn_q_norm.weight")
+		all["a key norm's gain 1 % larger"] = times(1.01, "blk.1.attn_k_norm.weight")
+	}
+	return all
 }
 
 // widening wants our reading of random rows of each format to be ggml's, bit by

@@ -93,8 +93,14 @@ func run(ctx context.Context, program, folder string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("tokenizers: %w", err)
 	}
+	say("token IDs of a vocabulary that is split by qwen2's rule")
+	qwen2, err := t.qwen2(ctx)
+	if err != nil {
+		return "", fmt.Errorf("tokenizers: %w", err)
+	}
 	say("llama.cpp: logits of models with random weights")
-	if err := t.random(ctx); err != nil {
+	random, err := t.random(ctx)
+	if err != nil {
 		return "", fmt.Errorf("llama.cpp: %w", err)
 	}
 	say("llama.cpp: greedy tokens of the real model")
@@ -108,7 +114,7 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", err
 	}
 	say("done; pictures of the page are in " + t.cache)
-	return fmt.Sprintf("RESULT peers tokenizers=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
-		"llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
-		lines, len(questions), strict.positions, strict.differ, packed.differ, arm64), nil
+	return fmt.Sprintf("RESULT peers tokenizers=%d tokenizers_qwen2=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
+		"llama_formats=%d llama_random=%d qwen2_random=%d qwen3_random=%d llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
+		lines, qwen2, len(questions), len(formats), random["llama"], random["qwen2"], random["qwen3"], strict.positions, strict.differ, packed.differ, arm64), nil
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"strings"
 
 	"daulat/model/gguf"
 )
@@ -14,6 +16,7 @@ import (
 type change struct {
 	widen bool                             // store every tensor as float32; nothing that the model computes changes
 	base  float32                          // factor of the RoPE base; 0 for none
+	pair  bool                             // rows of queries and keys so that other numbers turn together
 	alter map[string]func(float32) float32 // what becomes of the numbers of a tensor
 }
 
@@ -23,11 +26,18 @@ func rewrite(f *gguf.File, path string, c change) error {
 	if err != nil {
 		return err
 	}
+	head, _ := f.Uint(setting(f, "attention.key_length"))
+	if c.pair && head == 0 {
+		return errors.New("the size of a head is not stated")
+	}
 	var tensors []gguf.TensorData
 	for _, t := range f.Tensors() {
 		data := gguf.TensorData{Name: t.Name, Dims: t.Dims, Type: t.Type, Data: t.Bytes()}
 		if alter := c.alter[t.Name]; c.widen || alter != nil {
 			data.Type, data.Data = gguf.F32, widened(&t, alter)
+		}
+		if c.pair && (strings.Contains(t.Name, ".attn_q") || strings.Contains(t.Name, ".attn_k")) {
+			data.Data = paired(data.Data, t.Dims[len(t.Dims)-1], int(head))
 		}
 		tensors = append(tensors, data)
 	}
@@ -59,6 +69,19 @@ func widened(t *gguf.Tensor, alter func(float32) float32) []byte {
 			}
 			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
 		}
+	}
+	return out
+}
+
+// paired orders n rows, or numbers of a vector, by heads: in each, those of even
+// number come first. What then turns as the pair i and i + head/2 was 2i and 2i+1.
+func paired(data []byte, n, head int) []byte {
+	size := len(data) / n
+	out := make([]byte, 0, len(data))
+	for i := range n {
+		half, place := i%head/(head/2), i%head%(head/2)
+		from := i - i%head + 2*place + half
+		out = append(out, data[from*size:][:size]...)
 	}
 	return out
 }

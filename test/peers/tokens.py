@@ -11,12 +11,18 @@ import mmap
 import struct
 import sys
 
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 BATCH = 4096
+
+# The pattern of Qwen2's published tokenizer.json.
+QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 class Metadata:
@@ -48,17 +54,28 @@ class Metadata:
         return self.take(SCALARS[kind])[0]
 
 
+def splits(pre):
+    """The normalizer and the pre-tokenizer of that name; None for another name."""
+    if pre == "smollm":
+        return None, [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    if pre == "qwen2":
+        split = pre_tokenizers.Split(Regex(QWEN2), "isolated")
+        return normalizers.NFC(), [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+
+
 def reference(values):
     """The tokenizer that the file describes, with and without control tokens."""
     get = lambda name: values.get("tokenizer.ggml." + name)
-    if (get("model"), get("pre")) != ("gpt2", "smollm"):
+    rule = splits(get("pre"))
+    if get("model") != "gpt2" or not rule:
         sys.exit(f"no reference is written for tokenizer {get('model')} {get('pre')}")
     names = get("tokens")
     merges = [tuple(m.split(" ")) for m in get("merges")]
     tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    normalizer, steps = rule
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     special = [n for n, kind in zip(names, get("token_type")) if kind in (UNKNOWN, CONTROL, USER_DEFINED)]
     tokenizer.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in special])
     if tokenizer.get_vocab_size() != len(names):
