@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -195,6 +196,59 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	if len(honest.vouchers()) != 1 {
 		t.Error("the liar was asked again")
 	}
+}
+
+// A model that its provider does not serve counts as a lie. What the asker could
+// not check for a reason of its own is neither paid nor held against anybody.
+func TestAnswerThatCannotBeChecked(t *testing.T) {
+	unavailable := fmt.Errorf("fetch the weights: %w", verify.ErrUnavailable)
+	for name, c := range map[string]struct {
+		fails   error
+		leaves  bool // the asker gives up while the audit is on
+		accused int
+	}{
+		"model not served": {fails: unavailable, accused: 1},
+		"own disk full":    {fails: errors.New("no space left on device")},
+		"asker left":       {fails: unavailable, leaves: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			s.client.Auditor = failing(func() error {
+				if c.leaves {
+					leave()
+				}
+				return c.fails
+			})
+			x := s.sells("seller", 1)
+			_, err := s.try(ctx, 1, 5)
+			var lie *consumer.LieError
+			if found := errors.As(err, &lie); err == nil || found != (c.accused > 0) {
+				t.Fatalf("got %v", err)
+			}
+			if lie != nil && (lie.Verdict.Outcome != verify.Unavailable || !strings.Contains(lie.Error(), "unavailable: fetch the weights")) {
+				t.Errorf("the result says %q", lie)
+			}
+			s.quiet()
+			if n := s.chain.Complaints("seller"); n != c.accused || len(x.vouchers()) != 0 {
+				t.Errorf("%d complaints, %d vouchers", n, len(x.vouchers()))
+			}
+			if lie != nil && s.onLedger(1).State == job.SessionOpen {
+				t.Error("the session is still open")
+			}
+			if err := s.client.CloseAll(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// failing is an auditor that can't check.
+type failing func() error
+
+func (f failing) Replay(context.Context, canon.CID, receipt.Request, receipt.Answer) (verify.Verdict, error) {
+	return verify.Verdict{}, f()
 }
 
 type judge func(receipt.Answer) bool
