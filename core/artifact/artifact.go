@@ -10,6 +10,7 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"daulat/core/canon"
 )
@@ -106,6 +107,15 @@ func (m Manifest) Part(role string) (Part, bool) {
 		}
 	}
 	return Part{}, false
+}
+
+// Context is the model's limit of prompt plus answer, in tokens; the largest
+// number if the manifest states none.
+func (m Manifest) Context() uint64 {
+	if m.Model == nil {
+		return math.MaxUint64
+	}
+	return m.Model.Context
 }
 
 func (m Manifest) validate() error {

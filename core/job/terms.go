@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"daulat/core/canon"
+	"daulat/core/receipt"
 )
 
 // Inference is the kind of job that computes a model's answer.
@@ -70,6 +71,12 @@ func (p Price) Cost(input, output uint64) (uint64, error) {
 	}
 	cost, _ := bits.Div64(hi, lo, 1000)
 	return cost, nil
+}
+
+// Longest is what the longest answer of a model can cost, in udlt: a prompt and
+// an answer that each fill its context, as far as one request may.
+func (p Price) Longest(context uint64) (uint64, error) {
+	return p.Cost(min(context, receipt.MaxPrompt), min(context, receipt.MaxAnswer))
 }
 
 // Within reports that p exceeds ceiling in neither part.
