@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"unicode/utf8"
 
 	"daulat/core/canon"
 	"daulat/core/receipt"
@@ -117,8 +116,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: version %d is unknown", t.Version)
 	case t.Kind != Inference:
 		return fmt.Errorf("terms: kind %q is unknown", t.Kind)
-	case t.Executor == "" || len(t.Executor) > 64 || !utf8.ValidString(t.Executor):
-		return errors.New("terms: executor must have 1 to 64 bytes of text")
+	case t.Executor == "" || len(t.Executor) > 64 || !canon.Plain(t.Executor):
+		return errors.New("terms: executor must have 1 to 64 bytes of plain text")
 	case t.Model.IsZero() || t.Model.Codec() != canon.DagCBOR:
 		return errors.New("terms: model is not a manifest")
 	case t.Assurance > Proven:
@@ -139,8 +138,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: duration must be 1 to %d seconds", MaxDuration)
 	}
 	for _, account := range t.Excluded {
-		if account == "" || len(account) > 128 || !utf8.ValidString(account) {
-			return errors.New("terms: an excluded account must have 1 to 128 bytes of text")
+		if account == "" || len(account) > 128 || !canon.Plain(account) {
+			return errors.New("terms: an excluded account must have 1 to 128 bytes of plain text")
 		}
 	}
 	return nil

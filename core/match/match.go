@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -65,8 +64,8 @@ func (o Offer) Validate() error {
 	switch {
 	case o.Model.IsZero() || o.Model.Codec() != canon.DagCBOR:
 		return errors.New("offer: model is not a manifest")
-	case o.Executor == "" || len(o.Executor) > MaxExecutor || !utf8.ValidString(o.Executor):
-		return fmt.Errorf("offer: executor must have 1 to %d bytes of text", MaxExecutor)
+	case o.Executor == "" || len(o.Executor) > MaxExecutor || !canon.Plain(o.Executor):
+		return fmt.Errorf("offer: executor must have 1 to %d bytes of plain text", MaxExecutor)
 	case o.Price.Input > MaxPrice || o.Price.Output > MaxPrice:
 		return fmt.Errorf("offer: price exceeds %d udlt per 1,000 tokens", uint64(MaxPrice))
 	case o.Assurance > job.Proven:
