@@ -181,8 +181,8 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 		t.Errorf("%d complaints, %d vouchers", n, len(liar.vouchers()))
 	}
 	s.quiet()
-	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 {
-		t.Errorf("the liar is due %d udlt", now.Escrow.Withheld)
+	if now := s.onLedger(first.Session); now.State != job.SessionClosing || now.Reason != job.ReasonConsumer {
+		t.Errorf("session is %s since %q", now.State, now.Reason)
 	}
 	session, seq, err := consumer.ParseReceiptID(lie.Receipt)
 	if err != nil {
@@ -195,6 +195,17 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	s.buy(1, 2)
 	if len(honest.vouchers()) != 1 {
 		t.Error("the liar was asked again")
+	}
+	s.crash(s.disk()) // what knows of the lie now is the journal alone
+	settled := make(chan error, 1)
+	go func() { settled <- s.client.Settle(context.WithValue(t.Context(), inPath{}, true), first.Session) }()
+	s.eventually("the client waits for the ledger", func() bool { return s.ledger.waited.Load() > 2 || len(settled) > 0 })
+	s.advance(sessiontest.Windows.Close)
+	if err := <-settled; err != nil {
+		t.Error(err)
+	}
+	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 || now.Reason != job.ReasonConsumer {
+		t.Errorf("the liar is due %d udlt, since %q", now.Escrow.Withheld, now.Reason)
 	}
 }
 
@@ -234,9 +245,10 @@ func TestAnswerThatCannotBeChecked(t *testing.T) {
 			if n := s.chain.Complaints("seller"); n != c.accused || len(x.vouchers()) != 0 {
 				t.Errorf("%d complaints, %d vouchers", n, len(x.vouchers()))
 			}
-			if lie != nil && s.onLedger(1).State == job.SessionOpen {
-				t.Error("the session is still open")
+			if now := s.onLedger(1); lie != nil && (now.State != job.SessionClosing || now.Reason != job.ReasonConsumer) {
+				t.Errorf("session is %s since %q", now.State, now.Reason)
 			}
+			s.advance(sessiontest.Windows.Close)
 			if err := s.client.CloseAll(t.Context()); err != nil {
 				t.Error(err)
 			}
