@@ -18,15 +18,13 @@ import (
 	"daulat/platform/gateway"
 )
 
-// What a gateway's session asks for. Prices are ceilings; the exposure step
-// covers the longest answer, so that no answer needs a voucher in its middle.
+// What a gateway's session asks for. Prices are ceilings.
 const (
-	sessionEscrow    = 20_000_000 // udlt
-	sessionStep      = 10_000_000 // udlt
-	sessionPatience  = 60         // seconds
-	sessionDuration  = 6 * 3600   // seconds
-	ceilingInput     = 2_000      // udlt per 1,000 tokens
-	ceilingOutput    = 10_000     // udlt per 1,000 tokens
+	sessionSteps     = 8        // exposure steps in a session's escrow
+	sessionPatience  = 60       // seconds
+	sessionDuration  = 6 * 3600 // seconds
+	ceilingInput     = 2_000    // udlt per 1,000 tokens
+	ceilingOutput    = 10_000   // udlt per 1,000 tokens
 	defaultMaxTokens = 256
 	busyRetry        = 2 * time.Second
 )
@@ -62,11 +60,19 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
-	if err := b.fits(ctx, entry.ID, prompt, fieldOf(p)); err != nil {
+	manifest, err := b.shelf.Manifest(ctx, entry.ID)
+	if err != nil {
+		return gateway.Result{}, err
+	}
+	if prompt, err = fit(entry.ID, manifest.Context(), prompt, fieldOf(p)); err != nil {
+		return gateway.Result{}, err
+	}
+	wanted, err := terms(entry.ID, manifest.Context())
+	if err != nil {
 		return gateway.Result{}, err
 	}
 	out := newCut(words, p.Stop)
-	r, err := b.client.Ask(ctx, terms(entry.ID), prompt,
+	r, err := b.client.Ask(ctx, wanted, prompt,
 		func(a consumer.Admission) error {
 			return begin(gateway.Admission{Receipt: a.Receipt, Model: entry.Name, ModelID: entry.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
@@ -83,32 +89,31 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	return result, send(piece, rest, tokens)
 }
 
-// fits refuses what no provider could answer, before a session is opened for it.
-func (b backend) fits(ctx context.Context, model canon.CID, p consumer.Prompt, field string) error {
+// fit refuses what no provider could answer, before a session is opened for it,
+// and asks for no more tokens than the model's context leaves.
+func fit(model canon.CID, context uint64, p consumer.Prompt, field string) (consumer.Prompt, error) {
 	if p.Params.MaxTokens > receipt.MaxAnswer {
-		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
+		return p, gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
 	}
 	if n := p.Params.Logprobs; n*p.Params.MaxTokens > receipt.MaxShown {
-		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: with %d log-probabilities for each token it is at most %d", n, receipt.MaxShown/n)}
+		return p, gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: with %d log-probabilities for each token it is at most %d", n, receipt.MaxShown/n)}
 	}
 	for _, stop := range p.Params.Stop {
 		if len(stop) > receipt.MaxStopBytes {
-			return gateway.ErrPrompt{Param: "stop", Reason: fmt.Sprintf("a stop string has at most %d bytes", receipt.MaxStopBytes)}
+			return p, gateway.ErrPrompt{Param: "stop", Reason: fmt.Sprintf("a stop string has at most %d bytes", receipt.MaxStopBytes)}
 		}
 	}
 	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Model: model, Tokens: p.Tokens, Params: p.Params}
 	if err := r.Validate(); err != nil {
-		return gateway.ErrPrompt{Reason: err.Error()}
+		return p, gateway.ErrPrompt{Reason: err.Error()}
 	}
-	m, err := b.shelf.Manifest(ctx, model)
-	if err != nil {
-		return err
+	length := uint64(len(p.Tokens))
+	if length >= context {
+		return p, gateway.ErrPrompt{Param: field, Code: "context_length_exceeded",
+			Reason: fmt.Sprintf("%d prompt tokens leave no room in a context of %d", length, context)}
 	}
-	if m.Model != nil && uint64(len(p.Tokens)) >= m.Model.Context {
-		return gateway.ErrPrompt{Param: field, Code: "context_length_exceeded",
-			Reason: fmt.Sprintf("%d prompt tokens leave no room in a context of %d", len(p.Tokens), m.Model.Context)}
-	}
-	return nil
+	p.Params.MaxTokens = min(p.Params.MaxTokens, context-length)
+	return p, nil
 }
 
 func send(piece func(string, ...gateway.AnswerToken) error, s string, tokens []gateway.AnswerToken) error {
@@ -118,10 +123,15 @@ func send(piece func(string, ...gateway.AnswerToken) error, s string, tokens []g
 	return piece(s, tokens...)
 }
 
-func terms(model canon.CID) job.Terms {
+// terms are what a session for a model is to keep to. The exposure step is what
+// the longest answer can cost at the ceilings: so much has to be served before
+// the voucher that pays for it, and no more.
+func terms(model canon.CID, context uint64) (job.Terms, error) {
+	ceiling := job.Price{Input: ceilingInput, Output: ceilingOutput}
+	step, err := ceiling.Longest(context)
 	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: inference.NativeSemantics, Model: model,
-		Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: ceilingInput, Output: ceilingOutput},
-		Escrow: sessionEscrow, Step: sessionStep, Patience: sessionPatience, Duration: sessionDuration}
+		Assurance: job.Sampled, Privacy: job.Open, Ceiling: ceiling,
+		Escrow: sessionSteps * step, Step: step, Patience: sessionPatience, Duration: sessionDuration}, err
 }
 
 // encode turns a prompt into what the consumer signs.

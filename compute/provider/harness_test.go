@@ -33,7 +33,10 @@ type toy struct {
 	pause func(i int)
 }
 
-const room = 64 // tokens of context
+const (
+	room  = 64    // tokens of prompt that the toy takes
+	reach = 2_000 // tokens of context, by the manifest
+)
 
 func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	if len(r.Tokens) >= room {
@@ -126,7 +129,7 @@ func start(t testing.TB) *setup {
 	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), toy: &toy{}, path: filepath.Join(t.TempDir(), "journal")}
 	m := artifact.Manifest{Version: canon.Version, Name: "toy", Media: artifact.MediaModelGGUF, Licence: "Apache-2.0",
 		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Hash{1}), Size: 1}},
-		Model: &artifact.Model{Semantics: "toy/1", Architecture: "toy", Context: room}}
+		Model: &artifact.Model{Semantics: "toy/1", Architecture: "toy", Context: reach}}
 	var err error
 	if s.manifest, s.model, err = m.Encode(); err != nil {
 		t.Fatal(err)

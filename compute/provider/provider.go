@@ -5,7 +5,8 @@
 // Guarantees: a voucher that was acknowledged is on disk; a session that the
 // ledger opened for this provider ends, whoever dies meanwhile; a close by the
 // consumer is seen before a quarter of its window and one second are over; no
-// consumer can take more unpaid work than one exposure step.
+// consumer can take more unpaid work of a session than its exposure step, or
+// than the longest answer is worth if that is less.
 //
 // Start at [Open]; serve.go follows one request, settle.go one payment, and
 // watch.go decides when the ledger is asked.
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/match"
@@ -74,19 +76,20 @@ type Config struct {
 // Provider serves sessions until it is closed.
 type Provider struct {
 	Config
-	working chan struct{} // one token per answer under way
-	mu      sync.Mutex
-	leases  map[uint64]*lease
-	watches map[uint64]watched // sessions that are not over
-	stop    context.CancelFunc
-	done    sync.WaitGroup
+	working  chan struct{}        // one token per answer under way
+	contexts map[canon.CID]uint64 // of the models on offer, tokens
+	mu       sync.Mutex
+	leases   map[uint64]*lease
+	watches  map[uint64]watched // sessions that are not over
+	stop     context.CancelFunc
+	done     sync.WaitGroup
 }
 
 // Open registers the provider, publishes its offers and starts to serve.
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
-		leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
-	err := p.watchAll()
+		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
+	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call
 		// before the ledger has said yes to this one.
@@ -107,6 +110,18 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 func (p *Provider) Close() {
 	p.stop()
 	p.done.Wait()
+}
+
+// measure notes how long the answers of what is on offer can be.
+func (p *Provider) measure() error {
+	for _, o := range p.Offers {
+		m, err := artifact.DecodeAs(o.Model, o.Manifest)
+		if err != nil {
+			return err
+		}
+		p.contexts[o.Model] = m.Context()
+	}
+	return nil
 }
 
 func (p *Provider) register(ctx context.Context) error {

@@ -192,6 +192,30 @@ func TestConsumerThatNeverPays(t *testing.T) {
 	}
 }
 
+// Nor does a step of all the escrow help: what the longest answer costs is the
+// provider's own bound. Who pays may take ever so many.
+func TestStepThatTheConsumerChoseTooLarge(t *testing.T) {
+	const longest = 2 * reach // udlt: prompt and answer
+	s := start(t)
+	a := s.lease(9000, 9000)
+	a.buy(1, 1000)
+	taken := 0
+	for range 20 {
+		ask := a.ask(1, 1000)
+		stream := a.send(session.Opening{Ask: &ask})
+		answer, _, err := hear(stream)
+		stream.Reset()
+		if err != nil {
+			a.refused("beyond the longest answer", err, session.Spent)
+			break
+		}
+		taken += len(ask.Request.Tokens) + len(answer.Tokens)
+	}
+	if taken == 0 || taken > longest {
+		t.Fatalf("%d udlt of work were taken, and the longest answer costs %d", taken, longest)
+	}
+}
+
 // The same for one that hangs up when it has read enough: what was sent counts,
 // in memory and after a crash.
 func TestConsumerThatHangsUpHalfWay(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"daulat/compute/executor/inference"
@@ -122,8 +123,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 // admit decides by the ledger's session; where that is out of date, as after a
 // top-up, it is read again once.
 func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Served, error) {
-	chain := p.Ledger.ChainID()
-	m, err := l.record.Session.Admit(chain, l.record.Served, a.Ask, a.Signature, a.Request)
+	m, err := p.admitted(l.record, a)
 	if !errors.Is(err, job.ErrEscrow) {
 		return m, err
 	}
@@ -132,7 +132,23 @@ func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Serv
 		return m, err
 	}
 	l.record.Session = fresh
-	return fresh.Admit(chain, l.record.Served, a.Ask, a.Signature, a.Request)
+	return p.admitted(l.record, a)
+}
+
+// admitted applies the session's rule with the provider's own bound. The consumer
+// alone chose the exposure step, up to all of its escrow; no request needs more
+// than the longest answer costs, so nobody gets more before paying.
+func (p *Provider) admitted(r session.Record, a session.Ask) (job.Served, error) {
+	context, known := p.contexts[r.Session.Terms.Model]
+	if !known { // no longer on offer
+		context = math.MaxUint64
+	}
+	longest, err := r.Session.Price.Longest(context)
+	if err != nil {
+		return r.Served, err
+	}
+	r.Session.Terms.Step = min(r.Session.Terms.Step, longest)
+	return r.Session.Admit(p.Ledger.ChainID(), r.Served, a.Ask, a.Signature, a.Request)
 }
 
 // broken notes what a consumer that hung up has of an answer: it counts as lost,

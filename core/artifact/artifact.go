@@ -8,8 +8,8 @@
 package artifact
 
 import (
-	"errors"
 	"fmt"
+	"math"
 
 	"daulat/core/canon"
 )
@@ -108,26 +108,35 @@ func (m Manifest) Part(role string) (Part, bool) {
 	return Part{}, false
 }
 
+// Context is the model's limit of prompt plus answer, in tokens; the largest
+// number if the manifest states none.
+func (m Manifest) Context() uint64 {
+	if m.Model == nil {
+		return math.MaxUint64
+	}
+	return m.Model.Context
+}
+
 func (m Manifest) validate() error {
 	switch {
 	case m.Version != canon.Version:
 		return fmt.Errorf("version %d is unknown", m.Version)
-	case m.Name == "" || len(m.Name) > maxText:
-		return fmt.Errorf("name must have 1 to %d bytes", maxText)
-	case m.Media == "" || len(m.Media) > maxText:
-		return fmt.Errorf("media type must have 1 to %d bytes", maxText)
-	case m.Licence == "" || len(m.Licence) > maxText:
-		return fmt.Errorf("licence must have 1 to %d bytes", maxText)
-	case len(m.Consent) > maxText:
-		return fmt.Errorf("consent must have at most %d bytes", maxText)
+	case !isText(m.Name):
+		return fmt.Errorf("name must have 1 to %d bytes of plain text", maxText)
+	case !isText(m.Media):
+		return fmt.Errorf("media type must have 1 to %d bytes of plain text", maxText)
+	case !isText(m.Licence):
+		return fmt.Errorf("licence must have 1 to %d bytes of plain text", maxText)
+	case m.Consent != "" && !isText(m.Consent):
+		return fmt.Errorf("consent must have at most %d bytes of plain text", maxText)
 	case len(m.Parts) == 0 || len(m.Parts) > maxParts:
 		return fmt.Errorf("must have 1 to %d parts", maxParts)
 	case len(m.Parents) > maxParents:
 		return fmt.Errorf("must have at most %d parents", maxParents)
 	}
 	for i, p := range m.Parts {
-		if p.Role == "" || len(p.Role) > maxText || p.Blob.IsZero() {
-			return fmt.Errorf("part %d lacks a role or a blob", i)
+		if !isText(p.Role) || p.Blob.IsZero() {
+			return fmt.Errorf("part %d lacks a role of 1 to %d bytes of plain text, or a blob", i, maxText)
 		}
 	}
 	for i, p := range m.Parents {
@@ -142,8 +151,11 @@ func (m *Model) validate() error {
 	if m == nil {
 		return nil
 	}
-	if m.Semantics == "" || m.Architecture == "" || m.Context == 0 {
-		return errors.New("model lacks semantics, architecture or context limit")
+	if !isText(m.Semantics) || !isText(m.Architecture) || m.Context == 0 {
+		return fmt.Errorf("model lacks semantics or architecture of 1 to %d bytes of plain text, or a context limit", maxText)
 	}
 	return nil
 }
+
+// isText reports that people can be shown s.
+func isText(s string) bool { return s != "" && len(s) <= maxText && canon.Plain(s) }

@@ -100,12 +100,51 @@ func TestManifestRefuses(t *testing.T) {
 	}
 }
 
+// What people are shown must not be able to move a terminal's cursor or to show
+// in another order than it has.
+func TestManifestRefusesTextThatIsNotPlain(t *testing.T) {
+	fields := map[string]func(*artifact.Manifest) *string{
+		"name":         func(m *artifact.Manifest) *string { return &m.Name },
+		"media":        func(m *artifact.Manifest) *string { return &m.Media },
+		"licence":      func(m *artifact.Manifest) *string { return &m.Licence },
+		"consent":      func(m *artifact.Manifest) *string { return &m.Consent },
+		"role":         func(m *artifact.Manifest) *string { return &m.Parts[0].Role },
+		"semantics":    func(m *artifact.Manifest) *string { return &m.Model.Semantics },
+		"architecture": func(m *artifact.Manifest) *string { return &m.Model.Architecture },
+	}
+	for name, field := range fields {
+		for _, bad := range hostileText {
+			m := manifest()
+			*field(&m) = "tiny" + bad
+			if _, _, err := m.Encode(); err == nil || !strings.Contains(err.Error(), "plain text") {
+				t.Errorf("%s with %q: %v", name, bad, err)
+			}
+			data, err := canon.Marshal(m)
+			if err != nil { // not UTF-8
+				continue
+			}
+			if _, err := artifact.Decode(data); err == nil {
+				t.Errorf("%s with %q was decoded", name, bad)
+			}
+		}
+	}
+}
+
+var hostileText = []string{"\n", "\x1b[2J", "\x7f", "\u009b2J", "\u202egguf", "\u2066", "\u200f", "\xff"}
+
 func FuzzDecode(f *testing.F) {
 	data, _, err := manifest().Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	for _, bad := range hostileText {
+		m := manifest()
+		m.Name += bad
+		if data, err := canon.Marshal(m); err == nil {
+			f.Add(data)
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := artifact.Decode(data)
 		if err != nil {

@@ -14,9 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"unicode/utf8"
 
 	"daulat/core/canon"
+	"daulat/core/receipt"
 )
 
 // Inference is the kind of job that computes a model's answer.
@@ -72,6 +72,12 @@ func (p Price) Cost(input, output uint64) (uint64, error) {
 	return cost, nil
 }
 
+// Longest is what the longest answer of a model can cost, in udlt: a prompt and
+// an answer that each fill its context, as far as one request may.
+func (p Price) Longest(context uint64) (uint64, error) {
+	return p.Cost(min(context, receipt.MaxPrompt), min(context, receipt.MaxAnswer))
+}
+
 // Within reports that p exceeds ceiling in neither part.
 func (p Price) Within(ceiling Price) bool {
 	return p.Input <= ceiling.Input && p.Output <= ceiling.Output
@@ -110,8 +116,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: version %d is unknown", t.Version)
 	case t.Kind != Inference:
 		return fmt.Errorf("terms: kind %q is unknown", t.Kind)
-	case t.Executor == "" || len(t.Executor) > 64 || !utf8.ValidString(t.Executor):
-		return errors.New("terms: executor must have 1 to 64 bytes of text")
+	case t.Executor == "" || len(t.Executor) > 64 || !canon.Plain(t.Executor):
+		return errors.New("terms: executor must have 1 to 64 bytes of plain text")
 	case t.Model.IsZero() || t.Model.Codec() != canon.DagCBOR:
 		return errors.New("terms: model is not a manifest")
 	case t.Assurance > Proven:
@@ -132,8 +138,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: duration must be 1 to %d seconds", MaxDuration)
 	}
 	for _, account := range t.Excluded {
-		if account == "" || len(account) > 128 || !utf8.ValidString(account) {
-			return errors.New("terms: an excluded account must have 1 to 128 bytes of text")
+		if account == "" || len(account) > 128 || !canon.Plain(account) {
+			return errors.New("terms: an excluded account must have 1 to 128 bytes of plain text")
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ func TestTermsRefuse(t *testing.T) {
 		"no executor":               func(x *job.Terms) { x.Executor = "" },
 		"a long executor":           func(x *job.Terms) { x.Executor = strings.Repeat("x", 65) },
 		"an executor not in UTF-8":  func(x *job.Terms) { x.Executor = "\xff" },
+		"an executor that blinks":   func(x *job.Terms) { x.Executor = "float/1\x1b[5m" },
 		"no model":                  func(x *job.Terms) { x.Model = canon.CID{} },
 		"raw bytes as a model":      func(x *job.Terms) { x.Model = canon.NewCID(canon.Raw, canon.Hash{1}) },
 		"an unknown assurance":      func(x *job.Terms) { x.Assurance = job.Proven + 1 },

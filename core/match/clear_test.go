@@ -58,12 +58,12 @@ func TestMissesAreExplained(t *testing.T) {
 		want   []string
 	}{
 		"nobody":      {nil, []string{"no provider offers anything yet"}},
-		"model":       {[]match.Offer{other}, []string{"of 1 offers 1 serve another model", "nearest: a serves " + model(2).String()}},
-		"executor":    {[]match.Offer{exec}, []string{"1 run another executor", "nearest: b runs float/2"}},
-		"assurance":   {[]match.Offer{low}, []string{"1 serve a lower assurance", "nearest: c serves up to A0"}},
-		"price":       {[]match.Offer{dear}, []string{"1 ask more than the price ceiling", "nearest: d asks 101 udlt in and 101 udlt out"}},
-		"slots":       {[]match.Offer{full}, []string{"1 have no free slot", "nearest: e has 1 of 1 slots in use"}},
-		"all of them": {[]match.Offer{other, other, exec, low, dear}, []string{"of 5 offers 2 serve another model, 1 run another executor, 1 serve a lower assurance, 1 ask more than the price ceiling", "nearest: d"}},
+		"model":       {[]match.Offer{other}, []string{"the only offer serves another model", "nearest: a serves " + model(2).String()}},
+		"executor":    {[]match.Offer{exec}, []string{"the only offer runs another executor", "nearest: b runs float/2"}},
+		"assurance":   {[]match.Offer{low}, []string{"the only offer serves a lower assurance", "nearest: c serves up to A0"}},
+		"price":       {[]match.Offer{dear}, []string{"the only offer asks more than the price ceiling", "nearest: d asks 101 udlt in and 101 udlt out"}},
+		"slots":       {[]match.Offer{full}, []string{"the only offer has no free slot", "nearest: e has 1 of 1 slots in use"}},
+		"all of them": {[]match.Offer{other, other, exec, low, dear}, []string{"of 5 offers 2 serve another model, 1 runs another executor, 1 serves a lower assurance, 1 asks more than the price ceiling", "nearest: d"}},
 	} {
 		_, misses := match.Clear([]job.Order{order(1)}, c.offers, canon.Hash{})
 		if len(misses) != 1 {

@@ -160,6 +160,8 @@ func TestOfferValidate(t *testing.T) {
 		func(o *match.Offer) { o.Executor = "" },
 		func(o *match.Offer) { o.Executor = fmt.Sprintf("%065d", 0) },
 		func(o *match.Offer) { o.Executor = "\xff" },
+		func(o *match.Offer) { o.Executor = "float/1\x1b[2J" },
+		func(o *match.Offer) { o.Executor = "\u202eloat/1" },
 		func(o *match.Offer) { o.Price.Input = match.MaxPrice + 1 },
 		func(o *match.Offer) { o.Price.Output = match.MaxPrice + 1 },
 		func(o *match.Offer) { o.Assurance = 5 },

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -65,8 +64,8 @@ func (o Offer) Validate() error {
 	switch {
 	case o.Model.IsZero() || o.Model.Codec() != canon.DagCBOR:
 		return errors.New("offer: model is not a manifest")
-	case o.Executor == "" || len(o.Executor) > MaxExecutor || !utf8.ValidString(o.Executor):
-		return fmt.Errorf("offer: executor must have 1 to %d bytes of text", MaxExecutor)
+	case o.Executor == "" || len(o.Executor) > MaxExecutor || !canon.Plain(o.Executor):
+		return fmt.Errorf("offer: executor must have 1 to %d bytes of plain text", MaxExecutor)
 	case o.Price.Input > MaxPrice || o.Price.Output > MaxPrice:
 		return fmt.Errorf("offer: price exceeds %d udlt per 1,000 tokens", uint64(MaxPrice))
 	case o.Assurance > job.Proven:
@@ -92,26 +91,27 @@ type Miss struct {
 // filter is one hard condition. passes decides; near says what the provider
 // lacked, for the one that came furthest.
 type filter struct {
-	name   string
+	one    string // what one offer that it removes does
+	many   string
 	passes func(job.Terms, Offer) bool
 	near   func(job.Terms, Offer) string
 }
 
 // filters in the order in which they are applied and explained.
 var filters = []filter{
-	{"serve another model", func(t job.Terms, o Offer) bool { return o.Model == t.Model },
+	{"serves another model", "serve another model", func(t job.Terms, o Offer) bool { return o.Model == t.Model },
 		func(_ job.Terms, o Offer) string { return "serves " + o.Model.String() }},
-	{"run another executor", func(t job.Terms, o Offer) bool { return o.Executor == t.Executor },
+	{"runs another executor", "run another executor", func(t job.Terms, o Offer) bool { return o.Executor == t.Executor },
 		func(_ job.Terms, o Offer) string { return "runs " + o.Executor }},
-	{"serve a lower assurance", func(t job.Terms, o Offer) bool { return o.Assurance >= t.Assurance },
+	{"serves a lower assurance", "serve a lower assurance", func(t job.Terms, o Offer) bool { return o.Assurance >= t.Assurance },
 		func(_ job.Terms, o Offer) string { return "serves up to " + o.Assurance.String() }},
-	{"ask more than the price ceiling", func(t job.Terms, o Offer) bool { return o.Price.Within(t.Ceiling) },
+	{"asks more than the price ceiling", "ask more than the price ceiling", func(t job.Terms, o Offer) bool { return o.Price.Within(t.Ceiling) },
 		func(_ job.Terms, o Offer) string {
 			return fmt.Sprintf("asks %d udlt in and %d udlt out per 1,000 tokens", o.Price.Input, o.Price.Output)
 		}},
-	{"are excluded by the order", func(t job.Terms, o Offer) bool { return !slices.Contains(t.Excluded, o.Provider) },
+	{"is excluded by the order", "are excluded by the order", func(t job.Terms, o Offer) bool { return !slices.Contains(t.Excluded, o.Provider) },
 		func(job.Terms, Offer) string { return "is excluded" }},
-	{"have no free slot", func(_ job.Terms, o Offer) bool { return o.Busy < o.Slots },
+	{"has no free slot", "have no free slot", func(_ job.Terms, o Offer) bool { return o.Busy < o.Slots },
 		func(_ job.Terms, o Offer) string { return fmt.Sprintf("has %d of %d slots in use", o.Busy, o.Slots) }},
 }
 
@@ -197,11 +197,19 @@ func explain(t job.Terms, offers []Offer, removed []int, nearest, depth int) str
 	}
 	var parts []string
 	for i, n := range removed {
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, filters[i].name))
+		switch {
+		case n == 1 && len(offers) == 1:
+			parts = append(parts, "the only offer "+filters[i].one)
+		case n == 1:
+			parts = append(parts, "1 "+filters[i].one)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n, filters[i].many))
 		}
 	}
+	text := strings.Join(parts, ", ")
+	if len(offers) > 1 {
+		text = fmt.Sprintf("of %d offers %s", len(offers), text)
+	}
 	near := offers[nearest]
-	return fmt.Sprintf("of %d offers %s; nearest: %s %s", len(offers), strings.Join(parts, ", "),
-		near.Provider, filters[depth].near(t, near))
+	return fmt.Sprintf("%s; nearest: %s %s", text, near.Provider, filters[depth].near(t, near))
 }

@@ -27,7 +27,17 @@ const (
 	Agree        Outcome = "agree"
 	Disagree     Outcome = "disagree"
 	Inconclusive Outcome = "inconclusive"
+	// Unavailable is a check that the provider prevents, as it does not serve
+	// what the manifest names. It counts as Disagree.
+	Unavailable Outcome = "unavailable"
 )
+
+// Against reports that the outcome speaks against the provider.
+func (o Outcome) Against() bool { return o == Disagree || o == Unavailable }
+
+// ErrUnavailable says that an artifact which the manifest names can be had from
+// nobody. What fails on the checker's own side is not that.
+var ErrUnavailable = errors.New("the model can be had from nobody")
 
 // Verdict is an outcome and, for a disagreement, where it starts.
 type Verdict struct {
@@ -35,7 +45,7 @@ type Verdict struct {
 	At      int    // index of the first token that differs
 	Paid    uint32 // the token that the model gives there; End when it ends there
 	Got     uint32 // the token that was served; End when the answer ended there
-	Why     string // for inconclusive, and where something else than the tokens differs
+	Why     string // for inconclusive and unavailable, and where something else than the tokens differs
 }
 
 // End stands in a verdict for the end of an answer.
@@ -52,8 +62,8 @@ func (v Verdict) String() string {
 			return fmt.Sprintf("disagree at token %d: %s", v.At, v.Why)
 		}
 		return fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, tokenText(v.Paid), tokenText(v.Got))
-	case Inconclusive:
-		return "inconclusive: " + v.Why
+	case Inconclusive, Unavailable:
+		return string(v.Outcome) + ": " + v.Why
 	}
 	return string(v.Outcome)
 }
@@ -122,7 +132,8 @@ func nats(nll uint32) string {
 // Runner computes an answer again. Implementations stand beside the executors.
 type Runner interface {
 	// Replay judges the answer to request by running the model that the
-	// manifest names. An error means that the check could not be done.
+	// manifest names. An error means that the check could not be done; it wraps
+	// ErrUnavailable if and only if the session's provider is to answer for that.
 	Replay(ctx context.Context, model canon.CID, request receipt.Request, answer receipt.Answer) (Verdict, error)
 }
 

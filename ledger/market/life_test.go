@@ -238,7 +238,7 @@ func TestExplanation(t *testing.T) {
 	w.offer(p, 201, 1)
 	w.block(1)
 	got := w.order(id).Explanation
-	if !strings.Contains(got, "of 1 offers 1 ask more than the price ceiling") || !strings.Contains(got, p.account) {
+	if !strings.Contains(got, "the only offer asks more than the price ceiling") || !strings.Contains(got, p.account) {
 		t.Fatalf("explanation %q", got)
 	}
 	(*w.offers)[0].Price.Output = 200
@@ -258,7 +258,7 @@ func TestExcludedProvider(t *testing.T) {
 	id, err := w.place(c, terms)
 	w.check(err)
 	w.block(1)
-	if got := w.order(id).Explanation; !strings.Contains(got, "1 are excluded by the order") {
+	if got := w.order(id).Explanation; !strings.Contains(got, "the only offer is excluded by the order") {
 		t.Fatalf("explanation %q", got)
 	}
 	w.offer(dear, 200, 1)

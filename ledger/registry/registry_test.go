@@ -140,6 +140,7 @@ func TestRegisterProvider(t *testing.T) {
 		"long address":      claim(key(1), chainID, a, long),
 		"empty address":     claim(key(1), chainID, a, ""),
 		"address not UTF-8": claim(key(1), chainID, a, "\xff"),
+		"address not plain": claim(key(1), chainID, a, "/ip4/127.0.0.1\x1b[2J"),
 	} {
 		if _, err := deliver(w, server{w.store}.RegisterProvider, m); err == nil {
 			t.Errorf("%s: was taken", name)

@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"daulat/core/artifact"
 	"daulat/core/canon"
@@ -98,7 +97,7 @@ func (s *Store) normal(p pb.Provider) (pb.Provider, error) {
 		return p, fmt.Errorf("a provider has at most %d addresses", MaxAddresses)
 	}
 	for _, a := range p.Addresses {
-		if a == "" || len(a) > MaxAddressBytes || !utf8.ValidString(a) {
+		if a == "" || len(a) > MaxAddressBytes || !canon.Plain(a) {
 			return p, fmt.Errorf("an address has 1 to %d bytes of UTF-8", MaxAddressBytes)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"daulat/core/canon"
@@ -13,17 +14,24 @@ import (
 	wire "daulat/link/session"
 )
 
-// LieError says that a provider signed an answer that its model does not give.
-// The answer was not paid for, and the evidence is kept under the receipt's
-// name.
+// LieError says that a provider signed an answer that its model does not give,
+// or that nobody can check since the provider does not serve the model. The
+// answer was not paid for, and the evidence is kept under the receipt's name.
 type LieError struct {
 	Receipt string
 	Verdict verify.Verdict
 }
 
 func (e *LieError) Error() string {
+	if e.Verdict.Outcome == verify.Unavailable {
+		return fmt.Sprintf("the answer can't be checked, and was not paid for: receipt %s, %s", e.Receipt, e.Verdict)
+	}
 	return fmt.Sprintf("the provider lied, and was not paid for it: receipt %s, %s", e.Receipt, e.Verdict)
 }
+
+// errUnchecked says that the asker's own side could not check an answer: it is
+// not paid for, and no other provider would fare better.
+var errUnchecked = errors.New("the answer could not be checked here")
 
 // exactPower is the chance that running an answer of class D0 again shows that
 // it is wrong: all of it, in parts per million.
@@ -41,14 +49,24 @@ func (s *Session) audit(ctx context.Context, t receipt.Transcript, e receipt.Ent
 	if err != nil || !drawn {
 		return err
 	}
-	v, err := s.client.Auditor.Replay(ctx, t.Request.Model, t.Request, t.Answer)
+	v, err := s.replay(ctx, t)
 	if err != nil {
-		return fmt.Errorf("audit of receipt %s: %w", ReceiptID(s.ID(), t.Ask.Seq), err)
+		return fmt.Errorf("audit of receipt %s: %w: %w", ReceiptID(s.ID(), t.Ask.Seq), errUnchecked, err)
 	}
-	if v.Outcome != verify.Disagree {
+	if !v.Outcome.Against() {
 		return nil
 	}
 	return s.accuse(ctx, t, e, v)
+}
+
+// replay makes a verdict of a model that can't be had, lest a provider escape
+// every audit by serving none. An asker that gave up accuses nobody.
+func (s *Session) replay(ctx context.Context, t receipt.Transcript) (verify.Verdict, error) {
+	v, err := s.client.Auditor.Replay(ctx, t.Request.Model, t.Request, t.Answer)
+	if errors.Is(err, verify.ErrUnavailable) && ctx.Err() == nil {
+		return verify.Verdict{Outcome: verify.Unavailable, Why: err.Error()}, nil
+	}
+	return v, err
 }
 
 // accuse keeps the evidence and leaves a complaint on the ledger.

@@ -199,7 +199,7 @@ const (
 	shunLied       = 24 * time.Hour
 
 	matchPoll = 100 * time.Millisecond
-	matchWait = 5 * time.Second // after which a reason for no match is given
+	matchWait = 3 * time.Second // after which a reason for no match is given: it reaches the user within five
 	// closeMargin is how long before its deadline a session takes no more
 	// requests, in seconds.
 	closeMargin = 90

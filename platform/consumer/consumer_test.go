@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -180,8 +181,8 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 		t.Errorf("%d complaints, %d vouchers", n, len(liar.vouchers()))
 	}
 	s.quiet()
-	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 {
-		t.Errorf("the liar is due %d udlt", now.Escrow.Withheld)
+	if now := s.onLedger(first.Session); now.State != job.SessionClosing || now.Reason != job.ReasonConsumer {
+		t.Errorf("session is %s since %q", now.State, now.Reason)
 	}
 	session, seq, err := consumer.ParseReceiptID(lie.Receipt)
 	if err != nil {
@@ -195,6 +196,71 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	if len(honest.vouchers()) != 1 {
 		t.Error("the liar was asked again")
 	}
+	s.crash(s.disk()) // what knows of the lie now is the journal alone
+	settled := make(chan error, 1)
+	go func() { settled <- s.client.Settle(context.WithValue(t.Context(), inPath{}, true), first.Session) }()
+	s.eventually("the client waits for the ledger", func() bool { return s.ledger.waited.Load() > 2 || len(settled) > 0 })
+	s.advance(sessiontest.Windows.Close)
+	if err := <-settled; err != nil {
+		t.Error(err)
+	}
+	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 || now.Reason != job.ReasonConsumer {
+		t.Errorf("the liar is due %d udlt, since %q", now.Escrow.Withheld, now.Reason)
+	}
+}
+
+// A model that its provider does not serve counts as a lie. What the asker could
+// not check for a reason of its own is neither paid nor held against anybody.
+func TestAnswerThatCannotBeChecked(t *testing.T) {
+	unavailable := fmt.Errorf("fetch the weights: %w", verify.ErrUnavailable)
+	for name, c := range map[string]struct {
+		fails   error
+		leaves  bool // the asker gives up while the audit is on
+		accused int
+	}{
+		"model not served": {fails: unavailable, accused: 1},
+		"own disk full":    {fails: errors.New("no space left on device")},
+		"asker left":       {fails: unavailable, leaves: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			s.client.Auditor = failing(func() error {
+				if c.leaves {
+					leave()
+				}
+				return c.fails
+			})
+			x := s.sells("seller", 1)
+			_, err := s.try(ctx, 1, 5)
+			var lie *consumer.LieError
+			if found := errors.As(err, &lie); err == nil || found != (c.accused > 0) {
+				t.Fatalf("got %v", err)
+			}
+			if lie != nil && (lie.Verdict.Outcome != verify.Unavailable || !strings.Contains(lie.Error(), "unavailable: fetch the weights")) {
+				t.Errorf("the result says %q", lie)
+			}
+			s.quiet()
+			if n := s.chain.Complaints("seller"); n != c.accused || len(x.vouchers()) != 0 {
+				t.Errorf("%d complaints, %d vouchers", n, len(x.vouchers()))
+			}
+			if now := s.onLedger(1); lie != nil && (now.State != job.SessionClosing || now.Reason != job.ReasonConsumer) {
+				t.Errorf("session is %s since %q", now.State, now.Reason)
+			}
+			s.advance(sessiontest.Windows.Close)
+			if err := s.client.CloseAll(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// failing is an auditor that can't check.
+type failing func() error
+
+func (f failing) Replay(context.Context, canon.CID, receipt.Request, receipt.Answer) (verify.Verdict, error) {
+	return verify.Verdict{}, f()
 }
 
 type judge func(receipt.Answer) bool

@@ -257,8 +257,9 @@ func acknowledged(c wire.Conn) error {
 }
 
 // Close ends the session: the provider is given the final voucher, with which
-// it settles at once; if it does not answer, the consumer closes alone. Close
-// returns when the ledger shows the session settled.
+// it settles at once; if it does not answer, or is accused, the consumer closes
+// alone, and the ledger does not say that they agreed. Close returns when the
+// ledger shows the session settled.
 func (s *Session) Close(ctx context.Context) error {
 	if err := s.shut(ctx); err != nil {
 		return err
@@ -272,10 +273,14 @@ func (s *Session) shut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = s.finish(ctx); err == nil {
-		return nil
+	// An accusation is of the last number used; it outlives a crash.
+	_, err = s.client.Journal.Lie(s.ID(), s.record.Served.Seq)
+	if errors.Is(err, wire.ErrNoRecord) {
+		if err = s.finish(ctx); err == nil {
+			return nil
+		}
+		s.client.Log.Warn("provider did not close; closing alone", "session", s.ID(), "error", err)
 	}
-	s.client.Log.Warn("provider did not close; closing alone", "session", s.ID(), "error", err)
 	if err := s.closeAlone(ctx); err != nil {
 		return fmt.Errorf("close session %d: %w", s.ID(), err)
 	}

@@ -1,0 +1,45 @@
+package node
+
+import (
+	"errors"
+	"testing"
+
+	"daulat/core/canon"
+	"daulat/core/receipt"
+	"daulat/platform/consumer"
+	"daulat/platform/gateway"
+)
+
+func asked(prompt, most int) consumer.Prompt {
+	return consumer.Prompt{Tokens: make([]uint32, prompt), Params: receipt.Params{MaxTokens: uint64(most), TopP: receipt.MaxTopP}}
+}
+
+// The exposure step carries the longest answer that fits the model, and hardly
+// more; the escrow is a few of them.
+func TestStepIsTheLongestAnswer(t *testing.T) {
+	model := canon.NewCID(canon.DagCBOR, canon.Hash{1})
+	for _, context := range []uint64{1, 128, 8192, 1 << 20, ^uint64(0)} {
+		got, err := terms(model, context)
+		if err != nil || got.Validate() != nil {
+			t.Fatalf("context %d: %+v, %v", context, got, err)
+		}
+		prompt, answer := min(context, receipt.MaxPrompt), min(context, receipt.MaxAnswer)
+		if want := (prompt*ceilingInput + answer*ceilingOutput + 999) / 1000; got.Step != want || got.Escrow != 8*want {
+			t.Errorf("context %d: step %d, escrow %d, longest answer %d", context, got.Step, got.Escrow, want)
+		}
+	}
+}
+
+func TestRequestFitsTheContext(t *testing.T) {
+	model := canon.NewCID(canon.DagCBOR, canon.Hash{1})
+	for _, c := range []struct{ prompt, most, want int }{{10, 20, 20}, {10, 90, 90}, {10, 91, 90}, {99, 5000, 1}} {
+		got, err := fit(model, 100, asked(c.prompt, c.most), "prompt")
+		if err != nil || got.Params.MaxTokens != uint64(c.want) {
+			t.Errorf("%+v: %d tokens, %v", c, got.Params.MaxTokens, err)
+		}
+	}
+	var refused gateway.ErrPrompt
+	if _, err := fit(model, 100, asked(100, 1), "prompt"); !errors.As(err, &refused) || refused.Code != "context_length_exceeded" {
+		t.Errorf("a prompt as long as the context: %v", err)
+	}
+}
