@@ -164,7 +164,7 @@ func (a *app) follow(events io.Reader) (answer, error) {
 		for _, choice := range c.Choices {
 			text.WriteString(choice.Delta.Content)
 			if !a.json {
-				fmt.Fprint(a.out, choice.Delta.Content)
+				fmt.Fprint(screen{a.out}, choice.Delta.Content)
 			}
 			if choice.Finish != "" {
 				got.Finish = choice.Finish
@@ -188,9 +188,9 @@ func (a *app) follow(events io.Reader) (answer, error) {
 }
 
 func sayAnswer(w io.Writer, a answer) {
-	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, a.Receipt)
+	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, line(a.Receipt))
 	if a.Label != "" {
-		fmt.Fprintf(w, " · %s", a.Label)
+		fmt.Fprintf(w, " · %s", line(a.Label))
 	}
 	fmt.Fprintln(w)
 }

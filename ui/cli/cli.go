@@ -66,7 +66,7 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	case errors.Is(err, errDisagree):
 		return 3
 	}
-	fmt.Fprintln(errOut, "daulat:", err)
+	fmt.Fprintln(screen{errOut}, "daulat:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	var wrong usageError
 	if errors.As(err, &wrong) {
 		return 2
@@ -143,7 +143,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 // print writes v as JSON, or lets text say it.
 func (a *app) print(v any, text func(w io.Writer)) error {
 	if !a.json {
-		text(a.out)
+		text(screen{a.out})
 		return nil
 	}
 	e := json.NewEncoder(a.out)
@@ -157,7 +157,7 @@ func (a *app) progress() control.Progress {
 	start, n := time.Now(), 0
 	return func(step string) {
 		n++
-		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, step)
+		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, line(step))
 	}
 }
 

@@ -25,7 +25,7 @@ func (a *app) model() *cobra.Command {
 			}
 			return a.print(models, func(w io.Writer) {
 				for _, m := range models {
-					fmt.Fprintf(w, "%-28s %s\n", m.Name, m.ID)
+					fmt.Fprintf(w, "%-28s %s\n", line(m.Name), line(m.ID))
 				}
 			})
 		},
@@ -96,5 +96,5 @@ func modelFlags(cmd *cobra.Command, name, licence *string) {
 }
 
 func (a *app) printModel(m control.Model) error {
-	return a.print(m, func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", m.Name, m.ID) })
+	return a.print(m, func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", line(m.Name), line(m.ID)) })
 }

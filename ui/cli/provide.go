@@ -32,7 +32,7 @@ Ctrl-C takes its offers back and ends it.`,
 			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
 				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
-					fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", p.Model, p.Price.Input, p.Price.Output, p.Account)
+					fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", line(p.Model), p.Price.Input, p.Price.Output, line(p.Account))
 				})
 			})
 		},

@@ -54,5 +54,5 @@ Daulat is up.
   trust   %s
   ledger  %s, REST %s, gRPC %s
 Next: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
-`, r.Page, r.API, r.Token, r.Model, r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
+`, r.Page, r.API, r.Token, line(r.Model), r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
 }

@@ -77,7 +77,7 @@ func sayReport(w io.Writer, r control.Report) {
 		if !s.OK {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "%s %-18s %s\n", mark, s.Name, s.Detail)
+		fmt.Fprintf(w, "%s %-18s %s\n", mark, line(s.Name), line(s.Detail))
 	}
-	fmt.Fprintf(w, "\n%s\n", r.Line)
+	fmt.Fprintf(w, "\n%s\n", line(r.Line))
 }
