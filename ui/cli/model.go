@@ -24,6 +24,9 @@ func (a *app) model() *cobra.Command {
 				return err
 			}
 			return a.print(models, func(w io.Writer) {
+				if len(models) == 0 {
+					fmt.Fprintln(w, "no models here yet: daulat model pull fetches one, daulat model import FILE takes yours")
+				}
 				for _, m := range models {
 					fmt.Fprintf(w, "%-28s %s\n", line(m.Name), line(m.ID))
 				}

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"github.com/spf13/cobra"
 )
+
+var receiptID = regexp.MustCompile(`^[1-9][0-9]{0,19}-[1-9][0-9]{0,19}$`)
 
 func (a *app) receipt() *cobra.Command {
 	var file string
@@ -19,6 +22,9 @@ question and the answer. A session that is still open is settled first.`,
 		Example: `  daulat receipt export 1-1 -o answer.receipt`,
 		Args:    exactly("a RECEIPT such as 1-1"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !receiptID.MatchString(args[0]) {
+				return usage("receipt %q is not SESSION-NUMBER, such as 1-1", args[0])
+			}
 			at, err := a.attach()
 			if err != nil {
 				return err

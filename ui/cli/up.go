@@ -36,10 +36,10 @@ coins and worth nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page; a taken port is replaced by a free one")
-	f.StringVar(&o.Model, "model", "", "model to serve instead of the default: a name on this home's shelf, a GGUF file, or its https address")
-	f.BoolVar(&o.Noise, "noise", false, "serve a generated model whose answers are noise; downloads nothing")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds for which pay is withheld; counts when the network is created")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page, or a free port")
+	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
+	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

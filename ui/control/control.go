@@ -31,6 +31,8 @@ type Status struct {
 	Height   int64    `json:"height"`
 	Trust    string   `json:"trust"` // for `daulat verify --trust`
 	API      string   `json:"api"`
+	Page     string   `json:"page"`   // with the token in the fragment: as secret as the token
+	Ledger   string   `json:"ledger"` // RPC address, for `daulat provide --ledger`
 	Wallet   Account  `json:"wallet"`
 	Provider Earnings `json:"provider"`
 	Links    []string `json:"links"` // addresses of this peer
@@ -72,6 +74,8 @@ type Job struct {
 	Escrow   uint64       `json:"escrow_udlt"`
 	Receipts []string     `json:"receipts,omitempty"` // those this home asked for
 	Session  *job.Session `json:"session,omitempty"`  // whole, in `job show`
+	// Complaints are the receipts that the consumer complained about on the ledger.
+	Complaints []string `json:"complaints,omitempty"`
 }
 
 // Provider is one offer on the market.
@@ -82,6 +86,8 @@ type Provider struct {
 	Price     job.Price `json:"price_udlt_per_1000"`
 	Assurance string    `json:"assurance"`
 	Slots     uint64    `json:"slots"`
+	// Complaints is how many the ledger holds about the account.
+	Complaints uint64 `json:"complaints"`
 }
 
 // Exported is a receipt bundle and how to check it.
