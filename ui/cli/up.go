@@ -18,7 +18,7 @@ func (a *app) up() *cobra.Command {
 		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
-coins and worth nothing.`,
+coins and worth nothing. A taken port is replaced by a free one.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
   daulat up --model https://example.org/models/my.gguf
@@ -36,7 +36,7 @@ coins and worth nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page, or a free port")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page")
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
