@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -169,6 +171,37 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 // Send implements control.Operations.
 func (o operations) Send(ctx context.Context, to string, amount uint64) error {
 	return o.wallet.Send(ctx, to, amount)
+}
+
+// Receipts implements control.Operations.
+func (o operations) Receipts(context.Context) ([]control.Receipt, error) {
+	records, err := o.asks.Records(func(session.Record) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	names := map[canon.CID]string{}
+	for _, e := range o.shelf.List() {
+		names[e.ID] = e.Name
+	}
+	all := []control.Receipt{}
+	for _, r := range records {
+		known, err := o.asks.Transcripts(r.Session.ID)
+		if err != nil {
+			return nil, err
+		}
+		var paid job.Tally
+		for _, t := range known {
+			model := r.Session.Terms.Model
+			after, err := paid.Add(t.Leaf(), r.Session.Price)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, control.Receipt{Receipt: consumer.ReceiptID(r.Session.ID, t.Ask.Seq), Model: cmp.Or(names[model], model.String()),
+				ModelID: model.String(), Price: after.Amount - paid.Amount, Opened: time.Unix(int64(r.Session.Opened), 0).UTC()})
+			paid = after
+		}
+	}
+	return all, nil
 }
 
 // Export implements control.Operations.

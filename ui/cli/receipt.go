@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -46,5 +47,30 @@ question and the answer. A session that is still open is settled first.`,
 		},
 	}
 	export.Flags().StringVarP(&file, "output", "o", "", "file to write (default: RECEIPT.receipt)")
-	return group("receipt", "Take receipts out, to give to others", export)
+	return group("receipt", "List receipts, and take them out to give to others", a.receipts(), export)
+}
+
+func (a *app) receipts() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Short:   "List the receipts of what this home asked",
+		Example: "  daulat receipt ls",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			all, err := at.Operations.Receipts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(all, func(w io.Writer) {
+				fmt.Fprintf(w, "%-10s %-20s %-12s %s\n", "RECEIPT", "SESSION OPENED", "UDLT", "MODEL")
+				for _, r := range all {
+					fmt.Fprintf(w, "%-10s %-20s %-12d %s\n", line(r.Receipt), r.Opened.Local().Format(time.DateTime), r.Price, line(r.Model))
+				}
+			})
+		},
+	}
 }
