@@ -63,7 +63,7 @@ func reason(j control.Job) string {
 	if len(j.Complaints) == 0 {
 		return j.Reason
 	}
-	return strings.TrimSpace(j.Reason + " complaint about " + strings.Join(j.Complaints, " "))
+	return strings.TrimPrefix(j.Reason+"; complaint about "+strings.Join(j.Complaints, " "), "; ")
 }
 
 func sayJob(w io.Writer, j control.Job) {

@@ -64,3 +64,18 @@ func TestAnswersCommandNoTerminal(t *testing.T) {
 		t.Errorf("the document got %q", got.Text)
 	}
 }
+
+func TestComplaintsAreShown(t *testing.T) {
+	caught := control.Job{ID: 1, Reason: "both sides agreed", Complaints: []string{"1-1", "1-3"}}
+	if got := reason(caught); got != "both sides agreed; complaint about 1-1 1-3" {
+		t.Errorf("job ls says %q", got)
+	}
+	var out bytes.Buffer
+	sayJob(&out, caught)
+	if !strings.Contains(out.String(), "lie in 1-1 1-3\n") {
+		t.Errorf("job show says %q", out.String())
+	}
+	if got := reason(control.Job{Reason: "deadline"}); got != "deadline" {
+		t.Errorf("job ls says %q of a job without complaints", got)
+	}
+}
