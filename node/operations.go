@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -37,20 +39,21 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}
-	return control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API,
+	return control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
 		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs(), Passphrase: o.passphrase}, nil
 }
 
-func (o operations) earnings(ctx context.Context) (control.Earnings, error) {
-	e := control.Earnings{Address: o.ledger.Account()}
-	standing, err := o.ledger.Standing(ctx, e.Address)
+// earnings are what the home's provider made.
+func (s *seller) earnings(ctx context.Context) (control.Earnings, error) {
+	e := control.Earnings{Address: s.ledger.Account()}
+	standing, err := s.ledger.Standing(ctx, e.Address)
 	if err != nil {
 		return e, err
 	}
-	if e.Stake, err = o.ledger.Stake(ctx, e.Address); err != nil {
+	if e.Stake, err = s.ledger.Stake(ctx, e.Address); err != nil {
 		return e, err
 	}
-	open, err := o.sales.Records(func(r session.Record) bool {
+	open, err := s.sales.Records(func(r session.Record) bool {
 		return r.Session.State == job.SessionOpen || r.Session.State == job.SessionClosing
 	})
 	if err != nil {
@@ -73,11 +76,31 @@ func (o operations) Jobs(ctx context.Context) ([]control.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	complaints, err := o.complaints(ctx, "")
+	if err != nil {
+		return nil, err
+	}
 	jobs := []control.Job{}
 	for _, s := range sessions {
-		jobs = append(jobs, jobOf(s))
+		j := jobOf(s)
+		j.Complaints = complaints[s.ID]
+		jobs = append(jobs, j)
 	}
 	return jobs, nil
+}
+
+// complaints are the receipts complained about, by session; of all providers for
+// an empty name.
+func (o operations) complaints(ctx context.Context, provider string) (map[uint64][]string, error) {
+	filed, err := o.wallet.Complaints(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
+	by := map[uint64][]string{}
+	for _, c := range filed {
+		by[c.Session] = append(by[c.Session], consumer.ReceiptID(c.Session, c.Seq))
+	}
+	return by, nil
 }
 
 // Job implements control.Operations.
@@ -91,6 +114,11 @@ func (o operations) Job(ctx context.Context, id uint64) (control.Job, error) {
 	}
 	j := jobOf(s)
 	j.Session = &s
+	complaints, err := o.complaints(ctx, s.Provider)
+	if err != nil {
+		return control.Job{}, err
+	}
+	j.Complaints = complaints[id]
 	known, err := o.asks.Transcripts(id)
 	if err != nil {
 		return control.Job{}, err
@@ -103,6 +131,9 @@ func (o operations) Job(ctx context.Context, id uint64) (control.Job, error) {
 
 func (o operations) unmatched(ctx context.Context, id uint64) (control.Job, error) {
 	order, err := o.wallet.Order(ctx, id)
+	if errors.Is(err, client.ErrNotFound) {
+		return control.Job{}, fmt.Errorf("no job %d", id)
+	}
 	if err != nil {
 		return control.Job{}, fmt.Errorf("job %d: %w", id, err)
 	}
@@ -127,8 +158,12 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 	}
 	all := []control.Provider{}
 	for _, f := range offers {
+		standing, err := o.wallet.Standing(ctx, f.Provider)
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, control.Provider{Account: f.Provider, Model: f.Model.String(), Executor: f.Executor,
-			Price: f.Price, Assurance: f.Assurance.String(), Slots: f.Slots})
+			Price: f.Price, Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints})
 	}
 	return all, nil
 }
@@ -136,6 +171,37 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 // Send implements control.Operations.
 func (o operations) Send(ctx context.Context, to string, amount uint64) error {
 	return o.wallet.Send(ctx, to, amount)
+}
+
+// Receipts implements control.Operations.
+func (o operations) Receipts(context.Context) ([]control.Receipt, error) {
+	records, err := o.asks.Records(func(session.Record) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	names := map[canon.CID]string{}
+	for _, e := range o.shelf.List() {
+		names[e.ID] = e.Name
+	}
+	all := []control.Receipt{}
+	for _, r := range records {
+		known, err := o.asks.Transcripts(r.Session.ID)
+		if err != nil {
+			return nil, err
+		}
+		var paid job.Tally
+		for _, t := range known {
+			model := r.Session.Terms.Model
+			after, err := paid.Add(t.Leaf(), r.Session.Price)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, control.Receipt{Receipt: consumer.ReceiptID(r.Session.ID, t.Ask.Seq), Model: cmp.Or(names[model], model.String()),
+				ModelID: model.String(), Price: after.Amount - paid.Amount, Opened: time.Unix(int64(r.Session.Opened), 0).UTC()})
+			paid = after
+		}
+	}
+	return all, nil
 }
 
 // Export implements control.Operations.
@@ -207,7 +273,7 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	}
 	e := s.Provider
 	return web.Status{
-		Provider: &web.Provider{Account: e.Address, Earned: e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
+		Provider: &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
 		Network:  web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
 		Liar:     true,
 		Wallet:   web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -34,11 +35,11 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 	}
 	trust, err := client.ParseTrust(o.Trust)
 	if err != nil {
-		return control.Report{}, err
+		return control.Report{}, control.WrongInput{Err: err}
 	}
 	bundle, err := verify.DecodeBundle(o.Bundle)
 	if err != nil {
-		return control.Report{}, err
+		return control.Report{}, control.WrongInput{Err: err}
 	}
 	from, err := openFetcher(store, bundle.Sources, p)
 	if err != nil {
@@ -70,11 +71,14 @@ func takeModel(ctx context.Context, store *blob.Store, path string, manifest []b
 	}
 	weights, _ := m.Part(artifact.Weights)
 	id, _, err := store.PutFile(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return control.WrongInput{Err: err}
+	}
 	if err != nil {
 		return err
 	}
 	if id != weights.Blob {
-		return fmt.Errorf("%s is not the model of this receipt: it has ID %s, and the manifest names %s", path, id, weights.Blob)
+		return control.WrongInput{Err: fmt.Errorf("%s is not the model of this receipt: it has ID %s, and the manifest names %s", path, id, weights.Blob)}
 	}
 	return nil
 }
@@ -112,29 +116,40 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 	if err != nil {
 		return control.Report{}, err
 	}
-	return judged(ctx, r, v, shelf, c.Model), nil
+	return judged(ctx, r, v, shelf, c), nil
 }
 
 func signedStep(settled bool) string {
 	if settled {
 		return "the provider signed this answer, and the settled root holds it: it was paid for"
 	}
-	return "the provider signed this answer; its session was closed without paying for it"
+	return "the provider signed this answer; the settled root does not hold it: it was not paid for"
 }
 
 // judged adds a verdict to a report, with the words of the model's tokens.
-func judged(ctx context.Context, r control.Report, v verify.Verdict, shelf *Shelf, model canon.CID) control.Report {
+func judged(ctx context.Context, r control.Report, v verify.Verdict, shelf *Shelf, c verify.Checked) control.Report {
 	r.Verdict, r.Line = string(v.Outcome), v.String()
+	step := control.Step{Name: "replay", Detail: "the check could not decide"}
 	switch v.Outcome {
 	case verify.Agree:
+		step.Detail, step.OK = "the model gives every token of it again", true
 		r.Line = fmt.Sprintf("agree: %s gave this answer, all %d tokens", r.Model, r.Output)
 	case verify.Disagree:
-		if words, err := shelf.Text(ctx, model); err == nil && v.Why == "" {
-			r.Line = fmt.Sprintf("disagree at token %d: paid for %s, got %s", v.At, word(words, v.Paid), word(words, v.Got))
+		step.Detail = "the model gives another answer"
+		if words, err := shelf.Text(ctx, c.Model); err == nil && v.Why == "" {
+			r.Line = fmt.Sprintf("disagree at token %d: %s %s, got %s", v.At, due(c.Settled), word(words, v.Paid), word(words, v.Got))
 		}
 	}
-	r.Steps = append(r.Steps, control.Step{Name: "replay", Detail: r.Line, OK: v.Outcome == verify.Agree})
+	r.Steps = append(r.Steps, step)
 	return r
+}
+
+// due is how to name what the model gives: what was paid for, if it was paid.
+func due(settled bool) string {
+	if settled {
+		return "paid for"
+	}
+	return "the model gives"
 }
 
 func word(w interface {

@@ -37,6 +37,11 @@ func help(t *testing.T, home string, command []string) map[string]bool {
 			t.Errorf("%s --help does not show %q", name, part)
 		}
 	}
+	for row := range strings.Lines(r.stdout) {
+		if len([]rune(row)) > 101 && !strings.Contains(row, home) { // with the newline
+			t.Errorf("%s --help has a row wider than 100 columns: %s", name, row)
+		}
+	}
 	all := map[string]bool{}
 	_, list, group := strings.Cut(r.stdout, "\nAvailable Commands:\n")
 	list, _, _ = strings.Cut(list, "\n\n")

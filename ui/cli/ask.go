@@ -21,7 +21,7 @@ import (
 type answer struct {
 	Text    string `json:"text"`
 	Receipt string `json:"receipt"`
-	Price   uint64 `json:"price_udlt,string"`
+	Price   uint64 `json:"price_udlt"`
 	ModelID string `json:"model_id"`
 	Label   string `json:"label,omitempty"`
 	Input   int    `json:"input_tokens"`
@@ -111,8 +111,13 @@ type chunk struct {
 		Input  int `json:"prompt_tokens"`
 		Output int `json:"completion_tokens"`
 	} `json:"usage"`
-	Daulat *answer `json:"daulat"`
-	Error  *struct {
+	Daulat *struct {
+		Receipt string `json:"receipt"`
+		Price   uint64 `json:"price_udlt,string"`
+		ModelID string `json:"model_id"`
+		Label   string `json:"label"`
+	} `json:"daulat"`
+	Error *struct {
 		Message string `json:"message"`
 	} `json:"error"`
 }
@@ -164,7 +169,7 @@ func (a *app) follow(events io.Reader) (answer, error) {
 		for _, choice := range c.Choices {
 			text.WriteString(choice.Delta.Content)
 			if !a.json {
-				fmt.Fprint(a.out, choice.Delta.Content)
+				fmt.Fprint(screen{a.out}, choice.Delta.Content)
 			}
 			if choice.Finish != "" {
 				got.Finish = choice.Finish
@@ -188,9 +193,12 @@ func (a *app) follow(events io.Reader) (answer, error) {
 }
 
 func sayAnswer(w io.Writer, a answer) {
-	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, a.Receipt)
+	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, line(a.Receipt))
 	if a.Label != "" {
-		fmt.Fprintf(w, " · %s", a.Label)
+		fmt.Fprintf(w, " · %s", line(a.Label))
+	}
+	if a.Finish == "length" {
+		fmt.Fprintf(w, " · cut at %d tokens", a.Output)
 	}
 	fmt.Fprintln(w)
 }

@@ -33,10 +33,10 @@ type Runtime interface {
 	Models(home string) ([]control.Model, error)
 }
 
-// usageError is a wrong input.
-type usageError struct{ error }
-
-func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+// usage is a wrong input.
+func usage(format string, args ...any) error {
+	return control.WrongInput{Err: fmt.Errorf(format, args...)}
+}
 
 // errDisagree ends with status 3 after the command has said why.
 var errDisagree = errors.New("the answer does not agree")
@@ -58,7 +58,7 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra's word for it
-		err = usageError{err}
+		err = control.WrongInput{Err: err}
 	}
 	switch {
 	case err == nil:
@@ -66,8 +66,8 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	case errors.Is(err, errDisagree):
 		return 3
 	}
-	fmt.Fprintln(errOut, "daulat:", err)
-	var wrong usageError
+	fmt.Fprintln(screen{errOut}, "daulat:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	var wrong control.WrongInput
 	if errors.As(err, &wrong) {
 		return 2
 	}
@@ -90,7 +90,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
 	root.AddCommand(a.up(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.status(), a.demo())
@@ -143,7 +143,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 // print writes v as JSON, or lets text say it.
 func (a *app) print(v any, text func(w io.Writer)) error {
 	if !a.json {
-		text(a.out)
+		text(screen{a.out})
 		return nil
 	}
 	e := json.NewEncoder(a.out)
@@ -157,7 +157,7 @@ func (a *app) progress() control.Progress {
 	start, n := time.Now(), 0
 	return func(step string) {
 		n++
-		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, step)
+		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, line(step))
 	}
 }
 

@@ -99,7 +99,7 @@ func (t tour) show(ctx context.Context, dir string, ready control.Ready) (string
 	if err := t.command(ctx, &r, "--home", filepath.Join(dir, "stranger"), "verify", file, "--trust", ready.Trust); err != nil {
 		return "", err
 	}
-	sayReport(t.out, r)
+	sayReport(screen{t.out}, r)
 	if r.ModelID != ready.ModelID {
 		return "", fmt.Errorf("the answer is by model %s, and %s was served", r.ModelID, ready.ModelID)
 	}
@@ -125,7 +125,7 @@ func (t tour) catch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("catch a liar: %w", err)
 	}
-	sayReport(t.out, r)
+	sayReport(screen{t.out}, r)
 	if r.Verdict != "disagree" {
 		return fmt.Errorf("the liar was not caught: %s", r.Line)
 	}

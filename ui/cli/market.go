@@ -29,7 +29,7 @@ func (a *app) job() *cobra.Command {
 			return a.print(jobs, func(w io.Writer) {
 				fmt.Fprintf(w, "%-6s %-10s %-9s %-12s %s\n", "JOB", "STATE", "REQUESTS", "UDLT", "REASON")
 				for _, j := range jobs {
-					fmt.Fprintf(w, "%-6d %-10s %-9d %-12d %s\n", j.ID, j.State, j.Requests, j.Amount, j.Reason)
+					fmt.Fprintf(w, "%-6d %-10s %-9d %-12d %s\n", j.ID, line(j.State), j.Requests, j.Amount, line(reason(j)))
 				}
 			})
 		},
@@ -58,15 +58,26 @@ func (a *app) job() *cobra.Command {
 	return group("job", "Look at orders and sessions", ls, show)
 }
 
+// reason is why a job left the open state, and whether its consumer complained.
+func reason(j control.Job) string {
+	if len(j.Complaints) == 0 {
+		return j.Reason
+	}
+	return strings.TrimPrefix(j.Reason+"; complaint about "+strings.Join(j.Complaints, " "), "; ")
+}
+
 func sayJob(w io.Writer, j control.Job) {
-	fmt.Fprintf(w, "job       %d, %s\n", j.ID, j.State)
+	fmt.Fprintf(w, "job       %d, %s\n", j.ID, line(j.State))
 	if j.Reason != "" {
-		fmt.Fprintf(w, "reason    %s\n", j.Reason)
+		fmt.Fprintf(w, "reason    %s\n", line(j.Reason))
 	}
 	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow\n",
-		j.Model, j.Consumer, j.Provider, j.Requests, j.Amount, j.Escrow)
+		line(j.Model), line(j.Consumer), line(j.Provider), j.Requests, j.Amount, j.Escrow)
+	if len(j.Complaints) > 0 {
+		fmt.Fprintf(w, "complaint the consumer found a lie in %s\n", line(strings.Join(j.Complaints, " ")))
+	}
 	if len(j.Receipts) > 0 {
-		fmt.Fprintf(w, "receipts  %s\n", strings.Join(j.Receipts, " "))
+		fmt.Fprintf(w, "receipts  %s\n", line(strings.Join(j.Receipts, " ")))
 	}
 }
 
@@ -86,9 +97,9 @@ func (a *app) provider() *cobra.Command {
 				return err
 			}
 			return a.print(offers, func(w io.Writer) {
-				fmt.Fprintf(w, "%-46s %-10s %-16s %s\n", "PROVIDER", "EXECUTOR", "UDLT IN/OUT 1K", "MODEL")
+				fmt.Fprintf(w, "%-46s %-10s %-16s %-11s %s\n", "PROVIDER", "EXECUTOR", "UDLT IN/OUT 1K", "COMPLAINTS", "MODEL")
 				for _, o := range offers {
-					fmt.Fprintf(w, "%-46s %-10s %-16s %s\n", o.Account, o.Executor, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Model)
+					fmt.Fprintf(w, "%-46s %-10s %-16s %-11d %s\n", line(o.Account), line(o.Executor), fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, line(o.Model))
 				}
 			})
 		},

@@ -24,8 +24,11 @@ func (a *app) model() *cobra.Command {
 				return err
 			}
 			return a.print(models, func(w io.Writer) {
+				if len(models) == 0 {
+					fmt.Fprintln(w, "no models here yet: daulat model pull fetches one, daulat model import FILE takes yours")
+				}
 				for _, m := range models {
-					fmt.Fprintf(w, "%-28s %s\n", m.Name, m.ID)
+					fmt.Fprintf(w, "%-28s %s\n", line(m.Name), line(m.ID))
 				}
 			})
 		},
@@ -96,5 +99,5 @@ func modelFlags(cmd *cobra.Command, name, licence *string) {
 }
 
 func (a *app) printModel(m control.Model) error {
-	return a.print(m, func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", m.Name, m.ID) })
+	return a.print(m, func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", line(m.Name), line(m.ID)) })
 }

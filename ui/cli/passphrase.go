@@ -19,7 +19,7 @@ import (
 const maxPassphrase = 1024
 
 func passphraseFlag(cmd *cobra.Command, ask *bool) {
-	cmd.Flags().BoolVar(ask, "ask-passphrase", false, "ask for the passphrase of this home's keys, instead of keeping a random one in the home")
+	cmd.Flags().BoolVar(ask, "ask-passphrase", false, "ask for the keys' passphrase instead of keeping a random one")
 }
 
 // passphrase asks at the terminal, for a fresh one twice. What is piped in is

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"time"
 
 	"github.com/spf13/cobra"
 )
+
+var receiptID = regexp.MustCompile(`^[1-9][0-9]{0,19}-[1-9][0-9]{0,19}$`)
 
 func (a *app) receipt() *cobra.Command {
 	var file string
@@ -19,6 +23,9 @@ question and the answer. A session that is still open is settled first.`,
 		Example: `  daulat receipt export 1-1 -o answer.receipt`,
 		Args:    exactly("a RECEIPT such as 1-1"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !receiptID.MatchString(args[0]) {
+				return usage("receipt %q is not SESSION-NUMBER, such as 1-1", args[0])
+			}
 			at, err := a.attach()
 			if err != nil {
 				return err
@@ -40,5 +47,30 @@ question and the answer. A session that is still open is settled first.`,
 		},
 	}
 	export.Flags().StringVarP(&file, "output", "o", "", "file to write (default: RECEIPT.receipt)")
-	return group("receipt", "Take receipts out, to give to others", export)
+	return group("receipt", "List receipts, and take them out to give to others", a.receipts(), export)
+}
+
+func (a *app) receipts() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Short:   "List the receipts of what this home asked",
+		Example: "  daulat receipt ls",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			all, err := at.Operations.Receipts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(all, func(w io.Writer) {
+				fmt.Fprintf(w, "%-10s %-20s %-12s %s\n", "RECEIPT", "SESSION OPENED", "UDLT", "MODEL")
+				for _, r := range all {
+					fmt.Fprintf(w, "%-10s %-20s %-12d %s\n", line(r.Receipt), r.Opened.Local().Format(time.DateTime), r.Price, line(r.Model))
+				}
+			})
+		},
+	}
 }

@@ -18,7 +18,7 @@ func (a *app) up() *cobra.Command {
 		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
-coins and worth nothing.`,
+coins and worth nothing. A taken port is replaced by a free one.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
   daulat up --model https://example.org/models/my.gguf
@@ -36,10 +36,10 @@ coins and worth nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page; a taken port is replaced by a free one")
-	f.StringVar(&o.Model, "model", "", "model to serve instead of the default: a name on this home's shelf, a GGUF file, or its https address")
-	f.BoolVar(&o.Noise, "noise", false, "serve a generated model whose answers are noise; downloads nothing")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds for which pay is withheld; counts when the network is created")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page")
+	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
+	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }
@@ -54,5 +54,5 @@ Daulat is up.
   trust   %s
   ledger  %s, REST %s, gRPC %s
 Next: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
-`, r.Page, r.API, r.Token, r.Model, r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
+`, r.Page, r.API, r.Token, line(r.Model), r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
 }

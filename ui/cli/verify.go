@@ -23,7 +23,8 @@ light client does, from the trust line that you bring (the network's founder pri
 take it from the receipt). The model is fetched by its ID from any provider, or read from
 --model, and runs again on this machine.
 
-The status is 0 if the answer agrees, 3 if it does not, 1 if the check could not be done.`,
+The status is 0 if the answer agrees, 3 if it does not or nobody can tell, 1 if the check could
+not be done, and 2 for a wrong input such as a file that is no receipt.`,
 		Example: `  daulat verify answer.receipt --trust daulat-1@0f3a…:12:9bc4…
   daulat verify answer.receipt --trust LINE --model SmolLM2-135M-Instruct.Q4_1.gguf`,
 		Args: exactly("a FILE"),
@@ -58,12 +59,12 @@ The status is 0 if the answer agrees, 3 if it does not, 1 if the check could not
 func readBundle(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, control.WrongInput{Err: err}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
 	if err != nil {
-		return nil, err
+		return nil, control.WrongInput{Err: err}
 	}
 	if len(data) > maxBundle {
 		return nil, usage("%s is larger than any receipt", path)
@@ -77,7 +78,7 @@ func sayReport(w io.Writer, r control.Report) {
 		if !s.OK {
 			mark = "✗"
 		}
-		fmt.Fprintf(w, "%s %-18s %s\n", mark, s.Name, s.Detail)
+		fmt.Fprintf(w, "%s %-18s %s\n", mark, line(s.Name), line(s.Detail))
 	}
-	fmt.Fprintf(w, "\n%s\n", r.Line)
+	fmt.Fprintf(w, "\n%s\n", line(r.Line))
 }

@@ -70,8 +70,8 @@ func (a *app) status() *cobra.Command {
 				return err
 			}
 			return a.print(s, func(w io.Writer) {
-				fmt.Fprintf(w, "chain     %s at height %d\nAPI       %s\ntrust     %s\nwallet    %s  %d udlt\n",
-					s.Chain, s.Height, s.API, s.Trust, s.Wallet.Address, s.Wallet.Balance)
+				fmt.Fprintf(w, "chain     %s at height %d\npage      %s   (its address holds the token: keep it to yourself)\nAPI       %s\nledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
+					s.Chain, s.Height, s.Page, s.API, s.Ledger, s.Trust, s.Wallet.Address, s.Wallet.Balance)
 				sayEarnings(w, s.Provider)
 				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 			})

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"daulat/core/job"
 )
@@ -31,6 +32,8 @@ type Status struct {
 	Height   int64    `json:"height"`
 	Trust    string   `json:"trust"` // for `daulat verify --trust`
 	API      string   `json:"api"`
+	Page     string   `json:"page"`   // with the token in the fragment: as secret as the token
+	Ledger   string   `json:"ledger"` // RPC address, for `daulat provide --ledger`
 	Wallet   Account  `json:"wallet"`
 	Provider Earnings `json:"provider"`
 	Links    []string `json:"links"` // addresses of this peer
@@ -72,6 +75,8 @@ type Job struct {
 	Escrow   uint64       `json:"escrow_udlt"`
 	Receipts []string     `json:"receipts,omitempty"` // those this home asked for
 	Session  *job.Session `json:"session,omitempty"`  // whole, in `job show`
+	// Complaints are the receipts that the consumer complained about on the ledger.
+	Complaints []string `json:"complaints,omitempty"`
 }
 
 // Provider is one offer on the market.
@@ -82,6 +87,17 @@ type Provider struct {
 	Price     job.Price `json:"price_udlt_per_1000"`
 	Assurance string    `json:"assurance"`
 	Slots     uint64    `json:"slots"`
+	// Complaints is how many the ledger holds about the account.
+	Complaints uint64 `json:"complaints"`
+}
+
+// Receipt is one answer that this home asked and paid for.
+type Receipt struct {
+	Receipt string    `json:"receipt"`
+	Model   string    `json:"model"` // name, or manifest ID if the home does not know it
+	ModelID string    `json:"model_id"`
+	Price   uint64    `json:"price_udlt"`
+	Opened  time.Time `json:"opened"` // when the ledger opened its session
 }
 
 // Exported is a receipt bundle and how to check it.
@@ -96,6 +112,8 @@ type Operations interface {
 	Jobs(ctx context.Context) ([]Job, error)
 	Job(ctx context.Context, id uint64) (Job, error)
 	Providers(ctx context.Context) ([]Provider, error)
+	// Receipts are those that this home's journal holds, by session and number.
+	Receipts(ctx context.Context) ([]Receipt, error)
 	// Export settles the receipt's session if it is open and bundles the proof.
 	Export(ctx context.Context, receipt string) (Exported, error)
 	// Liar starts a provider whose model file was altered, asks it through the
@@ -119,6 +137,7 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
 	serve(mux, "job", o.Job)
 	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
+	serve(mux, "receipts", func(ctx context.Context, _ empty) ([]Receipt, error) { return o.Receipts(ctx) })
 	serve(mux, "export", o.Export)
 	serve(mux, "liar", func(ctx context.Context, _ empty) (Report, error) { return o.Liar(ctx) })
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
@@ -191,6 +210,11 @@ func (c Client) Job(ctx context.Context, id uint64) (out Job, err error) {
 // Providers implements Operations.
 func (c Client) Providers(ctx context.Context) (out []Provider, err error) {
 	return out, c.call(ctx, "providers", empty{}, &out)
+}
+
+// Receipts implements Operations.
+func (c Client) Receipts(ctx context.Context) (out []Receipt, err error) {
+	return out, c.call(ctx, "receipts", empty{}, &out)
 }
 
 // Export implements Operations.

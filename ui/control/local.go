@@ -2,6 +2,14 @@ package control
 
 import "daulat/core/job"
 
+// WrongInput is a mistake of the user's: what was given can never be right.
+type WrongInput struct{ Err error }
+
+func (w WrongInput) Error() string { return w.Err.Error() }
+
+// Unwrap returns the mistake.
+func (w WrongInput) Unwrap() error { return w.Err }
+
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 

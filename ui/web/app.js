@@ -29,11 +29,8 @@ async function call(path, body, signal) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
-// dlt shows udlt, a decimal string, without rounding.
-function dlt(udlt) {
-  const n = BigInt(udlt), part = (n % 1000000n).toString().padStart(6, "0").replace(/0+$/, "");
-  return (n / 1000000n).toLocaleString("en") + (part && "." + part) + " DLT";
-}
+// udlt shows an amount, a decimal string, without rounding.
+const udlt = (amount) => BigInt(amount).toLocaleString("en") + " udlt";
 
 function element(tag, className, text) {
   const e = document.createElement(tag);
@@ -67,11 +64,15 @@ async function ask(question) {
   running = new AbortController();
   $("send").textContent = "Stop";
   try {
-    const body = { model: $("model").value, stream: true, messages: [{ role: "user", content: question }] };
+    let finish;
+    const body = { model: $("model").value, stream: true, temperature: 0, stream_options: { include_usage: true }, messages: [{ role: "user", content: question }] };
     for await (const chunk of events(await call("/v1/chat/completions", body, running.signal))) {
       if (chunk.error) throw new Error(chunk.error.message);
       part("text").append(chunk.choices[0]?.delta.content ?? "");
-      if (chunk.daulat) receipt(card, part, chunk.model, chunk.daulat);
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+      if (!chunk.daulat) continue;
+      receipt(card, part, chunk.model, chunk.daulat);
+      if (finish === "length") part("price").append(` · cut at ${chunk.usage.completion_tokens} tokens`);
     }
   } catch (err) {
     part("error").textContent = err.name === "AbortError" ? "Stopped." : sentence(err.message);
@@ -86,7 +87,7 @@ async function ask(question) {
 function receipt(card, part, model, d) {
   part("model").textContent = d.label ? `${model} · ${d.label}` : model;
   part("model").title = d.model_id;
-  part("price").textContent = dlt(d.price_udlt);
+  part("price").textContent = udlt(d.price_udlt);
   part("id").textContent = d.receipt;
   part("receipt").hidden = false;
   part("verify").onclick = () => check(card, part("verify"), "Checking the answer again…", "/daulat/v1/verify", { receipt: d.receipt });
@@ -127,13 +128,13 @@ async function refresh() {
     if (!$("model").length) await models(); // a node that just started finds them later
     $("network").textContent = `${s.network.chain} · block ${s.network.height.toLocaleString("en")}`;
     $("network").classList.add("live");
-    $("wallet").textContent = `Wallet ${dlt(s.wallet.balance_udlt)}`;
+    $("wallet").textContent = `Wallet ${udlt(s.wallet.balance_udlt)}`;
     $("wallet").title = s.wallet.account;
     $("worthless").hidden = !s.network.test;
     $("liar").hidden = !s.liar;
     $("earnings").hidden = !s.provider;
     if (!s.provider) return;
-    for (const name of ["earned", "released", "withheld"]) $(name).textContent = dlt(s.provider[name + "_udlt"]);
+    for (const name of ["earned", "released", "withheld"]) $(name).textContent = udlt(s.provider[name + "_udlt"]);
     $("jobs").textContent = s.provider.jobs.toLocaleString("en");
   } catch (err) {
     $("network").textContent = "not connected";

@@ -50,7 +50,8 @@ type Status struct {
 	Liar     bool      `json:"liar"` // whether Liar is available
 }
 
-// Provider is what this machine earned. Earned = Withheld + Released.
+// Provider is what this machine earned. Earned is what open
+// sessions vouch for, Withheld and Released together.
 type Provider struct {
 	Account  string `json:"account"`
 	Earned   uint64 `json:"earned_udlt,string"`
