@@ -173,7 +173,8 @@ func (u *up) openConsumer(ctx context.Context) error {
 		return err
 	}
 	u.onClose(caller.Close)
-	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Auditor: u.library, Log: u.log})
+	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Log: u.log,
+		Auditor: auditor{u.library, u.shelf, u.wallet, caller}})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"daulat/core/canon"
+	"daulat/core/match"
+	"daulat/core/receipt"
+	"daulat/core/verify"
+	"daulat/data/blob"
+	"daulat/data/transfer"
+	"daulat/link"
+)
+
+// offering is a ledger that shows one provider.
+type offering struct {
+	manifest []byte
+	addrs    []string
+}
+
+func (o offering) Artifact(context.Context, canon.CID) ([]byte, error) { return o.manifest, nil }
+func (o offering) Offers(context.Context, canon.CID) ([]match.Offer, error) {
+	return []match.Offer{{Provider: "somebody"}}, nil
+}
+func (o offering) Addresses(context.Context, string) ([]string, error) { return o.addrs, nil }
+
+// agreeing is a runner for which every answer is true.
+type agreeing struct{}
+
+func (agreeing) Replay(context.Context, canon.CID, receipt.Request, receipt.Answer) (verify.Verdict, error) {
+	return verify.Verdict{Outcome: verify.Agree}, nil
+}
+
+func freshShelf(t *testing.T) *Shelf {
+	t.Helper()
+	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := blob.Open(home.path("blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenShelf(home, store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openTestLink(t *testing.T) *link.Node {
+	t.Helper()
+	key, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := link.Open(link.Config{Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// TestAuditFetchesTheModel: from a provider that serves it, and what none serves
+// is unavailable, which is another thing than a question that was given up.
+func TestAuditFetchesTheModel(t *testing.T) {
+	theirs := freshShelf(t)
+	e, err := importNoise(t.Context(), theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := theirs.ManifestBytes(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := openTestLink(t)
+	ledger := offering{manifest, server.Addrs()}
+	mine := freshShelf(t)
+	a := auditor{agreeing{}, mine, ledger, openTestLink(t)}
+	replay := func(ctx context.Context) error {
+		_, err := a.Replay(ctx, e.ID, receipt.Request{}, receipt.Answer{})
+		return err
+	}
+	if err := replay(t.Context()); !errors.Is(err, verify.ErrUnavailable) {
+		t.Fatalf("nobody serves it: %v", err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := replay(over); err == nil || errors.Is(err, verify.ErrUnavailable) {
+		t.Fatalf("the question was given up: %v", err)
+	}
+	transfer.Serve(server, theirs.store, transfer.ServeOptions{})
+	if err := replay(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := mine.Manifest(t.Context(), e.ID)
+	if err != nil || !mine.store.Has(m.Parts[0].Blob) {
+		t.Fatalf("the model is not here: %v", err)
+	}
+}
