@@ -33,6 +33,7 @@ const (
 	liarQuestion    = "Explain in two sentences why the sky is blue."
 	liarTokens      = 64
 	liarTimeout     = 3 * time.Minute
+	liarTries       = 3
 )
 
 // Liar implements control.Operations.
@@ -171,17 +172,31 @@ func (o operations) fund(ctx context.Context, said io.Reader) (last string) {
 // askLiar asks through the market as any asker does; the asker's audit refuses
 // to pay for the lie.
 func (o operations) askLiar(ctx context.Context) (receipt string, err error) {
+	for range liarTries {
+		if receipt, err = o.tryLiar(ctx); !errors.Is(err, errHonest) {
+			break
+		}
+	}
+	return receipt, err
+}
+
+// errHonest says that another provider answered, as the liar was not ready.
+var errHonest = errors.New("the honest provider answered in the liar's place")
+
+func (o operations) tryLiar(ctx context.Context) (receipt string, err error) {
 	if err := o.consumer.Renew(ctx, o.served.ID); err != nil {
 		return "", err
 	}
 	p := gateway.Prompt{Model: o.served.Name, Messages: []gateway.Message{{Role: "user", Content: liarQuestion}}, MaxTokens: liarTokens, TopP: 1_000_000}
-	_, err = backend{o.shelf, o.consumer}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
+	r, err := backend{o.shelf, o.consumer}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
 	var lie *consumer.LieError
 	switch {
 	case errors.As(err, &lie):
 		return lie.Receipt, nil
 	case err != nil:
 		return "", err
+	case r.Provider == o.ledger.Account():
+		return "", errHonest
 	}
 	return "", errors.New("the answer was true: the altered tensor changed no token")
 }

@@ -139,7 +139,7 @@ func (b *bystander) ask(tokens int) error {
 	}
 	a, err := parse[struct {
 		Receipt string `json:"receipt"`
-		Price   uint64 `json:"price_udlt,string"`
+		Price   uint64 `json:"price_udlt"`
 	}](r.stdout)
 	if err != nil {
 		return err
