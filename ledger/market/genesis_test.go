@@ -47,7 +47,7 @@ func TestGenesisRoundTrip(t *testing.T) {
 	w := busyWorld(t)
 	first := w.module.ExportGenesis(w.ctx, w.cdc)
 	for _, want := range []string{`"open"`, `"matched"`, `"cancelled"`, `"expired"`, `"closing"`, `"settled"`, `"released"`,
-		`"close_window":"70"`, `"voucher_amount":"60"`, `"next_order":"13"`, `"explanation":"of 1 offers`, chainID,
+		`"close_window":"70"`, `"voucher_amount":"60"`, `"next_order":"13"`, `"explanation":"the only offer`, chainID,
 		`"complaints":[{"session":"5","seq":"2"`, `"filed":"1000005"`} {
 		if !strings.Contains(string(first), want) {
 			t.Errorf("genesis lacks %s", want)
