@@ -12,6 +12,7 @@ import (
 	"daulat/core/escrow"
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/coins"
 )
 
 // MaxEntries is the most pairs that one Settle message brings.
@@ -130,8 +131,8 @@ func (s server) advanceWhole(ctx context.Context, before, after job.Session, pay
 // entryError is the text for an entry's result. What the bank said is left out,
 // since the text becomes part of the block's result.
 func entryError(err error) string {
-	if errors.Is(err, errPayment) {
-		return errPayment.Error()
+	if errors.Is(err, coins.ErrPayment) {
+		return coins.ErrPayment.Error()
 	}
 	return err.Error()
 }
