@@ -170,24 +170,45 @@ func (n *network) try(f func(addrs []string) error) error {
 // it is not yet.
 func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line) error {
 	n.say("reaching the network " + c.ChainID())
-	_, err := c.Registered(ctx)
-	if err == nil || !errors.Is(err, client.ErrNoAccount) {
-		return errors.Join(err, n.save())
+	known, err := c.Registered(ctx)
+	if err != nil {
+		return err
+	}
+	if known {
+		return n.save()
 	}
 	if l == nil {
 		return control.WrongInput{Err: errors.New("this home's account is not on the ledger: it needs an invite")}
 	}
-	n.say("redeeming the invite")
 	key, err := l.Key()
 	if err != nil {
 		return err
 	}
+	if err := redeemable(ctx, c, key.Public()); err != nil {
+		return err
+	}
+	n.say("redeeming the invite")
 	claim := invite.Claim{Chain: c.ChainID(), Key: key.Public(), Guest: c.Account()}
 	r := redemption{Key: key.Public(), Guest: c.Account(), Proof: key.Sign(invite.DomainRedeem, claim)}
 	if err := n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) }); err != nil {
 		return err
 	}
 	return n.save()
+}
+
+// redeemable says what is wrong with an invite, as far as the ledger proves it.
+func redeemable(ctx context.Context, c *client.Client, key canon.PublicKey) error {
+	i, err := c.Invite(ctx, key)
+	if errors.Is(err, client.ErrNotFound) {
+		return control.WrongInput{Err: fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}
+	}
+	if err != nil {
+		return err
+	}
+	if err := i.Pending(); err != nil {
+		return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", err)}
+	}
+	return nil
 }
 
 // trustRoot is the line that this home's receipts are proved from.

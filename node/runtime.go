@@ -142,9 +142,17 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	}, nil
 }
 
-// openLink listens where this home's peer listened last, so that the addresses
-// that others and the ledger know stay good, or elsewhere if the port is taken.
-func (h Home) openLink(key canon.PrivateKey) (*link.Node, error) {
+// openLink listens at the address, or for an empty one where this home's peer
+// listened last, so that the addresses that others and the ledger know stay good,
+// or elsewhere if that port is taken.
+func (h Home) openLink(key canon.PrivateKey, address string) (*link.Node, error) {
+	if address != "" {
+		at, err := link.ListenAddr(address)
+		if err != nil {
+			return nil, control.WrongInput{Err: err}
+		}
+		return link.Open(link.Config{Key: key, Listen: []string{at}})
+	}
 	path := h.path("peer.json")
 	var last struct {
 		Listen []string `json:"listen"`

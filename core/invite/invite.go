@@ -106,7 +106,7 @@ func Make(key canon.PublicKey, inviter string, grant, expires, now uint64, l Lim
 // Redeem gives the grant to guest. That the key's holder named guest is for the
 // caller to check, with [Claim.Check].
 func (i Invite) Redeem(guest string, now uint64) (Invite, error) {
-	if err := i.open(); err != nil {
+	if err := i.Pending(); err != nil {
 		return i, fmt.Errorf("redeem invite: %w", err)
 	}
 	switch {
@@ -126,7 +126,7 @@ func (i Invite) Revoke(by string, now uint64) (Invite, error) {
 	if by != i.Inviter {
 		return i, fmt.Errorf("revoke invite: %w", ErrStranger)
 	}
-	if err := i.open(); err != nil {
+	if err := i.Pending(); err != nil {
 		return i, fmt.Errorf("revoke invite: %w", err)
 	}
 	i.State, i.Ended = Revoked, now
@@ -154,8 +154,8 @@ func (i Invite) Payee() string {
 	return i.Inviter
 }
 
-// open says why an invite is not open.
-func (i Invite) open() error {
+// Pending reports why an invite is not open any more.
+func (i Invite) Pending() error {
 	switch i.State {
 	case Open:
 		return nil

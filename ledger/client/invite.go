@@ -33,8 +33,13 @@ func (c *Client) RedeemInvite(ctx context.Context, key canon.PublicKey, guest st
 	return wrap(err, "redeem invite %s", key)
 }
 
-// Invite returns the invite of a key.
+// Invite returns the invite of a key: proven if the client is verified.
 func (c *Client) Invite(ctx context.Context, key canon.PublicKey) (invite.Invite, error) {
+	if c.follower != nil {
+		var i invite.Invite
+		err := c.verifiedRecord(ctx, inviteStore, inviteKey(key), &i)
+		return i, wrap(err, "invite %s", key)
+	}
 	var r invitepb.QueryInviteResponse
 	if err := c.query(ctx, inviteQuery+"Invite", &invitepb.QueryInvite{Key: key.String()}, &r); err != nil {
 		return invite.Invite{}, fmt.Errorf("invite %s: %w", key, err)
@@ -84,10 +89,12 @@ const (
 	invitePrefix = 0x01
 )
 
+func inviteKey(key canon.PublicKey) []byte { return append([]byte{invitePrefix}, key[:]...) }
+
 // InviteRecord returns an invite as the ledger stores it: the canonical bytes of
 // an invite.Invite.
 func (c *Client) InviteRecord(ctx context.Context, key canon.PublicKey) ([]byte, error) {
-	record, err := c.ask(ctx, "/store/"+inviteStore+"/key", append([]byte{invitePrefix}, key[:]...))
+	record, err := c.ask(ctx, "/store/"+inviteStore+"/key", inviteKey(key))
 	if err == nil && len(record) == 0 {
 		err = ErrNotFound
 	}

@@ -114,6 +114,15 @@ func (c *Client) number(ctx context.Context) (uint64, error) {
 	return c.account.number, nil
 }
 
+// Registered reports whether the account is on the ledger, as the node tells it.
+func (c *Client) Registered(ctx context.Context) (bool, error) {
+	_, err := c.number(ctx)
+	if errors.Is(err, ErrNoAccount) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // draw picks a timeout that no other transaction of the account has: at random
 // among 6·10¹⁰ nanoseconds.
 func draw(now time.Time) (time.Time, error) {
