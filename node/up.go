@@ -44,6 +44,7 @@ type up struct {
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
+	tokens    *tokens
 	listener  net.Listener
 	ready     control.Ready
 }
@@ -239,8 +240,11 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log,
-		Tokens: []gateway.Token{{Name: "home", Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime}}})
+		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
+		return err
+	}
+	if u.tokens, err = openTokens(u.home.path("tokens.json"), u.gateway); err != nil {
 		return err
 	}
 	trust, err := u.trustRoot(ctx)
@@ -258,8 +262,8 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		u.ready.Ledger, u.ready.REST, u.ready.GRPC = u.validator.RPCAddress(), u.validator.RESTAddress(), u.validator.GRPCAddress()
 	}
 	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, u.gateway.Guard(control.Handler(ops)))
-	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Guard))
+	u.gateway.Handle(control.Prefix, u.gateway.Owner(control.Handler(ops)))
+	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
 	if err := saveJSON(u.home.path(readyFile), u.ready); err != nil {
 		return err
 	}

@@ -121,6 +121,12 @@ type Operations interface {
 	Liar(ctx context.Context) (Report, error)
 	// Send moves money from the wallet.
 	Send(ctx context.Context, to string, amount uint64) error
+	// NewToken makes an API token that is taken from now on.
+	NewToken(ctx context.Context, t TokenTerms) (NewToken, error)
+	// Tokens lists the API tokens, oldest first, without their secrets.
+	Tokens(ctx context.Context) ([]Token, error)
+	// RevokeToken ends a token at once, with the answers it is being given.
+	RevokeToken(ctx context.Context, name string) error
 }
 
 type transfer struct {
@@ -141,6 +147,9 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "export", o.Export)
 	serve(mux, "liar", func(ctx context.Context, _ empty) (Report, error) { return o.Liar(ctx) })
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
+	serve(mux, "token-new", o.NewToken)
+	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
+	serve(mux, "token-revoke", func(ctx context.Context, name string) (empty, error) { return empty{}, o.RevokeToken(ctx, name) })
 	return mux
 }
 
@@ -157,11 +166,15 @@ func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context
 			return
 		}
 		out, err := do(r.Context(), in)
-		if err != nil {
+		var wrong WrongInput
+		switch {
+		case errors.As(err, &wrong):
+			reply(w, http.StatusBadRequest, failure{err.Error()})
+		case err != nil:
 			reply(w, http.StatusUnprocessableEntity, failure{err.Error()})
-			return
+		default:
+			reply(w, http.StatusOK, out)
 		}
-		reply(w, http.StatusOK, out)
 	})
 }
 
@@ -232,6 +245,21 @@ func (c Client) Send(ctx context.Context, to string, amount uint64) error {
 	return c.call(ctx, "send", transfer{to, amount}, &empty{})
 }
 
+// NewToken implements Operations.
+func (c Client) NewToken(ctx context.Context, t TokenTerms) (out NewToken, err error) {
+	return out, c.call(ctx, "token-new", t, &out)
+}
+
+// Tokens implements Operations.
+func (c Client) Tokens(ctx context.Context) (out []Token, err error) {
+	return out, c.call(ctx, "tokens", empty{}, &out)
+}
+
+// RevokeToken implements Operations.
+func (c Client) RevokeToken(ctx context.Context, name string) error {
+	return c.call(ctx, "token-revoke", name, &empty{})
+}
+
 func (c Client) call(ctx context.Context, name string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -260,8 +288,11 @@ func (c Client) call(ctx context.Context, name string, in, out any) error {
 
 func remote(status int, data []byte) error {
 	var f failure
-	if json.Unmarshal(data, &f) == nil && f.Error != "" {
-		return errors.New(f.Error)
+	if json.Unmarshal(data, &f) != nil || f.Error == "" {
+		return fmt.Errorf("daulat answered with status %d", status)
 	}
-	return fmt.Errorf("daulat answered with status %d", status)
+	if status == http.StatusBadRequest {
+		return WrongInput{errors.New(f.Error)}
+	}
+	return errors.New(f.Error)
 }
