@@ -91,6 +91,13 @@ func (s *seller) sayLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.say(lastWords(e, settled))
+	return nil
+}
+
+// lastWords are earnings, and when the last of the settled sessions that pay
+// them is released.
+func lastWords(e control.Earnings, settled []job.Session) string {
 	var until uint64
 	for _, session := range settled {
 		if session.Provider == e.Address {
@@ -101,8 +108,7 @@ func (s *seller) sayLast(ctx context.Context) error {
 	if e.Withheld > 0 && until > 0 {
 		text += ", which the ledger releases by itself until " + time.Unix(int64(until), 0).Format(time.DateTime)
 	}
-	s.say(text)
-	return nil
+	return text
 }
 
 func earned(e control.Earnings) string {
