@@ -43,33 +43,6 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs(), Passphrase: o.passphrase}, nil
 }
 
-// earnings are what the home's provider made.
-func (s *seller) earnings(ctx context.Context) (control.Earnings, error) {
-	e := control.Earnings{Address: s.ledger.Account()}
-	standing, err := s.ledger.Standing(ctx, e.Address)
-	if err != nil {
-		return e, err
-	}
-	if e.Stake, err = s.ledger.Stake(ctx, e.Address); err != nil {
-		return e, err
-	}
-	open, err := s.sales.Records(func(r session.Record) bool {
-		return r.Session.State == job.SessionOpen || r.Session.State == job.SessionClosing
-	})
-	if err != nil {
-		return e, err
-	}
-	e.Sessions, e.Requests = int(standing.Sessions)+len(open), standing.Requests
-	e.Withheld, e.Released, e.Complaints = standing.Withheld, standing.Released, standing.Complaints
-	for _, r := range open {
-		e.Requests += r.Served.Tally.Range.Count
-		e.Open += r.Served.Paid
-	}
-	each := (e.Open + e.Withheld + e.Released) / max(1, e.Requests)
-	e.Audited = verify.AuditRate(max(1, each), verify.Million, max(1, each), e.Stake)
-	return e, nil
-}
-
 // Jobs implements control.Operations.
 func (o operations) Jobs(ctx context.Context) ([]control.Job, error) {
 	sessions, err := o.wallet.Sessions(ctx, o.wallet.Account(), "")
