@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/data/blob"
 	"daulat/data/transfer"
+	"daulat/ledger/client"
 	"daulat/link"
 )
 
@@ -66,6 +68,10 @@ func openTestLink(t *testing.T) *link.Node {
 	return n
 }
 
+func (o offering) Artifacts(context.Context) ([]client.Artifact, error) {
+	return []client.Artifact{{ID: artifact.ID(o.manifest), Name: NoiseModel}}, nil
+}
+
 // TestAuditFetchesTheModel: from a provider that serves it, and what none serves
 // is unavailable, which is another thing than a question that was given up.
 func TestAuditFetchesTheModel(t *testing.T) {
@@ -81,7 +87,7 @@ func TestAuditFetchesTheModel(t *testing.T) {
 	server := openTestLink(t)
 	ledger := offering{manifest, server.Addrs()}
 	mine := freshShelf(t)
-	a := auditor{agreeing{}, mine, ledger, openTestLink(t)}
+	a := auditor{agreeing{}, modelSource{mine, ledger, openTestLink(t)}}
 	replay := func(ctx context.Context) error {
 		_, err := a.Replay(ctx, e.ID, receipt.Request{}, receipt.Answer{})
 		return err

@@ -38,6 +38,9 @@ const (
 
 // Liar implements control.Operations.
 func (o operations) Liar(ctx context.Context) (control.Report, error) {
+	if o.validator == nil {
+		return control.Report{}, control.WrongInput{Err: errors.New("a liar is caught on a network of one's own: it needs a second provider beside the ledger")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, liarTimeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "daulat-liar-*")
@@ -48,12 +51,12 @@ func (o operations) Liar(ctx context.Context) (control.Report, error) {
 	if err := o.prepareLiar(ctx, filepath.Join(dir, "liar")); err != nil {
 		return control.Report{}, fmt.Errorf("prepare the liar: %w", err)
 	}
-	stop, err := o.startLiar(ctx, filepath.Join(dir, "liar"))
+	liar, stop, err := o.startLiar(ctx, filepath.Join(dir, "liar"))
 	if err != nil {
 		return control.Report{}, fmt.Errorf("start the liar: %w", err)
 	}
 	defer stop()
-	receipt, err := o.askLiar(ctx)
+	receipt, err := caught(func() (string, error) { return o.askLiar(ctx, liar) })
 	if err != nil {
 		return control.Report{}, err
 	}
@@ -117,10 +120,10 @@ func alterTensor(path string) error {
 }
 
 // startLiar runs the provider and waits until it serves.
-func (o operations) startLiar(ctx context.Context, dir string) (stop func(), err error) {
+func (o operations) startLiar(ctx context.Context, dir string) (account string, stop func(), err error) {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	cmd := exec.CommandContext(ctx, program, "provide", "--json", "--home", dir, "--ledger", o.ready.Ledger, "--model", o.served.ID.String(),
 		"--input-price", fmt.Sprint(liarInputPrice), "--output-price", fmt.Sprint(liarOutputPrice))
@@ -128,14 +131,14 @@ func (o operations) startLiar(ctx context.Context, dir string) (stop func(), err
 	cmd.WaitDelay = stopTimeout
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	said, err := cmd.StderrPipe()
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	stop = func() {
 		_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
@@ -146,9 +149,9 @@ func (o operations) startLiar(ctx context.Context, dir string) (stop func(), err
 	var serving control.Providing
 	if err := json.NewDecoder(out).Decode(&serving); err != nil {
 		stop()
-		return nil, errors.New(<-last)
+		return "", nil, errors.New(<-last)
 	}
-	return stop, nil
+	return serving.Account, stop, nil
 }
 
 // fund sends the first coin that a provider asks for, and returns the last line
@@ -169,33 +172,39 @@ func (o operations) fund(ctx context.Context, said io.Reader) (last string) {
 	return last
 }
 
-// askLiar asks through the market as any asker does; the asker's audit refuses
-// to pay for the lie.
-func (o operations) askLiar(ctx context.Context) (receipt string, err error) {
+// caught asks until the liar is the one that answers, but not for ever.
+func caught(ask func() (receipt string, err error)) (receipt string, err error) {
 	for range liarTries {
-		if receipt, err = o.tryLiar(ctx); !errors.Is(err, errHonest) {
+		if receipt, err = ask(); !errors.Is(err, errHonest) {
 			break
 		}
 	}
 	return receipt, err
 }
 
-// errHonest says that another provider answered, as the liar was not ready.
-var errHonest = errors.New("the honest provider answered in the liar's place")
+// errHonest says that the liar was not asked, or failed and was replaced.
+var errHonest = errors.New("another provider answered in the liar's place")
 
-func (o operations) tryLiar(ctx context.Context) (receipt string, err error) {
+// askLiar asks through the market as any asker does; the asker's audit refuses
+// to pay for the lie.
+func (o operations) askLiar(ctx context.Context, liar string) (receipt string, err error) {
 	if err := o.consumer.Renew(ctx, o.served.ID); err != nil {
 		return "", err
 	}
 	p := gateway.Prompt{Model: o.served.Name, Messages: []gateway.Message{{Role: "user", Content: liarQuestion}}, MaxTokens: liarTokens, TopP: 1_000_000}
 	r, err := backend{o.shelf, o.consumer}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
+	return lieOf(liar, r, err)
+}
+
+// lieOf is the receipt of the lie that a question ended with.
+func lieOf(liar string, r gateway.Result, err error) (receipt string, _ error) {
 	var lie *consumer.LieError
 	switch {
 	case errors.As(err, &lie):
 		return lie.Receipt, nil
 	case err != nil:
 		return "", err
-	case r.Provider == o.ledger.Account():
+	case r.Provider != liar:
 		return "", errHonest
 	}
 	return "", errors.New("the answer was true: the altered tensor changed no token")

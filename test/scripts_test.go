@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/verify"
+	"daulat/model/gguf"
 	"daulat/model/synthetic"
 	"daulat/ui/control"
 )
@@ -41,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "forge": forge, "chat": chat, "control": controlled,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "alter": alter, "forge": forge, "chat": chat, "control": controlled,
 		},
 	})
 }
@@ -254,6 +256,37 @@ func writeGGUF(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := synthetic.Llama(seed, synthetic.Options{})
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+// alter HOME changes one tensor of the one model in a home, as its dishonest owner
+// would: the file keeps the name of the true one.
+func alter(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: alter HOME")
+	}
+	var path string
+	var data []byte
+	ts.Check(filepath.WalkDir(filepath.Join(ts.MkAbs(args[0]), "blobs"), func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		one, err := os.ReadFile(name)
+		if bytes.HasPrefix(one, []byte("GGUF")) {
+			path, data = name, one
+		}
+		return err
+	}))
+	f, err := gguf.Parse(data)
+	ts.Check(err)
+	tensor, ok := f.Tensor("blk.0.ffn_down.weight")
+	if !ok {
+		ts.Fatalf("the model has no such tensor")
+	}
+	whole := tensor.Bytes() // a window into data
+	half := tensor.Rows() / 2 * (len(whole) / tensor.Rows())
+	copy(whole, slices.Concat(whole[half:], whole[:half]))
+	ts.Check(os.Remove(path)) // another home may share it by a link
+	ts.Check(os.WriteFile(path, data, 0o600))
 }
 
 // cut FROM TO LENGTH copies the first bytes of a file; a length in % is a share.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cometbft/cometbft/light"
@@ -32,14 +33,25 @@ type follower struct {
 	trust Trust             // where it began
 	keep  func(Trust) error // is told how far it came; may be nil
 	now   func() time.Time
+	floor atomic.Int64 // of the states that answer: a query sees what this client sent
 	mu    sync.Mutex
 	block *cmttypes.LightBlock // nil before the first use
+}
+
+// sent notes the block that took a transaction of the client's.
+func (f *follower) sent(height int64) {
+	if f == nil {
+		return
+	}
+	for old := f.floor.Load(); old < height && !f.floor.CompareAndSwap(old, height); old = f.floor.Load() {
+	}
 }
 
 // NewVerified is [New] for those who reach the ledger through a stranger. What
 // money hangs on (sessions, what providers are and stand at, invites) comes with
 // a proof from trust on and is refused without; the rest is the node's word,
-// and a lie in it costs time at the most. A proof takes one more block. keep is
+// and a lie in it costs time at the most. What is proven may be a block older
+// than the newest state, but not than what the client sent. keep is
 // told of newer headers that can take the place of trust; it may be nil.
 func NewVerified(rpc RPC, trust Trust, signer Signer, keep func(Trust) error) *Client {
 	c := New(rpc, trust.ChainID, signer)
@@ -58,11 +70,25 @@ func (c *Client) verified(ctx context.Context, store string, key []byte) ([]byte
 	if err != nil {
 		return nil, nil, err
 	}
-	// The root of today's state is in the header of the next block.
-	height, err := c.WaitBlock(ctx, max(now, firstProof))
-	if err != nil {
+	// The root of a state is in the header of the next block, so the newest state
+	// of all has no proof yet. It is waited for where it matters.
+	if now <= max(c.follower.floor.Load(), firstProof) {
+		if now, err = c.WaitBlock(ctx, max(c.follower.floor.Load(), firstProof)); err != nil {
+			return nil, nil, err
+		}
+	}
+	value, header, err := c.verifiedAt(ctx, store, key, now)
+	if !errors.Is(err, ErrNotFound) {
+		return value, header, err
+	}
+	if now, err = c.WaitBlock(ctx, now); err != nil {
 		return nil, nil, err
 	}
+	return c.verifiedAt(ctx, store, key, now)
+}
+
+// verifiedAt proves a value by the header of height or a later one.
+func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, height int64) ([]byte, *cmttypes.SignedHeader, error) {
 	header, err := c.advance(ctx, height)
 	if err != nil {
 		return nil, nil, err

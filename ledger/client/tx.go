@@ -222,6 +222,7 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 		if r.tx.Code != 0 {
 			return refused(r.tx.Codespace, r.tx.Code, r.tx.Log)
 		}
+		c.follower.sent(r.height)
 		return unpack(r.tx.Data, answer)
 	}
 }

@@ -478,3 +478,26 @@ func TestReceiptIDs(t *testing.T) {
 		}
 	}
 }
+
+// After Renew the cheapest provider gets the next request, whatever went before:
+// a session of an earlier run with a dearer one, and a failure of the cheap one.
+func TestRenewMatchesAnew(t *testing.T) {
+	s := start(t)
+	s.sells("dear", 2)
+	s.buy(1, 3)
+	s.crash(s.disk())
+	cheap := s.sells("cheap", 1)
+	cheap.behave(conduct{cut: 1})
+	for _, want := range []string{"dear", "cheap"} {
+		if err := s.client.Renew(t.Context(), model); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.buy(1, 3); r.Provider != want {
+			t.Errorf("%s answered, not %s", r.Provider, want)
+		}
+		cheap.behave(conduct{})
+	}
+	if n := len(cheap.asked()); n != 2 {
+		t.Errorf("the cheap one was asked %d times", n)
+	}
+}

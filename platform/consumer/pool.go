@@ -48,10 +48,12 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	return s, nil
 }
 
-// Renew closes the warm sessions for a model, so that the next request is
-// matched anew.
+// Renew closes the sessions for a model, those of an earlier run too, and lets
+// providers that merely failed be asked again, so that the next request is
+// matched as if it were the first.
 func (c *Client) Renew(ctx context.Context, model canon.CID) error {
-	failed := []error{c.opened(ctx, func(m canon.CID) bool { return m == model })}
+	c.forgive()
+	failed := []error{c.resume(ctx, model), c.opened(ctx, func(m canon.CID) bool { return m == model })}
 	for _, s := range c.warm(model) {
 		failed = append(failed, c.Settle(ctx, s.ID()))
 	}

@@ -1,9 +1,9 @@
 // Peers runs programs that others wrote against the real product: the official
 // OpenAI clients of three languages, Hugging Face's tokenizers, llama.cpp, and
-// Chromium on the page. It also has the real model answer plain questions,
-// Python read the golden vectors, and an emulated arm64 machine run the tests of
-// what must have the same bits everywhere. `make peers` builds the product and
-// calls it.
+// Chromium on the page. It also has the real model answer plain questions, a
+// stranger verify one of these answers when nobody serves the model, Python read
+// the golden vectors, and an emulated arm64 machine run the tests of what must
+// have the same bits everywhere. `make peers` builds the product and calls it.
 //
 // What comes from package registries is locked by hash (requirements.txt,
 // package-lock.json, _openaigo/go.sum), and installed once into a cache folder:
@@ -77,11 +77,18 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", err
 	}
 	say("the real model, and plain questions to it")
-	var home string
-	if err := t.withNetwork(ctx, "real", nil, func(u *network) error {
-		home = u.home
-		return u.questions(ctx)
+	var home, receipt, trust string
+	if err := t.withNetwork(ctx, "real", nil, func(u *network) (err error) {
+		home, trust = u.home, u.Trust
+		if err = u.questions(ctx); err == nil {
+			receipt, err = t.export(ctx, u)
+		}
+		return err
 	}); err != nil {
+		return "", err
+	}
+	say("a stranger verifies a receipt after the network has ended, with the model from its package")
+	if err := t.packaged(ctx, receipt, trust); err != nil {
 		return "", err
 	}
 	model, err := weights(home)
@@ -114,7 +121,7 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", err
 	}
 	say("done; pictures of the page are in " + t.cache)
-	return fmt.Sprintf("RESULT peers tokenizers=%d tokenizers_qwen2=%d openai_python=ok openai_node=ok openai_go=ok questions=%d page=ok vectors=ok "+
+	return fmt.Sprintf("RESULT peers tokenizers=%d tokenizers_qwen2=%d openai_python=ok openai_node=ok openai_go=ok questions=%d packaged=ok page=ok vectors=ok "+
 		"llama_formats=%d llama_random=%d qwen2_random=%d qwen3_random=%d llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
 		lines, qwen2, len(questions), len(formats), random["llama"], random["qwen2"], random["qwen3"], strict.positions, strict.differ, packed.differ, arm64), nil
 }

@@ -28,15 +28,16 @@ const (
 
 // Status is what runs here.
 type Status struct {
-	Chain    string   `json:"chain"`
-	Height   int64    `json:"height"`
-	Trust    string   `json:"trust"` // for `daulat verify --trust`
-	API      string   `json:"api"`
-	Page     string   `json:"page"`   // with the token in the fragment: as secret as the token
-	Ledger   string   `json:"ledger"` // RPC address, for `daulat provide --ledger`
-	Wallet   Account  `json:"wallet"`
-	Provider Earnings `json:"provider"`
-	Links    []string `json:"links"` // addresses of this peer
+	Chain  string  `json:"chain"`
+	Height int64   `json:"height"`
+	Trust  string  `json:"trust"` // for `daulat verify --trust`
+	API    string  `json:"api"`
+	Page   string  `json:"page"`             // with the token in the fragment: as secret as the token
+	Ledger string  `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
+	Wallet Account `json:"wallet"`
+	// Provider is nil for a home that only asks.
+	Provider *Earnings `json:"provider,omitempty"`
+	Links    []string  `json:"links,omitempty"` // addresses of this peer
 	// Passphrase says where the keyring's passphrase comes from.
 	Passphrase string `json:"passphrase"`
 }
@@ -127,6 +128,12 @@ type Operations interface {
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token at once, with the answers it is being given.
 	RevokeToken(ctx context.Context, name string) error
+	// NewInvite locks a grant for whoever gets the line.
+	NewInvite(ctx context.Context, t InviteTerms) (NewInvite, error)
+	Invites(ctx context.Context) (Invites, error)
+	// RevokeInvite takes an open invite back; a part of its ID is enough if no
+	// other begins so.
+	RevokeInvite(ctx context.Context, id string) error
 }
 
 type transfer struct {
@@ -150,6 +157,9 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "token-new", o.NewToken)
 	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
 	serve(mux, "token-revoke", func(ctx context.Context, name string) (empty, error) { return empty{}, o.RevokeToken(ctx, name) })
+	serve(mux, "invite-new", o.NewInvite)
+	serve(mux, "invites", func(ctx context.Context, _ empty) (Invites, error) { return o.Invites(ctx) })
+	serve(mux, "invite-revoke", func(ctx context.Context, id string) (empty, error) { return empty{}, o.RevokeInvite(ctx, id) })
 	return mux
 }
 
@@ -258,6 +268,21 @@ func (c Client) Tokens(ctx context.Context) (out []Token, err error) {
 // RevokeToken implements Operations.
 func (c Client) RevokeToken(ctx context.Context, name string) error {
 	return c.call(ctx, "token-revoke", name, &empty{})
+}
+
+// NewInvite implements Operations.
+func (c Client) NewInvite(ctx context.Context, t InviteTerms) (out NewInvite, err error) {
+	return out, c.call(ctx, "invite-new", t, &out)
+}
+
+// Invites implements Operations.
+func (c Client) Invites(ctx context.Context) (out Invites, err error) {
+	return out, c.call(ctx, "invites", empty{}, &out)
+}
+
+// RevokeInvite implements Operations.
+func (c Client) RevokeInvite(ctx context.Context, id string) error {
+	return c.call(ctx, "invite-revoke", id, &empty{})
 }
 
 func (c Client) call(ctx context.Context, name string, in, out any) error {

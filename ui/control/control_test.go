@@ -44,6 +44,16 @@ func (c *counted) RevokeToken(context.Context, string) error {
 	return errors.New("no token has that name")
 }
 
+func (c *counted) NewInvite(_ context.Context, t InviteTerms) (NewInvite, error) {
+	c.calls++
+	return NewInvite{Invite: Invite{Grant: t.Grant}}, nil
+}
+func (c *counted) Invites(context.Context) (Invites, error) { c.calls++; return Invites{}, nil }
+func (c *counted) RevokeInvite(context.Context, string) error {
+	c.calls++
+	return errors.New("no invite has that ID")
+}
+
 func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	Handler(o).ServeHTTP(w, httptest.NewRequest("POST", Prefix+name, body))

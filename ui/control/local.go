@@ -13,6 +13,9 @@ func (w WrongInput) Unwrap() error { return w.Err }
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 
+// DefaultChallengeWindow is how long a new network withholds pay, in seconds.
+const DefaultChallengeWindow = 20
+
 // UpOptions say how to run a whole network on one machine.
 type UpOptions struct {
 	Home   string
@@ -24,7 +27,7 @@ type UpOptions struct {
 	Network string
 	Link    string // IP:PORT at which other peers reach this one; by default a port of loopback
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
-	// the network is created.
+	// the network is created; 0 is the default.
 	ChallengeWindow uint64
 	Passphrase      Passphrase
 }
