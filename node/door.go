@@ -74,11 +74,14 @@ func (d door) admit(ctx context.Context, r redemption) admittance {
 	ctx, cancel := context.WithTimeout(ctx, doorTimeout)
 	defer cancel()
 	err := d.redeem(ctx, r.Key, r.Guest, r.Proof)
-	if err == nil {
-		return admittance{}
-	}
 	var refusal *client.TxError
-	return admittance{Refused: clip([]byte(err.Error())), Busy: !errors.As(err, &refusal)}
+	switch {
+	case err == nil:
+		return admittance{}
+	case errors.As(err, &refusal):
+		return admittance{Refused: clip([]byte(refusal.Log))}
+	}
+	return admittance{Refused: "the ledger can't be reached from here", Busy: true}
 }
 
 // redeemAt asks one peer to carry a redemption.
@@ -98,8 +101,11 @@ func redeemAt(ctx context.Context, peer *link.Node, addrs []string, r redemption
 	if err := s.Receive(&a); err != nil {
 		return fmt.Errorf("door of %s: %w", link.PeerID(s.Peer()), err)
 	}
-	if a.Refused != "" {
-		return refusedError{a.Refused}
+	switch {
+	case a.Refused == "":
+		return nil
+	case a.Busy:
+		return fmt.Errorf("door of %s: %s", link.PeerID(s.Peer()), a.Refused)
 	}
-	return nil
+	return refusedError{a.Refused}
 }

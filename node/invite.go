@@ -101,5 +101,8 @@ func (o operations) RevokeInvite(ctx context.Context, id string) error {
 	if len(found) != 1 {
 		return control.WrongInput{Err: fmt.Errorf("%d invites of this home have an ID that begins with %q; daulat invite ls shows them", len(found), id)}
 	}
+	if err := found[0].Pending(); err != nil {
+		return control.WrongInput{Err: err}
+	}
 	return o.wallet.RevokeInvite(ctx, found[0].Key)
 }

@@ -146,7 +146,7 @@ func (n *network) dialLedger(ctx context.Context) (net.Conn, error) {
 }
 
 // try calls f for one peer after the other until it succeeds, the last good one
-// first.
+// first. What the ledger refuses no other peer can do.
 func (n *network) try(f func(addrs []string) error) error {
 	n.mu.Lock()
 	first := n.next
@@ -160,6 +160,10 @@ func (n *network) try(f func(addrs []string) error) error {
 			n.next = at
 			n.mu.Unlock()
 			return nil
+		}
+		var refused refusedError
+		if errors.As(err, &refused) {
+			return control.WrongInput{Err: err}
 		}
 		failed = append(failed, err)
 	}

@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "alter": alter, "forge": forge, "chat": chat, "control": controlled,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "control": controlled,
 		},
 	})
 }
@@ -302,6 +302,28 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 		n = len(data) * n / 100
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data[:n], 0o600))
+}
+
+// mangle NAME TEXT HOW puts a text into the environment as a mail program might
+// pass it on: with line breaks in it, or short of its end.
+func mangle(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: mangle NAME TEXT breaks|short")
+	}
+	text := args[1]
+	switch args[2] {
+	case "breaks":
+		var lines []string
+		for part := range slices.Chunk([]byte(text), 76) {
+			lines = append(lines, string(part))
+		}
+		text = strings.Join(lines, "\r\n  ") + "\n"
+	case "short":
+		text = text[:len(text)-7]
+	default:
+		ts.Fatalf("no way to mangle is called %s", args[2])
+	}
+	ts.Setenv(args[0], text)
 }
 
 // forge FROM TO WHAT copies a receipt bundle with one lie in it.
