@@ -123,6 +123,30 @@ func TestLineSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Base64 leaves up to four bits of the last letter unused; only zeros pass.
+func TestLineHasOneText(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	stray := 0
+	for n := range 3 {
+		l := line()
+		l.Chain += strings.Repeat("x", n)
+		text := l.Encode()
+		last := strings.IndexByte(alphabet, text[len(text)-1])
+		for other := range len(alphabet) {
+			_, err := invite.ParseLine(text[:len(text)-1] + alphabet[other:other+1])
+			if other != last && !errors.Is(err, invite.ErrAltered) || other == last && err != nil {
+				t.Errorf("%q for %q as the last letter: %v", alphabet[other], alphabet[last], err)
+			}
+		}
+		if len(text[8:])%4 != 0 {
+			stray++
+		}
+	}
+	if stray != 2 {
+		t.Fatalf("%d of the texts have unused bits", stray)
+	}
+}
+
 // flip is another letter of the alphabet that leaves the low bits as they are.
 func flip(c byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

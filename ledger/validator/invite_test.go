@@ -3,6 +3,7 @@ package validator_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -101,6 +102,17 @@ func TestInvites(t *testing.T) {
 			t.Errorf("%d invites of %q", len(all), party)
 		}
 	}
+	shown := get(t, v, "/daulat/invite/v1/invites/"+k.Public().String(), 200)["invite"].(object)
+	if shown["state"] != "redeemed" || shown["guest"] != guest.Account() || shown["grant"] != "5000000" || shown["expires"] != fmt.Sprint(expires) {
+		t.Fatalf("REST shows %v", shown)
+	}
+	if list := get(t, v, "/daulat/invite/v1/invites?inviter="+alice.Account(), 200)["invites"].([]any); len(list) != 2 {
+		t.Fatalf("REST lists %v", list)
+	}
+	expect(t, "limits", get(t, v, "/daulat/invite/v1/params", 200),
+		object{"params": object{"max_open": "64", "max_grant": "100000000", "max_life": "2592000"}})
+	get(t, v, "/daulat/invite/v1/invites/"+session.Public().String(), 404)
+	get(t, v, "/daulat/invite/v1/invites/first", 400)
 	if l := must[invite.Limits](t)(alice.InviteLimits(ctx)); l != ledgerinvite.DefaultLimits {
 		t.Fatalf("limits %+v", l)
 	}
