@@ -111,6 +111,7 @@ type setup struct {
 	ledger   *counting
 	provider *provider.Provider
 	toy      *toy
+	log      *slog.Logger
 	manifest []byte
 	model    canon.CID
 }
@@ -126,7 +127,7 @@ func newKey(t testing.TB) canon.PrivateKey {
 
 func start(t testing.TB) *setup {
 	t.Helper()
-	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), toy: &toy{}, path: filepath.Join(t.TempDir(), "journal")}
+	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), toy: &toy{}, log: slog.New(slog.DiscardHandler), path: filepath.Join(t.TempDir(), "journal")}
 	m := artifact.Manifest{Version: canon.Version, Name: "toy", Media: artifact.MediaModelGGUF, Licence: "Apache-2.0",
 		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Hash{1}), Size: 1}},
 		Model: &artifact.Model{Semantics: "toy/1", Architecture: "toy", Context: reach}}
@@ -155,7 +156,7 @@ func (s *setup) run() {
 	}
 	s.ledger = &counting{account: s.chain.Account("provider", 0)}
 	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.ledger, Link: s.link, Key: s.key,
-		Journal: s.journal, Models: s.toy, Parallel: 4, Log: slog.New(slog.DiscardHandler),
+		Journal: s.journal, Models: s.toy, Parallel: 4, Log: s.log,
 		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
 			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
 	if err != nil {
