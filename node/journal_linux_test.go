@@ -1,14 +1,13 @@
 package node
 
 import (
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"daulat/core/canon"
+	"daulat/link/linktest"
 	"daulat/link/session"
 	"daulat/link/session/sessiontest"
 	"daulat/platform/consumer"
@@ -40,13 +39,9 @@ func TestFullDiskIsSaidToTheAsker(t *testing.T) {
 	if _, err := importNoise(t.Context(), shelf); err != nil {
 		t.Fatal(err)
 	}
-	key, err := canon.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	asker := consumer.New(consumer.Config{Ledger: sessiontest.New().Account("consumer", 1), Link: openTestLink(t), Key: key,
+	asker := consumer.New(consumer.Config{Ledger: sessiontest.New().Account("consumer", 1), Link: linktest.Node(t, linktest.Key(t)), Key: linktest.Key(t),
 		Journal: brokenJournal(t, path), Log: slog.New(slog.DiscardHandler)})
-	_, err = backend{shelf, asker}.Answer(t.Context(), gateway.Prompt{Model: NoiseModel, Text: "hello", MaxTokens: 8, TopP: 1_000_000}, nil, nil)
+	_, err := backend{shelf, asker}.Answer(t.Context(), gateway.Prompt{Model: NoiseModel, Text: "hello", MaxTokens: 8, TopP: 1_000_000}, nil, nil)
 	var reply *openai.Error
 	if !errors.As(err, &reply) || reply.Code != "journal_broken" || reply.Status != 503 {
 		t.Fatalf("%v", err)
