@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -12,10 +11,9 @@ import (
 	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
-	"daulat/data/blob"
 	"daulat/data/transfer"
 	"daulat/ledger/client"
-	"daulat/link"
+	"daulat/link/linktest"
 )
 
 // offering is a ledger that shows one provider.
@@ -39,33 +37,11 @@ func (agreeing) Replay(context.Context, canon.CID, receipt.Request, receipt.Answ
 
 func freshShelf(t *testing.T) *Shelf {
 	t.Helper()
-	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := blob.Open(home.path("blobs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := OpenShelf(home, store, nil)
+	s, err := shelfOf(filepath.Join(t.TempDir(), "home"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func openTestLink(t *testing.T) *link.Node {
-	t.Helper()
-	key, err := canon.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := link.Open(link.Config{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
 }
 
 func (o offering) Artifacts(context.Context) ([]client.Artifact, error) {
@@ -84,10 +60,10 @@ func TestAuditFetchesTheModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := openTestLink(t)
+	server := linktest.Node(t, linktest.Key(t))
 	ledger := offering{manifest, server.Addrs()}
 	mine := freshShelf(t)
-	a := auditor{agreeing{}, modelSource{mine, ledger, openTestLink(t)}}
+	a := auditor{agreeing{}, modelSource{mine, ledger, linktest.Node(t, linktest.Key(t))}}
 	replay := func(ctx context.Context) error {
 		_, err := a.Replay(ctx, e.ID, receipt.Request{}, receipt.Answer{})
 		return err

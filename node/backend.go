@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"daulat/compute/executor/inference"
@@ -16,6 +17,7 @@ import (
 	"daulat/model/text"
 	"daulat/platform/consumer"
 	"daulat/platform/gateway"
+	"daulat/platform/gateway/openai"
 )
 
 // What a gateway's session asks for. Prices are ceilings.
@@ -171,20 +173,39 @@ func promptTokens(words *text.Text, p gateway.Prompt) ([]uint32, error) {
 	return words.Chat(messages)
 }
 
-// translate gives the gateway the errors that it knows.
+// translate gives the gateway the errors that it knows, and its own words for
+// what the asker should hear and can only be told here.
 func translate(err error) error {
-	var none *consumer.NoMatchError
-	if errors.As(err, &none) {
+	var (
+		none    *consumer.NoMatchError
+		lie     *consumer.LieError
+		broken  *session.BrokenError
+		refused *session.Refusal
+	)
+	switch {
+	case errors.As(err, &none):
 		return gateway.ErrNoProvider{Explanation: none.Explanation}
+	case errors.As(err, &lie):
+		return told{openai.Error{Status: http.StatusBadGateway, Message: lie.Error(), Type: "server_error", Code: "provider_lied"}, err}
+	case errors.As(err, &broken):
+		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: broken.Error(), Type: "server_error", Code: "journal_broken"}, err}
+	case !errors.As(err, &refused):
+		return err
 	}
-	var refused *session.Refusal
-	if errors.As(err, &refused) {
-		switch refused.Code {
-		case session.Busy:
-			return gateway.ErrBusy{RetryAfter: busyRetry}
-		case session.Invalid, session.Spent:
-			return gateway.ErrPrompt{Reason: refused.Reason}
-		}
+	switch refused.Code {
+	case session.Busy:
+		return gateway.ErrBusy{RetryAfter: busyRetry}
+	case session.Invalid, session.Spent:
+		return gateway.ErrPrompt{Reason: refused.Reason}
 	}
 	return err
 }
+
+// told is an error with what a client is told of it.
+type told struct {
+	client openai.Error
+	err    error
+}
+
+func (t told) Error() string   { return t.err.Error() }
+func (t told) Unwrap() []error { return []error{&t.client, t.err} }

@@ -56,11 +56,10 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 		return err
 	}
 	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: price})
-	s.watchEarnings(ctx)
+	err = s.watchEarnings(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	err = p.Retire(last)
-	return errors.Join(err, s.sayLast(last))
+	return errors.Join(p.Retire(last), s.sayLast(last), err)
 }
 
 // openAsGuest opens account and model on the network of an invite.
@@ -102,14 +101,17 @@ func (s *seller) chooseOf(ctx context.Context, ledger account, peer *link.Node, 
 	return source.pull(ctx, name)
 }
 
-// watchEarnings says what the provider makes whenever it changes, until ctx ends.
-func (s *seller) watchEarnings(ctx context.Context) {
+// watchEarnings says what the provider makes whenever it changes, until ctx ends
+// or the journal takes no more, which is an error.
+func (s *seller) watchEarnings(ctx context.Context) error {
 	tick := time.NewTicker(earnPoll)
 	defer tick.Stop()
 	for said := ""; ; {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case <-s.sales.Broken():
+			return s.sales.Err()
 		case <-tick.C:
 		}
 		e, err := s.earnings(ctx)

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"daulat/bench/report"
 )
 
 // asker is an HTTP client with a connection per stream.
@@ -83,47 +81,10 @@ func (a *asker) ask(ctx context.Context, tokens int) (first time.Duration, err e
 	for range 8 {
 		question = append(question, words[rand.N(len(words))])
 	}
-	body, err := json.Marshal(map[string]any{"model": a.Model, "stream": true, "max_tokens": tokens,
-		"messages": []map[string]string{{"role": "user", "content": strings.Join(question, " ")}}})
-	if err != nil {
-		return 0, err
+	q := report.Question{API: a.URL + "/v1", Token: a.Token, Model: a.Model, Text: strings.Join(question, " "), Tokens: tokens}
+	first, pieces, err := q.Ask(ctx, &a.http)
+	if err == nil && pieces != tokens {
+		err = fmt.Errorf("%d of %d tokens arrived", pieces, tokens)
 	}
-	began := time.Now()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL+"/v1/chat/completions", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Authorization", "Bearer "+a.Token)
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := a.http.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
-		return 0, fmt.Errorf("%s: %s", answer.Status, why)
-	}
-	pieces, finished := 0, false
-	lines := bufio.NewScanner(answer.Body)
-	for lines.Scan() {
-		line := lines.Bytes()
-		switch {
-		case bytes.Contains(line, []byte(`"content":"`)) && !bytes.Contains(line, []byte(`"content":""`)):
-			if pieces++; pieces == 1 {
-				first = time.Since(began)
-			}
-		case bytes.Contains(line, []byte(`"error"`)):
-			return 0, fmt.Errorf("the answer broke off: %s", line)
-		case bytes.Equal(line, []byte("data: [DONE]")):
-			finished = true
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return 0, err
-	}
-	if pieces != tokens || !finished {
-		return 0, fmt.Errorf("%d of %d tokens arrived", pieces, tokens)
-	}
-	return first, nil
+	return first, err
 }

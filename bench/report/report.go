@@ -1,4 +1,4 @@
-// Package report is what the benchmarks share: the context that a number is
+// Package report is what the benchmarks share: a question, the context that a number is
 // worthless without, CPU time, medians, and the RESULT line that scripts read.
 //
 // Start at [Context]; [Result] comes last.

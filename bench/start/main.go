@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	cometdb "github.com/cometbft/cometbft-db"
@@ -146,10 +145,13 @@ func start(program, home string, arguments ...string) (t times, err error) {
 		return t, fmt.Errorf("wait until it is ready: %w", err)
 	}
 	t.ready = time.Since(began)
-	if t.token, err = ask(ctx, r, began); err != nil {
+	q := report.Question{API: r.API, Token: r.Token, Model: r.Model, Text: "What is the capital of Indonesia?", Tokens: 16}
+	asked := time.Since(began)
+	first, _, err := q.Ask(ctx, http.DefaultClient)
+	if err != nil {
 		return t, err
 	}
-	t.answer, t.block = time.Since(began), <-block
+	t.token, t.answer, t.block = asked+first, time.Since(began), <-block
 	if t.block == 0 {
 		return t, errors.New("no block came")
 	}
@@ -200,43 +202,4 @@ func height(ctx context.Context, home string) int64 {
 		return 0
 	}
 	return info.Response.LastBlockHeight
-}
-
-// ask streams one answer to its end.
-func ask(ctx context.Context, r control.Ready, began time.Time) (token time.Duration, err error) {
-	body, err := json.Marshal(map[string]any{"model": r.Model, "stream": true, "max_tokens": 16,
-		"messages": []map[string]string{{"role": "user", "content": "What is the capital of Indonesia?"}}})
-	if err != nil {
-		return 0, err
-	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.API+"/chat/completions", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	q.Header.Set("Authorization", "Bearer "+r.Token)
-	q.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		why, _ := io.ReadAll(io.LimitReader(answer.Body, 1000))
-		return 0, fmt.Errorf("%s: %s", answer.Status, why)
-	}
-	lines, done := bufio.NewScanner(answer.Body), false
-	for lines.Scan() {
-		line := lines.Text()
-		if token == 0 && strings.Contains(line, `"content":"`) && !strings.Contains(line, `"content":""`) {
-			token = time.Since(began)
-		}
-		done = done || line == "data: [DONE]"
-	}
-	if err := lines.Err(); err != nil {
-		return 0, err
-	}
-	if !done || token == 0 {
-		return 0, errors.New("the answer broke off")
-	}
-	return token, nil
 }

@@ -2,7 +2,6 @@ package provider_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/link"
+	"daulat/link/linktest"
 	"daulat/link/session"
 	"daulat/link/session/sessiontest"
 )
@@ -111,22 +111,14 @@ type setup struct {
 	ledger   *counting
 	provider *provider.Provider
 	toy      *toy
+	log      *slog.Logger
 	manifest []byte
 	model    canon.CID
 }
 
-func newKey(t testing.TB) canon.PrivateKey {
-	t.Helper()
-	key, err := canon.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 func start(t testing.TB) *setup {
 	t.Helper()
-	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), toy: &toy{}, path: filepath.Join(t.TempDir(), "journal")}
+	s := &setup{t: t, chain: sessiontest.New(), key: linktest.Key(t), toy: &toy{}, log: slog.New(slog.DiscardHandler), path: filepath.Join(t.TempDir(), "journal")}
 	m := artifact.Manifest{Version: canon.Version, Name: "toy", Media: artifact.MediaModelGGUF, Licence: "Apache-2.0",
 		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Hash{1}), Size: 1}},
 		Model: &artifact.Model{Semantics: "toy/1", Architecture: "toy", Context: reach}}
@@ -155,7 +147,7 @@ func (s *setup) run() {
 	}
 	s.ledger = &counting{account: s.chain.Account("provider", 0)}
 	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.ledger, Link: s.link, Key: s.key,
-		Journal: s.journal, Models: s.toy, Parallel: 4, Log: slog.New(slog.DiscardHandler),
+		Journal: s.journal, Models: s.toy, Parallel: 4, Log: s.log,
 		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
 			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
 	if err != nil {
@@ -244,16 +236,8 @@ const (
 // lease opens a session with the given escrow and exposure step.
 func (s *setup) lease(escrow, step uint64) *asker {
 	s.t.Helper()
-	a := &asker{setup: s, account: s.chain.Account("consumer", wallet), key: newKey(s.t)}
-	var err error
-	if a.node, err = link.Open(link.Config{Key: newKey(s.t)}); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() {
-		if err := a.node.Close(); err != nil {
-			s.t.Error(err)
-		}
-	})
+	a := &asker{setup: s, account: s.chain.Account("consumer", wallet), key: linktest.Key(s.t)}
+	a.node = linktest.Node(s.t, linktest.Key(s.t))
 	id, err := a.account.PlaceOrder(s.t.Context(), a.key.Public(), job.Terms{Version: canon.Version, Kind: job.Inference,
 		Executor: "toy/1", Model: s.model, Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: 1000, Output: 1000},
 		Escrow: escrow, Step: step, Patience: 60, Duration: duration})

@@ -9,7 +9,7 @@ import (
 	"daulat/compute/provider"
 	"daulat/core/job"
 	"daulat/core/match"
-	"daulat/link"
+	"daulat/link/linktest"
 	"daulat/link/session"
 )
 
@@ -28,17 +28,8 @@ func (e eager) Announce(ctx context.Context, a match.Announcement) error {
 // provider that speaks, and does not shun it.
 func TestServesBeforeItsOfferIsSeen(t *testing.T) {
 	s := start(t)
-	key, calls := newKey(t), 0
-	peer, err := link.Open(link.Config{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	caller, err := link.Open(link.Config{Key: newKey(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer caller.Close()
+	key, calls := linktest.Key(t), 0
+	peer, caller := linktest.Node(t, key), linktest.Node(t, linktest.Key(t))
 	journal, err := session.OpenJournal(filepath.Join(t.TempDir(), "journal"))
 	if err != nil {
 		t.Fatal(err)

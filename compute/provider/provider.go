@@ -83,6 +83,9 @@ type Provider struct {
 	watches  map[uint64]watched // sessions that are not over
 	stop     context.CancelFunc
 	done     sync.WaitGroup
+
+	retiring sync.Mutex
+	retired  bool // all offers were taken back
 }
 
 // Open registers the provider, publishes its offers and starts to serve.
@@ -136,13 +139,30 @@ func (p *Provider) register(ctx context.Context) error {
 }
 
 // Retire takes the provider's offers back, so that nobody is matched with a
-// machine that is about to leave. Open sessions go on until Close.
+// machine that is about to leave. Open sessions go on until Close. Once it has
+// succeeded it does nothing more.
 func (p *Provider) Retire(ctx context.Context) error {
+	p.retiring.Lock()
+	defer p.retiring.Unlock()
+	if p.retired {
+		return nil
+	}
 	var failed []error
 	for _, o := range p.Offers {
 		failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
 	}
-	return errors.Join(failed...)
+	err := errors.Join(failed...)
+	p.retired = err == nil
+	return err
+}
+
+// giveUp says once that the journal takes no more, and takes the offers back:
+// without a journal no request can be served.
+func (p *Provider) giveUp(ctx context.Context) {
+	p.Log.Error("provider serves no more", "error", p.Journal.Err())
+	if err := p.Retire(ctx); err != nil {
+		p.Log.Warn("offers could not be taken back", "error", err)
+	}
 }
 
 // lease is one session's memory and the turn to use it.

@@ -10,6 +10,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/receipt"
 	"daulat/link"
+	"daulat/link/linktest"
 	"daulat/link/session"
 	"daulat/link/session/sessiontest"
 )
@@ -120,7 +121,7 @@ func TestSessionOfAnotherProvider(t *testing.T) {
 	a := s.lease(30, 15)
 	// The account moves to another key: what was opened before names the old one.
 	s.stop()
-	s.key = newKey(t)
+	s.key = linktest.Key(t)
 	s.run()
 	ask := a.ask(1, 1)
 	_, _, err := hear(a.send(session.Opening{Ask: &ask}))
@@ -132,7 +133,7 @@ func TestSessionOfAnotherProvider(t *testing.T) {
 func TestRefusesVouchers(t *testing.T) {
 	s := start(t)
 	a := s.lease(1000, 500)
-	stranger := newKey(t)
+	stranger := linktest.Key(t)
 	a.buy(1, 2)
 	old := *a.last
 	changed := func(m job.Served, change func(*receipt.Voucher)) session.Payment {

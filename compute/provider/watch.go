@@ -101,13 +101,16 @@ func (p *Provider) settling(ctx context.Context) {
 	defer p.done.Done()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
+	for broken := p.Journal.Broken(); ; {
 		if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("settling failed; will try again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-broken:
+			broken = nil
+			p.giveUp(ctx)
 		case <-tick.C:
 		}
 	}
@@ -183,9 +186,9 @@ func (p *Provider) refresh(ctx context.Context, fresh job.Session) error {
 	}
 	defer l.unlock()
 	l.record.Session = fresh
-	if err := p.Journal.Save(l.record); err != nil {
+	if err := p.Journal.Save(l.record); err != nil && p.Journal.Err() == nil {
 		return err
-	}
+	} // one that takes no more hears of it after a restart
 	p.forget(fresh.ID)
 	return nil
 }

@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"daulat/core/canon"
 	"daulat/data/blob"
 	"daulat/link"
+	"daulat/link/linktest"
 )
 
 const group = blob.GroupSize
@@ -38,19 +38,7 @@ func randomReader(seed uint64) io.Reader {
 	return mathrand.NewChaCha8(key)
 }
 
-func newNode(t testing.TB) *link.Node {
-	t.Helper()
-	key, err := canon.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := link.Open(link.Config{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
+func newNode(t testing.TB) *link.Node { return linktest.Node(t, linktest.Key(t)) }
 
 func newStore(t testing.TB) *blob.Store {
 	t.Helper()

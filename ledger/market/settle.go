@@ -9,7 +9,6 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 
-	"daulat/core/escrow"
 	"daulat/core/job"
 	pb "daulat/gen/market"
 	"daulat/ledger/coins"
@@ -115,17 +114,12 @@ func (s server) record(ctx context.Context, sender string, c *claim, now uint64)
 	if after.State == c.session.State { // a single write, which needs no branch to apply in full
 		err = s.putSession(ctx, *c.session, after)
 	} else {
-		err = s.advanceWhole(ctx, *c.session, after, payments)
+		err = atomic(ctx, func(ctx sdk.Context) error { return s.advance(ctx, *c.session, after, payments) })
 	}
 	if err == nil {
 		*c.session = after
 	}
 	return err
-}
-
-// advanceWhole advances a session in full or not at all.
-func (s server) advanceWhole(ctx context.Context, before, after job.Session, payments []escrow.Payment) error {
-	return atomic(ctx, func(ctx sdk.Context) error { return s.advance(ctx, before, after, payments) })
 }
 
 // entryError is the text for an entry's result. What the bank said is left out,

@@ -44,33 +44,59 @@ func (j *Journal) put(entries ...entry) error {
 	case <-j.quit:
 		return fmt.Errorf("write journal: %w", errClosed)
 	}
-	if err := <-done; err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	return nil
+	return <-done
 }
 
+// BrokenError says that a write to a journal failed, and that it takes no more.
+type BrokenError struct {
+	Path string // of the journal
+	Err  error
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("a write to the journal %s failed, and it takes no more: make room if its disk is full, then restart daulat: %v", e.Path, e.Err)
+}
+
+// Unwrap returns what the failed write ended with.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
 // commit writes what waits in one transaction after the other. After a failed
-// one it writes no more: the system may have dropped pages that it could not
-// sync, and what is built on them would pass for written.
+// one it writes no more, even once there is room again: the system may have
+// dropped pages that it could not sync, and what is built on them would pass for
+// written; and who was told of the failure goes on from another state than may
+// lie on disk. A restart has both sides read it anew.
 func (j *Journal) commit() {
 	defer close(j.ended)
-	var failed error
 	for {
 		batch := j.waiting()
 		if len(batch) == 0 {
 			return
 		}
-		err := failed
+		err := j.Err()
 		if err == nil {
 			err = j.db.Update(func(tx *bbolt.Tx) error { return apply(tx, batch) })
 		}
-		if err != nil && failed == nil {
-			failed = fmt.Errorf("no more is written until it is opened again, for a write failed before: %w", err)
+		if err != nil && j.Err() == nil {
+			err = &BrokenError{j.db.Path(), err}
+			j.err = err
+			close(j.broken)
 		}
 		for _, c := range batch {
 			c.done <- err
 		}
+	}
+}
+
+// Broken is closed once a write has failed; Err says which.
+func (j *Journal) Broken() <-chan struct{} { return j.broken }
+
+// Err is a BrokenError once a write has failed, and nil before.
+func (j *Journal) Err() error {
+	select {
+	case <-j.broken:
+		return j.err
+	default:
+		return nil
 	}
 }
 

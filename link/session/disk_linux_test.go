@@ -2,65 +2,25 @@ package session_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
-)
 
-// swapDisk lets writes to the open file go to another device, until back is
-// called.
-func swapDisk(t *testing.T, path, device string) (back func()) {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range fds {
-		if target, err := os.Readlink("/proc/self/fd/" + entry.Name()); err != nil || target != path {
-			continue
-		}
-		fd, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept, err := syscall.Dup(fd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		other, err := os.OpenFile(device, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
-		if err := syscall.Dup3(int(other.Fd()), fd, syscall.O_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-		return func() {
-			if err := errors.Join(syscall.Dup3(kept, fd, syscall.O_CLOEXEC), syscall.Close(kept)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	t.Fatalf("%s is not open", path)
-	return nil
-}
+	"daulat/link/session"
+	"daulat/link/session/sessiontest"
+)
 
 // On a full disk every call that waits fails. After that the journal takes
 // nothing more, as it can't know what of the failed write is on disk.
 func TestFullDisk(t *testing.T) {
-	path, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	path = filepath.Join(path, "journal.db")
+	path := filepath.Join(t.TempDir(), "journal.db")
 	j := journal(t, path)
 	if err := j.Save(record(1, 1)); err != nil {
 		t.Fatal(err)
 	}
-	back := swapDisk(t, path, "/dev/full")
+	back := sessiontest.FillDisk(t, path)
 	var writers sync.WaitGroup
 	for range 20 {
 		writers.Go(func() {
@@ -74,8 +34,13 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("a failed write is read: %d, %v", r.Served.Seq, err)
 	}
 	back()
-	if err := j.Save(record(1, 3)); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("a write after a failed one: %v", err)
+	err := j.Save(record(1, 3))
+	var broken *session.BrokenError
+	if !errors.As(err, &broken) || !errors.Is(err, syscall.ENOSPC) || broken != j.Err() {
+		t.Fatalf("a write after a failed one: %v, and the journal says %v", err, j.Err())
+	}
+	if said := err.Error(); !strings.Contains(said, path) || !strings.Contains(said, "make room") || !strings.Contains(said, "restart daulat") {
+		t.Errorf("it does not say what to do: %s", said)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -85,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 	if r, err := j.Record(1); err != nil || r.Served.Seq != 1 {
 		t.Fatalf("%d, %v", r.Served.Seq, err)
 	}
-	if err := j.Save(record(1, 4)); err != nil {
+	if err := errors.Join(j.Save(record(1, 4)), j.Err()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -36,12 +36,15 @@ type Lie struct {
 // Journal is a side's memory of its sessions on disk. A write is on disk when
 // the call returns, so whoever is killed at any moment finds every voucher it
 // acknowledged and every transcript it signed for. Writes that come while
-// others are being synced share the next sync. It is safe for concurrent use.
+// others are being synced share the next sync. After a write that failed, as on
+// a full disk, it takes no more. It is safe for concurrent use.
 type Journal struct {
 	db      *bbolt.DB
 	changes chan change   // to commit, which is the only writer
 	quit    chan struct{} // closed by Close
 	ended   chan struct{} // closed when commit has returned
+	broken  chan struct{} // closed when a write has failed
+	err     error         // why; set before broken is closed
 	close   func() error
 
 	counting   sync.Mutex
@@ -77,7 +80,8 @@ func OpenJournal(path string) (*Journal, error) {
 		db.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
-	j := &Journal{db: db, changes: make(chan change), quit: make(chan struct{}), ended: make(chan struct{}), counter: counter, counterEnd: counter}
+	j := &Journal{db: db, changes: make(chan change), quit: make(chan struct{}), ended: make(chan struct{}),
+		broken: make(chan struct{}), counter: counter, counterEnd: counter}
 	j.close = sync.OnceValue(func() error {
 		close(j.quit)
 		<-j.ended

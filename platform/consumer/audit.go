@@ -33,6 +33,13 @@ func (e *LieError) Error() string {
 // not paid for, and no other provider would fare better.
 var errUnchecked = errors.New("the answer could not be checked here")
 
+// ownFault reports that it is the asker's side that failed: it could not check an
+// answer, or its journal takes no more.
+func ownFault(err error) bool {
+	var broken *wire.BrokenError
+	return errors.Is(err, errUnchecked) || errors.As(err, &broken)
+}
+
 // exactPower is the chance that running an answer of class D0 again shows that
 // it is wrong: all of it, in parts per million.
 const exactPower = verify.Million

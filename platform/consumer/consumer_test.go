@@ -13,6 +13,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/receipt"
 	"daulat/core/verify"
+	"daulat/link/linktest"
 	wire "daulat/link/session"
 	"daulat/link/session/sessiontest"
 	"daulat/platform/consumer"
@@ -47,7 +48,7 @@ func TestAsksAndPays(t *testing.T) {
 // A provider that does not keep to the rules gets no voucher for that answer,
 // keeps what it earned before, and is not asked again.
 func TestProviderThatBreaksTheRules(t *testing.T) {
-	stranger := newKey(t)
+	stranger := linktest.Key(t)
 	receipts := func(change func(*receipt.Receipt)) conduct {
 		return conduct{done: func(d *wire.Done) { change(&d.Receipt) }}
 	}

@@ -2,7 +2,6 @@ package consumer_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -17,35 +16,13 @@ import (
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/link"
+	"daulat/link/linktest"
 	wire "daulat/link/session"
 	"daulat/link/session/sessiontest"
 	"daulat/platform/consumer"
 )
 
 var model = canon.NewCID(canon.DagCBOR, canon.Hash{1})
-
-func newKey(t testing.TB) canon.PrivateKey {
-	t.Helper()
-	key, err := canon.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func newLink(t testing.TB, key canon.PrivateKey) *link.Node {
-	t.Helper()
-	n, err := link.Open(link.Config{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return n
-}
 
 // setup is a ledger and a client with its journal.
 type setup struct {
@@ -65,8 +42,8 @@ const wallet = 1000
 
 func start(t testing.TB) *setup {
 	t.Helper()
-	s := &setup{t: t, chain: sessiontest.New(), key: newKey(t), path: filepath.Join(t.TempDir(), "journal")}
-	s.account, s.node = s.chain.Account("consumer", wallet), newLink(t, newKey(t))
+	s := &setup{t: t, chain: sessiontest.New(), key: linktest.Key(t), path: filepath.Join(t.TempDir(), "journal")}
+	s.account, s.node = s.chain.Account("consumer", wallet), linktest.Node(t, linktest.Key(t))
 	s.run()
 	t.Cleanup(func() {
 		if err := errors.Join(s.journal.Close(), s.chain.Audit()); err != nil {
@@ -192,8 +169,8 @@ type seller struct {
 // sells registers a seller at a price in udlt a token.
 func (s *setup) sells(name string, udlt uint64) *seller {
 	s.t.Helper()
-	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: newKey(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
-	x.node = newLink(s.t, x.key)
+	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
+	x.node = linktest.Node(s.t, x.key)
 	x.node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
 	err := x.account.Announce(s.t.Context(), match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),

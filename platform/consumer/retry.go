@@ -41,7 +41,7 @@ func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), errors.Is(err, errUnchecked):
+	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
 		return false
 	}
 	return true

@@ -20,10 +20,10 @@ func (c *Client) abandon(ctx context.Context, s *Session, why error) {
 }
 
 // shun keeps a provider that failed from this client's next orders. A request
-// that the asker itself gave up or could not check, or that no provider could
-// take, says nothing against the provider.
+// that the asker itself gave up, or that failed on the asker's side, or that no
+// provider could take, says nothing against the provider.
 func (c *Client) shun(ctx context.Context, provider string, why error) {
-	if ctx.Err() != nil || refused(why, wire.Invalid) || refused(why, wire.Spent) || errors.Is(why, errUnchecked) {
+	if ctx.Err() != nil || refused(why, wire.Invalid) || refused(why, wire.Spent) || ownFault(why) {
 		return
 	}
 	var lie *LieError
