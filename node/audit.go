@@ -11,6 +11,7 @@ import (
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/data/transfer"
+	"daulat/link"
 )
 
 // auditor runs answers again for this home's own questions. A model that is not
@@ -68,7 +69,7 @@ func (a auditor) fetch(ctx context.Context, model, blob canon.CID) error {
 		if err != nil {
 			return err
 		}
-		sources = append(sources, addrs)
+		sources = append(sources, link.ByPeer(addrs)...)
 	}
 	err = transfer.Fetch(ctx, a.peer, a.shelf.store, blob, sources, nil)
 	var peer *transfer.PeerError

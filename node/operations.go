@@ -11,6 +11,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/verify"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/link/session"
 	"daulat/platform/consumer"
 	"daulat/ui/control"
@@ -248,14 +249,13 @@ func (e evidence) Sources(ctx context.Context, model canon.CID) ([][]string, err
 	}
 	all := [][]string{e.peer.Addrs()}
 	for _, o := range offers {
-		if len(all) == maxSources {
-			break
-		}
 		addrs, err := e.wallet.Addresses(ctx, o.Provider)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, addrs)
+		if all = append(all, link.ByPeer(addrs)...); len(all) >= maxSources {
+			return all[:maxSources], nil
+		}
 	}
 	return all, nil
 }

@@ -43,7 +43,7 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {
 		return err
 	}
-	if err := s.openPeer(); err != nil {
+	if err := s.openPeer(ctx); err != nil {
 		return err
 	}
 	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}

@@ -142,10 +142,10 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	}, nil
 }
 
-// openLink listens where this home's peer listened last, so that the addresses
+// openLink listens where this peer of the home listened last, so that the addresses
 // that others and the ledger know stay good, or elsewhere if the port is taken.
-func (h Home) openLink(key canon.PrivateKey) (*link.Node, error) {
-	path := h.path("peer.json")
+func (h Home) openLink(file string, key canon.PrivateKey) (*link.Node, error) {
+	path := h.path(file)
 	var last struct {
 		Listen []string `json:"listen"`
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/ledger/client"
+	"daulat/ledger/registry"
 	"daulat/ledger/validator"
 	"daulat/link"
 	"daulat/link/session"
@@ -43,6 +45,7 @@ type up struct {
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
 	tokens    *tokens
+	keys      sync.Mutex // held while keys change
 	listener  net.Listener
 	ready     control.Ready
 }
@@ -51,6 +54,9 @@ type up struct {
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
 	if o.ChallengeWindow == 0 || o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
+	}
+	if o.KeyDelay == 0 || o.KeyDelay > registry.MaxKeyDelay {
+		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
 	home, err := OpenHome(o.Home)
 	if err != nil {
@@ -81,7 +87,7 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 	if err := u.openLedger(ctx, o); err != nil {
 		return err
 	}
-	if err := u.openPeer(); err != nil {
+	if err := u.openPeer(ctx); err != nil {
 		return err
 	}
 	if _, err := u.openProvider(ctx, job.Price{Input: inputPrice, Output: outputPrice}); err != nil {
@@ -130,7 +136,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	chain := u.home.path("chain")
 	if !validator.Exists(chain) {
 		u.say("founding a new ledger")
-		if err := found(chain, wallet.Account(), seller.Account(), o.ChallengeWindow); err != nil {
+		if err := found(chain, wallet.Account(), seller.Account(), o); err != nil {
 			return err
 		}
 	}
@@ -144,7 +150,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	return nil
 }
 
-func found(dir, wallet, seller string, window uint64) error {
+func found(dir, wallet, seller string, o control.UpOptions) error {
 	suffix, err := randomHex(4)
 	if err != nil {
 		return err
@@ -154,7 +160,8 @@ func found(dir, wallet, seller string, window uint64) error {
 		Accounts:         []validator.Funding{{Address: wallet, Amount: walletFunds}, {Address: seller}},
 		ValidatorAccount: wallet,
 		CloseWindow:      closeWindow,
-		ChallengeWindow:  window,
+		ChallengeWindow:  o.ChallengeWindow,
+		KeyDelay:         o.KeyDelay,
 	})
 }
 

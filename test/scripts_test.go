@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "forge": forge, "chat": chat, "control": controlled,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled,
 		},
 	})
 }
@@ -170,6 +171,24 @@ func posts(ts *testscript.TestScript, want, url, token, body string) {
 	ts.Check(err)
 	if strconv.Itoa(resp.StatusCode) != want {
 		ts.Fatalf("status %d, want %s: %s", resp.StatusCode, want, said)
+	}
+}
+
+// inforce KEY waits until the ledger takes an identity key of the home.
+func inForce(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: inforce KEY")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("daulat", "key", "ls", "--json"))
+		keys, err := parse[[]control.Key](ts.ReadFile("stdout"))
+		ts.Check(err)
+		if slices.ContainsFunc(keys, func(k control.Key) bool { return k.Key == args[0] && k.State == control.KeyInForce }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("key %s did not take over", args[0])
+		}
 	}
 }
 

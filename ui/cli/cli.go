@@ -93,7 +93,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
-	root.AddCommand(a.up(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
 	return root
 }
 

@@ -40,6 +40,7 @@ coins and worth nothing. A taken port is replaced by a free one.`,
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
+	f.Uint64Var(&o.KeyDelay, "key-delay", 60, "seconds until a rotated key takes over, set with the network")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

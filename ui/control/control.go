@@ -127,6 +127,14 @@ type Operations interface {
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token at once, with the answers it is being given.
 	RevokeToken(ctx context.Context, name string) error
+	// Keys lists this home's keys, as the ledger knows them.
+	Keys(ctx context.Context) ([]Key, error)
+	// RotateKey has a fresh key take the named one's place, after the ledger's
+	// delay, and returns it.
+	RotateKey(ctx context.Context, name string) (Key, error)
+	// RevokeKey puts the named key out of force at once, and returns the one that
+	// takes its place after the delay.
+	RevokeKey(ctx context.Context, name string) (Key, error)
 }
 
 type transfer struct {
@@ -150,6 +158,9 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "token-new", o.NewToken)
 	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
 	serve(mux, "token-revoke", func(ctx context.Context, name string) (empty, error) { return empty{}, o.RevokeToken(ctx, name) })
+	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
+	serve(mux, "key-rotate", o.RotateKey)
+	serve(mux, "key-revoke", o.RevokeKey)
 	return mux
 }
 
@@ -258,6 +269,21 @@ func (c Client) Tokens(ctx context.Context) (out []Token, err error) {
 // RevokeToken implements Operations.
 func (c Client) RevokeToken(ctx context.Context, name string) error {
 	return c.call(ctx, "token-revoke", name, &empty{})
+}
+
+// Keys implements Operations.
+func (c Client) Keys(ctx context.Context) (out []Key, err error) {
+	return out, c.call(ctx, "keys", empty{}, &out)
+}
+
+// RotateKey implements Operations.
+func (c Client) RotateKey(ctx context.Context, name string) (out Key, err error) {
+	return out, c.call(ctx, "key-rotate", name, &out)
+}
+
+// RevokeKey implements Operations.
+func (c Client) RevokeKey(ctx context.Context, name string) (out Key, err error) {
+	return out, c.call(ctx, "key-revoke", name, &out)
 }
 
 func (c Client) call(ctx context.Context, name string, in, out any) error {

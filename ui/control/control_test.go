@@ -44,6 +44,16 @@ func (c *counted) RevokeToken(context.Context, string) error {
 	return errors.New("no token has that name")
 }
 
+func (c *counted) Keys(context.Context) ([]Key, error) { c.calls++; return nil, nil }
+func (c *counted) RotateKey(_ context.Context, name string) (Key, error) {
+	c.calls++
+	return Key{Name: name}, nil
+}
+func (c *counted) RevokeKey(_ context.Context, name string) (Key, error) {
+	c.calls++
+	return Key{Name: name}, nil
+}
+
 func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	Handler(o).ServeHTTP(w, httptest.NewRequest("POST", Prefix+name, body))

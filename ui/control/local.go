@@ -22,7 +22,10 @@ type UpOptions struct {
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created.
 	ChallengeWindow uint64
-	Passphrase      Passphrase
+	// KeyDelay is how long a new identity key waits until it takes over, in
+	// seconds; it counts when the network is created.
+	KeyDelay   uint64
+	Passphrase Passphrase
 }
 
 // Passphrase asks the user for the passphrase of a home's keys, fresh if there
