@@ -76,7 +76,12 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	return errors.Join(err, u.close())
 }
 
-func (u *up) start(ctx context.Context, o control.UpOptions) error {
+func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
+	// First of all: nothing is founded or loaded for a port that is taken.
+	if u.listener, err = listen(o, u.say); err != nil {
+		return err
+	}
+	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	if err := u.open(); err != nil {
 		return err
 	}
@@ -212,10 +217,6 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	if u.listener, err = listen(o.Listen); err != nil {
-		return err
-	}
-	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	base := "http://" + u.listener.Addr().String()
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
 		Model: u.served.Name, ModelID: u.served.ID.String(), Ledger: u.validator.RPCAddress(), REST: u.validator.RESTAddress(), GRPC: u.validator.GRPCAddress()}

@@ -18,7 +18,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
-coins and worth nothing. A taken port is replaced by a free one.`,
+coins and worth nothing. If the port is taken
+and --listen does not name it, a free one is used.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
   daulat up --model https://example.org/models/my.gguf
@@ -26,7 +27,7 @@ coins and worth nothing. A taken port is replaced by a free one.`,
   OPENAI_BASE_URL=http://127.0.0.1:4747/v1 OPENAI_API_KEY=TOKEN my-openai-program`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Home = a.home
+			o.Home, o.AnyPort = a.home, !cmd.Flags().Changed("listen")
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
 			}
@@ -40,7 +41,7 @@ coins and worth nothing. A taken port is replaced by a free one.`,
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
-	f.Uint64Var(&o.KeyDelay, "key-delay", 60, "seconds until a rotated key takes over, set with the network")
+	f.Uint64Var(&o.KeyDelay, "key-delay", 60, "seconds a new key waits, set when a network is made")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

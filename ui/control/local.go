@@ -17,8 +17,10 @@ type Progress func(step string)
 type UpOptions struct {
 	Home   string
 	Listen string // address of gateway and page; port 0 takes a free one
-	Model  string // name on the shelf, GGUF file or its https address, to serve instead of the default model
-	Noise  bool   // serve the generated noise model
+	// AnyPort lets a free port replace a taken one.
+	AnyPort bool
+	Model   string // name on the shelf, GGUF file or its https address, to serve instead of the default model
+	Noise   bool   // serve the generated noise model
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created.
 	ChallengeWindow uint64
