@@ -273,7 +273,7 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	}
 	e := s.Provider
 	return web.Status{
-		Provider: &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
+		Provider: &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Requests: e.Requests},
 		Network:  web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
 		Liar:     true,
 		Wallet:   web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
