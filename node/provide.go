@@ -51,7 +51,7 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err != nil {
 		return err
 	}
-	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: price})
+	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price)})
 	s.watchEarnings(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

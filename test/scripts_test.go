@@ -48,7 +48,8 @@ func TestScripts(t *testing.T) {
 }
 
 // exits STATUS COMMAND… runs a command and wants that exit status. Where it is
-// not 0, the last words on stderr are one sentence that names the program.
+// not 0, the last words on stderr are one sentence that names the program, or
+// with --json one document.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS COMMAND...")
@@ -66,6 +67,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("status %d, want %d", got, want)
 	}
+	if (got == 1 || got == 2) && slices.Contains(args, "--json") {
+		lines := strings.Split(strings.TrimRight(ts.ReadFile("stderr"), "\n"), "\n")
+		failed, err := parse[struct {
+			Error  string
+			Status int
+		}](lines[len(lines)-1])
+		if err != nil || failed.Error == "" || failed.Status != got {
+			ts.Fatalf("the last line on stderr is no JSON document with status %d: %v", got, err)
+		}
+		return
+	}
 	if got == 1 || got == 2 {
 		if complaints := strings.Count("\n"+ts.ReadFile("stderr"), "\ndaulat: "); complaints != 1 {
 			ts.Fatalf("%d lines of stderr start with the program's name, want 1", complaints)
@@ -74,7 +86,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready HOME waits until the daulat of that home serves, and sets HOME_api,
-// HOME_token, HOME_trust, HOME_model and HOME_ledger.
+// HOME_address, HOME_token, HOME_trust, HOME_model and HOME_ledger.
 func ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready HOME")
@@ -91,6 +103,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := filepath.Base(args[0])
 	ts.Setenv(name+"_api", r.API)
+	ts.Setenv(name+"_address", strings.TrimSuffix(strings.TrimPrefix(r.API, "http://"), "/v1"))
 	ts.Setenv(name+"_token", r.Token)
 	ts.Setenv(name+"_trust", r.Trust)
 	ts.Setenv(name+"_model", r.ModelID)
@@ -133,7 +146,7 @@ func provides(ts *testscript.TestScript, neg bool, args []string) {
 		offers, err := parse[[]control.Provider](ts.ReadFile("stdout"))
 		ts.Check(err)
 		for _, o := range offers {
-			if o.Model == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
+			if o.ModelID == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
 				return
 			}
 		}

@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"daulat/core/job"
 )
 
 // Prefix starts the path of every operation.
@@ -43,13 +41,13 @@ type Status struct {
 
 // Account is an account and what it holds.
 type Account struct {
-	Address string `json:"address"`
+	Address string `json:"account"`
 	Balance uint64 `json:"balance_udlt"`
 }
 
 // Earnings is what an account made by serving sessions, in udlt.
 type Earnings struct {
-	Address  string `json:"address"`
+	Address  string `json:"account"`
 	Sessions int    `json:"sessions"`
 	Requests uint64 `json:"requests"`      // paid for, also in sessions that are still open
 	Open     uint64 `json:"open_udlt"`     // vouched for in open sessions
@@ -62,40 +60,11 @@ type Earnings struct {
 	Complaints uint64 `json:"complaints"`
 }
 
-// Job is an order and the session that it became.
-type Job struct {
-	ID       uint64       `json:"id"`
-	State    string       `json:"state"`
-	Reason   string       `json:"reason,omitempty"` // why it left the open state, or why there is no match
-	Model    string       `json:"model"`            // manifest ID
-	Consumer string       `json:"consumer"`
-	Provider string       `json:"provider,omitempty"`
-	Requests uint64       `json:"requests"`
-	Amount   uint64       `json:"amount_udlt"`
-	Escrow   uint64       `json:"escrow_udlt"`
-	Receipts []string     `json:"receipts,omitempty"` // those this home asked for
-	Session  *job.Session `json:"session,omitempty"`  // whole, in `job show`
-	// Complaints are the receipts that the consumer complained about on the ledger.
-	Complaints []string `json:"complaints,omitempty"`
-}
-
-// Provider is one offer on the market.
-type Provider struct {
-	Account   string    `json:"account"`
-	Model     string    `json:"model"` // manifest ID
-	Executor  string    `json:"executor"`
-	Price     job.Price `json:"price_udlt_per_1000"`
-	Assurance string    `json:"assurance"`
-	Slots     uint64    `json:"slots"`
-	// Complaints is how many the ledger holds about the account.
-	Complaints uint64 `json:"complaints"`
-}
-
 // Receipt is one answer that this home asked and paid for.
 type Receipt struct {
 	Receipt string    `json:"receipt"`
-	Model   string    `json:"model"` // name, or manifest ID if the home does not know it
-	ModelID string    `json:"model_id"`
+	Model   string    `json:"model,omitempty"` // name, if the home knows it
+	ModelID string    `json:"model_id"`        // manifest
 	Price   uint64    `json:"price_udlt"`
 	Opened  time.Time `json:"opened"` // when the ledger opened its session
 }

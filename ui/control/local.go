@@ -1,7 +1,5 @@
 package control
 
-import "daulat/core/job"
-
 // WrongInput is a mistake of the user's: what was given can never be right.
 type WrongInput struct{ Err error }
 
@@ -68,10 +66,10 @@ type ProvideOptions struct {
 
 // Providing is what a provider that serves tells its user.
 type Providing struct {
-	Account string    `json:"account"`
-	Model   string    `json:"model"`
-	ModelID string    `json:"model_id"`
-	Price   job.Price `json:"price_udlt_per_1000"`
+	Account string `json:"account"`
+	Model   string `json:"model"`
+	ModelID string `json:"model_id"`
+	Price   Price  `json:"price_udlt_per_1000"`
 }
 
 // VerifyOptions say what to check, and on whose word the ledger rests.
@@ -107,8 +105,8 @@ type Step struct {
 
 // Model is a model that a home knows.
 type Model struct {
-	Name string `json:"name"`
-	ID   string `json:"id"` // manifest
+	Name string `json:"model"`
+	ID   string `json:"model_id"` // manifest
 }
 
 // Attached is a running daulat, as its home describes it.
