@@ -18,8 +18,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
-coins and worth nothing. If the port is taken
-and --listen does not name it, a free one is used.`,
+coins and worth nothing. If the default port is taken, a free one is used; one that --listen
+names is taken or refused.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
   daulat up --model https://example.org/models/my.gguf
