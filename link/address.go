@@ -81,6 +81,33 @@ func keyOf(id peer.ID) (key canon.PublicKey, err error) {
 	return canon.PublicKey(raw), nil
 }
 
+// AddrsOf returns the addresses that may be dialed for a key, out of those of a
+// machine that has several: what names another peer is left out.
+func AddrsOf(key canon.PublicKey, addrs []string) (of []string) {
+	for _, text := range addrs {
+		if named, _, err := parseAddr(text); err != nil || named.IsZero() || named == key {
+			of = append(of, text) // a malformed one is for dialing to refuse
+		}
+	}
+	return of
+}
+
+// ByPeer splits the addresses of a machine that has several keys into those of
+// each peer, in the order in which the peers come.
+func ByPeer(addrs []string) (peers [][]string) {
+	at := map[canon.PublicKey]int{}
+	for _, text := range addrs {
+		key, _, _ := parseAddr(text) // a malformed one is for dialing to refuse
+		i, known := at[key]
+		if !known {
+			i, at[key] = len(peers), len(peers)
+			peers = append(peers, nil)
+		}
+		peers[i] = append(peers[i], text)
+	}
+	return peers
+}
+
 // parseAddrs splits addresses into the one key that they name and where to dial.
 // If want is not zero it is that key, and addresses need not name it.
 func parseAddrs(addrs []string, want canon.PublicKey) (canon.PublicKey, []multiaddr.Multiaddr, error) {

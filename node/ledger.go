@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 
 	"daulat/compute/provider"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/ledger/client"
 	"daulat/platform/consumer"
@@ -16,6 +18,18 @@ var (
 	_ provider.Ledger = account{}
 	_ consumer.Ledger = account{}
 )
+
+// Announce implements provider.Ledger.
+func (a account) Announce(ctx context.Context, n match.Announcement) error {
+	known, err := a.Provider(ctx, a.Account())
+	if err == nil && known.Key != n.Key {
+		return provider.ErrNotInForce
+	}
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	return a.Client.Announce(ctx, n)
+}
 
 // Settle implements provider.Ledger and consumer.Ledger.
 func (a account) Settle(ctx context.Context, all []receipt.Settlement) ([]error, error) {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/verify"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/link/session"
 	"daulat/platform/consumer"
 	"daulat/ui/control"
@@ -58,7 +58,7 @@ func (o operations) Jobs(ctx context.Context) ([]control.Job, error) {
 	}
 	jobs := []control.Job{}
 	for _, s := range sessions {
-		j := jobOf(s)
+		j := o.jobOf(s)
 		j.Complaints = complaints[s.ID]
 		jobs = append(jobs, j)
 	}
@@ -88,8 +88,8 @@ func (o operations) Job(ctx context.Context, id uint64) (control.Job, error) {
 	if err != nil {
 		return control.Job{}, err
 	}
-	j := jobOf(s)
-	j.Session = &s
+	j := o.jobOf(s)
+	j.Session = sessionOf(s)
 	complaints, err := o.complaints(ctx, s.Provider)
 	if err != nil {
 		return control.Job{}, err
@@ -113,17 +113,39 @@ func (o operations) unmatched(ctx context.Context, id uint64) (control.Job, erro
 	if err != nil {
 		return control.Job{}, fmt.Errorf("job %d: %w", id, err)
 	}
-	return control.Job{ID: id, State: string(order.State), Reason: order.Explanation, Model: order.Terms.Model.String(),
+	return control.Job{ID: id, State: string(order.State), Reason: order.Explanation, Model: o.nameOf(order.Terms.Model), ModelID: order.Terms.Model.String(),
 		Consumer: order.Consumer, Escrow: order.Terms.Escrow}, nil
 }
 
-func jobOf(s job.Session) control.Job {
-	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: s.Terms.Model.String(),
+func (o operations) jobOf(s job.Session) control.Job {
+	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: o.nameOf(s.Terms.Model), ModelID: s.Terms.Model.String(),
 		Consumer: s.Consumer, Provider: s.Provider, Escrow: s.Escrow.Deposited}
 	if s.Claim != nil {
 		j.Requests, j.Amount = s.Claim.Receipt.Seq, s.Claim.Due()
 	}
 	return j
+}
+
+func sessionOf(s job.Session) *control.Session {
+	e := s.Escrow
+	c := &control.Session{SessionKey: s.SessionKey.String(), ProviderKey: s.ProviderKey.String(), Executor: s.Terms.Executor,
+		Assurance: s.Terms.Assurance.String(), Privacy: string(s.Terms.Privacy), Price: control.Price(s.Price), Ceiling: control.Price(s.Terms.Ceiling),
+		Step: s.Terms.Step, Opened: time.Unix(int64(s.Opened), 0).UTC(), Clock: time.Unix(int64(s.Clock), 0).UTC(),
+		CloseWindow: s.Windows.Close, ChallengeWindow: s.Windows.Challenge, Locked: e.Locked, Withheld: e.Withheld, Paid: e.Paid, Refunded: e.Refunded}
+	if s.Claim != nil {
+		c.Root = s.Claim.Receipt.Root.String()
+	}
+	return c
+}
+
+// nameOf is the name by which the home knows a model, if it does.
+func (o operations) nameOf(model canon.CID) string {
+	for _, e := range o.shelf.List() {
+		if e.ID == model {
+			return e.Name
+		}
+	}
+	return ""
 }
 
 // Providers implements control.Operations.
@@ -138,8 +160,8 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, control.Provider{Account: f.Provider, Model: f.Model.String(), Executor: f.Executor,
-			Price: f.Price, Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints})
+		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Executor: f.Executor,
+			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints})
 	}
 	return all, nil
 }
@@ -155,10 +177,6 @@ func (o operations) Receipts(context.Context) ([]control.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[canon.CID]string{}
-	for _, e := range o.shelf.List() {
-		names[e.ID] = e.Name
-	}
 	all := []control.Receipt{}
 	for _, r := range records {
 		known, err := o.asks.Transcripts(r.Session.ID)
@@ -172,7 +190,7 @@ func (o operations) Receipts(context.Context) ([]control.Receipt, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, control.Receipt{Receipt: consumer.ReceiptID(r.Session.ID, t.Ask.Seq), Model: cmp.Or(names[model], model.String()),
+			all = append(all, control.Receipt{Receipt: consumer.ReceiptID(r.Session.ID, t.Ask.Seq), Model: o.nameOf(model),
 				ModelID: model.String(), Price: after.Amount - paid.Amount, Opened: time.Unix(int64(r.Session.Opened), 0).UTC()})
 			paid = after
 		}
@@ -227,14 +245,13 @@ func (e evidence) Sources(ctx context.Context, model canon.CID) ([][]string, err
 		all = append(all, e.peer.Addrs())
 	}
 	for _, o := range offers {
-		if len(all) == maxSources {
-			break
-		}
 		addrs, err := e.wallet.Addresses(ctx, o.Provider)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, addrs)
+		if all = append(all, link.ByPeer(addrs)...); len(all) >= maxSources {
+			return all[:maxSources], nil
+		}
 	}
 	return all, nil
 }
@@ -256,7 +273,7 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 		Wallet:  web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
 	}
 	if e := s.Provider; e != nil {
-		shown.Provider = &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests}
+		shown.Provider = &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Requests: e.Requests}
 	}
 	return shown, nil
 }

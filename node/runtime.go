@@ -10,14 +10,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"daulat/core/canon"
@@ -163,17 +162,18 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open log: %w", err)
 	}
-	log.SetOutput(f) // what libraries say through the standard logger goes the same way
-	return slog.New(slog.NewTextHandler(f, nil)), func() error {
-		log.SetOutput(io.Discard)
+	logger := slog.New(slog.NewTextHandler(f, nil))
+	slog.SetDefault(logger) // what libraries say through the standard loggers goes the same way, in the same form
+	return logger, func() error {
+		slog.SetDefault(slog.New(slog.DiscardHandler))
 		return f.Close()
 	}, nil
 }
 
-// openLink listens at the address, or for an empty one where this home's peer
-// listened last, so that the addresses that others and the ledger know stay good,
+// openLink listens at the address, or for an empty one where this peer of the
+// home listened last, so that the addresses that others and the ledger know stay good,
 // or elsewhere if that port is taken.
-func (h Home) openLink(key canon.PrivateKey, address string) (*link.Node, error) {
+func (h Home) openLink(file string, key canon.PrivateKey, address string) (*link.Node, error) {
 	if address != "" {
 		at, err := link.ListenAddr(address)
 		if err != nil {
@@ -181,7 +181,7 @@ func (h Home) openLink(key canon.PrivateKey, address string) (*link.Node, error)
 		}
 		return link.Open(link.Config{Key: key, Listen: []string{at}})
 	}
-	path := h.path("peer.json")
+	path := h.path(file)
 	var last struct {
 		Listen []string `json:"listen"`
 	}
@@ -208,18 +208,23 @@ func (h Home) openLink(key canon.PrivateKey, address string) (*link.Node, error)
 	return node, nil
 }
 
-// listen takes the address, or a free port of the same host if it is taken.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+// listen takes the address. A taken port is replaced by a free one only where
+// nobody asked for it by number.
+func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
+	l, err := net.Listen("tcp", o.Listen)
 	if err == nil {
 		return l, nil
 	}
-	host, _, split := net.SplitHostPort(address)
-	if split != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	host, port, split := net.SplitHostPort(o.Listen)
+	if split != nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s: %w", o.Listen, err)
 	}
-	if l, again := net.Listen("tcp", net.JoinHostPort(host, "0")); again == nil {
-		return l, nil
+	if !o.AnyPort {
+		return nil, fmt.Errorf("port %s of %s is taken: another program listens there", port, host)
 	}
-	return nil, fmt.Errorf("listen: %w", err)
+	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		return nil, fmt.Errorf("listen on a free port: %w", err)
+	}
+	say(fmt.Sprintf("port %s is taken: the page and the API are at %s", port, l.Addr()))
+	return l, nil
 }

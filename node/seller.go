@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/provider"
@@ -24,6 +25,7 @@ type seller struct {
 	say     control.Progress
 	ask     func(fresh bool) (string, error) // for the passphrase; may be nil
 	log     *slog.Logger
+	mu      sync.Mutex     // guards closers
 	closers []func() error // run in the opposite order
 
 	passphrase string // where it comes from
@@ -34,13 +36,24 @@ type seller struct {
 	library    *inference.Library
 	network    *network // of others; nil on a ledger of its own
 	ledger     account
+	caller     *link.Node
+	listen     string // IP:PORT of the peer; empty for its own choice
 	peer       *link.Node
+	identity   identity   // of the peer
+	more       []identity // others that are served
 	sales      *session.Journal
+	provider   *provider.Provider
 }
 
-func (s *seller) onClose(f func() error) { s.closers = append(s.closers, f) }
+func (s *seller) onClose(f func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, f)
+}
 
 func (s *seller) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var failed []error
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		failed = append(failed, s.closers[i]())
@@ -88,29 +101,66 @@ func (s *seller) openLibrary() {
 	s.onClose(s.library.Close)
 }
 
-// openPeer opens the link, on an address of its own choice for an empty one, and
-// serves the home's blobs on it.
-func (s *seller) openPeer(listen string) error {
-	key, err := s.key("identity")
+// openCaller opens the peer that asks: as a peer can't call itself, it is one of
+// its own.
+func (s *seller) openCaller() error {
+	key, err := s.key("session")
 	if err != nil {
 		return err
 	}
-	if s.peer, err = s.home.openLink(key, listen); err != nil {
+	s.caller, err = link.Open(link.Config{Key: key})
+	if err == nil {
+		s.onClose(s.caller.Close)
+	}
+	return err
+}
+
+// openPeer opens the journal of what was sold and the peer that proves the
+// identity key in force.
+func (s *seller) openPeer(ctx context.Context) (err error) {
+	if s.sales, err = session.OpenJournal(s.home.path("provider.db")); err != nil {
 		return err
 	}
-	s.onClose(s.peer.Close)
-	transfer.Serve(s.peer, s.store, transfer.ServeOptions{})
-	return nil
+	s.onClose(s.sales.Close)
+	all, err := s.identities()
+	if err != nil {
+		return err
+	}
+	known, err := s.ledger.Provider(ctx, s.ledger.Account())
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	open, err := s.sales.Records(func(r session.Record) bool { return !over(r.Session.State) })
+	if err != nil {
+		return err
+	}
+	if s.identity, s.more, err = choose(all, known, open); err != nil {
+		return err
+	}
+	s.peer, err = s.link(s.identity, s.listen)
+	return err
+}
+
+// link opens the link of an identity, on an address of its own choice for an
+// empty one, and serves the home's blobs on it.
+func (s *seller) link(i identity, listen string) (*link.Node, error) {
+	peer, err := s.home.openLink(i.file(), i.key, listen)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(peer.Close)
+	transfer.Serve(peer, s.store, transfer.ServeOptions{})
+	return peer, nil
 }
 
 // enter opens an account of the home on the network that the home joined, or joins
 // with the invite in line.
-func (s *seller) enter(ctx context.Context, peer *link.Node, name, line string) (account, error) {
+func (s *seller) enter(ctx context.Context, name, line string) (account, error) {
 	key, err := s.keyring.Account(name)
 	if err != nil {
 		return account{}, err
 	}
-	n, l, err := openNetwork(s.home, peer, line, s.say)
+	n, l, err := openNetwork(s.home, s.caller, line, s.say)
 	if err != nil {
 		return account{}, err
 	}
@@ -137,26 +187,24 @@ func (s *seller) key(name string) (canon.PrivateKey, error) {
 // openProvider registers the account and serves the model at the price.
 func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.Provider, error) {
 	s.say("registering the provider and its offer")
-	journal, err := session.OpenJournal(s.home.path("provider.db"))
-	if err != nil {
-		return nil, err
-	}
-	s.sales = journal
-	s.onClose(journal.Close)
-	key, err := s.key("identity")
-	if err != nil {
-		return nil, err
+	var more []provider.Identity
+	for _, i := range s.more {
+		peer, err := s.link(i, "")
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, provider.Identity{Key: i.key, Link: peer})
 	}
 	manifest, err := s.shelf.ManifestBytes(ctx, s.served.ID)
 	if err != nil {
 		return nil, err
 	}
-	p, err := provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: key, Journal: journal, Models: s.library, Log: s.log,
+	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales, Models: s.library, Log: s.log,
 		Offers: []provider.Offer{{Model: s.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,
 			Assurance: job.Sampled, Price: price, Slots: offerSlots}}})
 	if err != nil {
 		return nil, err
 	}
-	s.onClose(func() error { p.Close(); return nil })
-	return p, nil
+	s.onClose(func() error { s.provider.Close(); return nil })
+	return s.provider, nil
 }

@@ -11,6 +11,7 @@ import (
 	"daulat/core/match"
 	"daulat/data/transfer"
 	"daulat/ledger/client"
+	"daulat/link"
 )
 
 // modelSource gets models that are on record from those who offer them.
@@ -65,7 +66,7 @@ func (m modelSource) fetch(ctx context.Context, model, blob canon.CID) error {
 		if err != nil {
 			return err
 		}
-		sources = append(sources, addrs)
+		sources = append(sources, link.ByPeer(addrs)...)
 	}
 	return transfer.Fetch(ctx, m.peer, m.shelf.store, blob, sources, nil)
 }

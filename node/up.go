@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/ledger/client"
+	"daulat/ledger/registry"
 	"daulat/ledger/validator"
-	"daulat/link"
 	"daulat/link/session"
 	"daulat/platform/consumer"
 	"daulat/platform/gateway"
@@ -39,12 +40,12 @@ const (
 type up struct {
 	seller
 	validator *validator.Validator // nil for a guest
-	caller    *link.Node           // asks
 	wallet    account
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
 	tokens    *tokens
+	keys      sync.Mutex // held while keys change
 	listener  net.Listener
 	ready     control.Ready
 }
@@ -54,6 +55,10 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
 	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
+	}
+	o.KeyDelay = cmp.Or(o.KeyDelay, control.DefaultKeyDelay)
+	if o.KeyDelay > registry.MaxKeyDelay {
+		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
 	home, err := OpenHome(o.Home)
 	if err != nil {
@@ -73,7 +78,12 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	return errors.Join(err, u.close())
 }
 
-func (u *up) start(ctx context.Context, o control.UpOptions) error {
+func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
+	// First of all: nothing is founded or loaded for a port that is taken.
+	if u.listener, err = listen(o, u.say); err != nil {
+		return err
+	}
+	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	if err := u.open(); err != nil {
 		return err
 	}
@@ -94,7 +104,8 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 	if err := u.openLedger(ctx, o); err != nil {
 		return err
 	}
-	if err := u.openPeer(o.Link); err != nil {
+	u.listen = o.Link
+	if err := u.openPeer(ctx); err != nil {
 		return err
 	}
 	u.openDoor()
@@ -112,11 +123,11 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	if validator.Exists(u.home.path("chain")) {
 		return control.WrongInput{Err: errors.New("this home has a ledger of its own: join with another --home")}
 	}
-	if u.wallet, err = u.enter(ctx, u.caller, "wallet", o.Network); err != nil {
+	if u.wallet, err = u.enter(ctx, "wallet", o.Network); err != nil {
 		return err
 	}
 	u.openLibrary()
-	if u.served, err = u.chooseOf(ctx, u.wallet, u.caller, o.Model); err != nil {
+	if u.served, err = u.chooseOf(ctx, u.wallet, o.Model); err != nil {
 		return err
 	}
 	if err := u.openConsumer(ctx); err != nil {
@@ -168,7 +179,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	chain := u.home.path("chain")
 	if !validator.Exists(chain) {
 		u.say("founding a new ledger")
-		if err := found(chain, wallet.Account(), seller.Account(), o.ChallengeWindow); err != nil {
+		if err := found(chain, wallet.Account(), seller.Account(), o); err != nil {
 			return err
 		}
 	}
@@ -182,7 +193,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	return nil
 }
 
-func found(dir, wallet, seller string, window uint64) error {
+func found(dir, wallet, seller string, o control.UpOptions) error {
 	suffix, err := randomHex(4)
 	if err != nil {
 		return err
@@ -192,22 +203,9 @@ func found(dir, wallet, seller string, window uint64) error {
 		Accounts:         []validator.Funding{{Address: wallet, Amount: walletFunds}, {Address: seller}},
 		ValidatorAccount: wallet,
 		CloseWindow:      closeWindow,
-		ChallengeWindow:  window,
+		ChallengeWindow:  o.ChallengeWindow,
+		KeyDelay:         o.KeyDelay,
 	})
-}
-
-// openCaller opens the asking peer: as a peer can't call itself, it is one of its
-// own.
-func (u *up) openCaller() error {
-	key, err := u.key("session")
-	if err != nil {
-		return err
-	}
-	u.caller, err = link.Open(link.Config{Key: key})
-	if err == nil {
-		u.onClose(u.caller.Close)
-	}
-	return err
 }
 
 func (u *up) openConsumer(ctx context.Context) error {
@@ -252,10 +250,6 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	if u.listener, err = listen(o.Listen); err != nil {
-		return err
-	}
-	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	base := "http://" + u.listener.Addr().String()
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
 		Model: u.served.Name, ModelID: u.served.ID.String()}

@@ -43,13 +43,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "control": controlled,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled,
 		},
 	})
 }
 
 // exits STATUS COMMAND… runs a command and wants that exit status. Where it is
-// not 0, the last words on stderr are one sentence that names the program.
+// not 0, the last words on stderr are one sentence that names the program, or
+// with --json one document.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS COMMAND...")
@@ -67,6 +68,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("status %d, want %d", got, want)
 	}
+	if (got == 1 || got == 2) && slices.Contains(args, "--json") {
+		lines := strings.Split(strings.TrimRight(ts.ReadFile("stderr"), "\n"), "\n")
+		failed, err := parse[struct {
+			Error  string
+			Status int
+		}](lines[len(lines)-1])
+		if err != nil || failed.Error == "" || failed.Status != got {
+			ts.Fatalf("the last line on stderr is no JSON document with status %d: %v", got, err)
+		}
+		return
+	}
 	if got == 1 || got == 2 {
 		if complaints := strings.Count("\n"+ts.ReadFile("stderr"), "\ndaulat: "); complaints != 1 {
 			ts.Fatalf("%d lines of stderr start with the program's name, want 1", complaints)
@@ -75,7 +87,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready HOME waits until the daulat of that home serves, and sets HOME_api,
-// HOME_token, HOME_trust, HOME_model and HOME_ledger.
+// HOME_address, HOME_token, HOME_trust, HOME_model and HOME_ledger.
 func ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready HOME")
@@ -92,6 +104,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := filepath.Base(args[0])
 	ts.Setenv(name+"_api", r.API)
+	ts.Setenv(name+"_address", strings.TrimSuffix(strings.TrimPrefix(r.API, "http://"), "/v1"))
 	ts.Setenv(name+"_token", r.Token)
 	ts.Setenv(name+"_trust", r.Trust)
 	ts.Setenv(name+"_model", r.ModelID)
@@ -134,7 +147,7 @@ func provides(ts *testscript.TestScript, neg bool, args []string) {
 		offers, err := parse[[]control.Provider](ts.ReadFile("stdout"))
 		ts.Check(err)
 		for _, o := range offers {
-			if o.Model == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
+			if o.ModelID == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
 				return
 			}
 		}
@@ -172,6 +185,24 @@ func posts(ts *testscript.TestScript, want, url, token, body string) {
 	ts.Check(err)
 	if strconv.Itoa(resp.StatusCode) != want {
 		ts.Fatalf("status %d, want %s: %s", resp.StatusCode, want, said)
+	}
+}
+
+// inforce KEY waits until the ledger takes an identity key of the home.
+func inForce(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: inforce KEY")
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("daulat", "key", "ls", "--json"))
+		keys, err := parse[[]control.Key](ts.ReadFile("stdout"))
+		ts.Check(err)
+		if slices.ContainsFunc(keys, func(k control.Key) bool { return k.Key == args[0] && k.State == control.KeyInForce }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("key %s did not take over", args[0])
+		}
 	}
 }
 

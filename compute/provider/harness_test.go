@@ -17,6 +17,7 @@ import (
 	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/link"
@@ -84,6 +85,19 @@ type counting struct {
 	*account
 	window       uint64
 	looks, round atomic.Int64
+	announced    atomic.Int64
+	inForce      atomic.Pointer[canon.PublicKey] // nil takes any key
+}
+
+// force has the ledger take this identity key and no other.
+func (c *counting) force(key canon.PublicKey) { c.inForce.Store(&key) }
+
+func (c *counting) Announce(ctx context.Context, a match.Announcement) error {
+	if key := c.inForce.Load(); key != nil && *key != a.Key {
+		return provider.ErrNotInForce
+	}
+	c.announced.Add(1)
+	return c.account.Announce(ctx, a)
 }
 
 func (c *counting) Session(ctx context.Context, id uint64) (job.Session, error) {

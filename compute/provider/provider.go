@@ -35,7 +35,8 @@ type Ledger interface {
 	ChainID() string
 	Account() string
 	// Announce makes the ledger show what the announcement says, all of it or
-	// nothing, and sends only what is new.
+	// nothing, and sends only what is new. It is ErrNotInForce if the account is a
+	// provider by another key, or by none.
 	Announce(ctx context.Context, a match.Announcement) error
 	WithdrawOffer(ctx context.Context, model canon.CID) error
 	Session(ctx context.Context, id uint64) (job.Session, error)
@@ -66,6 +67,7 @@ type Config struct {
 	Ledger   Ledger
 	Link     *link.Node
 	Key      canon.PrivateKey // the link's identity, which signs receipts
+	More     []Identity       // keys of open sessions, and one that is to take over
 	Journal  *session.Journal
 	Models   Models
 	Offers   []Offer
@@ -79,6 +81,8 @@ type Provider struct {
 	working  chan struct{}        // one token per answer under way
 	contexts map[canon.CID]uint64 // of the models on offer, tokens
 	mu       sync.Mutex
+	known    []Identity
+	silent   bool // what is on offer could not be announced yet
 	leases   map[uint64]*lease
 	watches  map[uint64]watched // sessions that are not over
 	stop     context.CancelFunc
@@ -91,13 +95,16 @@ type Provider struct {
 // Open registers the provider, publishes its offers and starts to serve.
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
+		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
 		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call
 		// before the ledger has said yes to this one.
-		p.Link.Handle(session.Protocol, p.serve)
-		err = p.register(ctx)
+		for _, i := range p.known {
+			i.Link.Handle(session.Protocol, p.serve)
+		}
+		err = p.announce(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start provider: %w", err)
@@ -127,9 +134,10 @@ func (p *Provider) measure() error {
 	return nil
 }
 
-func (p *Provider) register(ctx context.Context) error {
+// register announces what is on offer by one key.
+func (p *Provider) register(ctx context.Context, key canon.PrivateKey, addrs []string) error {
 	claim := match.Claim{Chain: p.Ledger.ChainID(), Account: p.Ledger.Account()}
-	a := match.Announcement{Key: p.Key.Public(), Proof: p.Key.Sign(match.DomainProvider, claim), Addresses: p.Link.Addrs()}
+	a := match.Announcement{Key: key.Public(), Proof: key.Sign(match.DomainProvider, claim), Addresses: addrs}
 	for _, o := range p.Offers {
 		a.Manifests = append(a.Manifests, o.Manifest)
 		a.Offers = append(a.Offers, match.Offer{Provider: p.Ledger.Account(), Key: a.Key, Model: o.Model,
@@ -224,7 +232,7 @@ func (p *Provider) fromLedger(ctx context.Context, id uint64) (session.Record, e
 	if err != nil {
 		return session.Record{}, &session.Refusal{Code: session.Unknown, Reason: err.Error()}
 	}
-	if s.Provider != p.Ledger.Account() || s.ProviderKey != p.Key.Public() {
+	if s.Provider != p.Ledger.Account() || !p.has(s.ProviderKey) {
 		return session.Record{}, &session.Refusal{Code: session.Unknown, Reason: "session is another provider's"}
 	}
 	return session.Record{Session: s}, nil

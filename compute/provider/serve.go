@@ -98,14 +98,18 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err != nil {
 		return err
 	}
+	r := served.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
+	signature, err := p.sign(l.record.Session, r)
+	if err != nil {
+		return err
+	}
 	record := l.record
 	record.Unpaid = &served
 	if err := p.Journal.Append(record, t); err != nil {
 		return err
 	}
 	l.record = record
-	r := served.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
-	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: p.Key.Sign(receipt.DomainReceipt, r)}
+	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: signature}
 	if err := s.Send(session.Reply{Done: &done}); err != nil {
 		return err
 	}
@@ -234,10 +238,14 @@ func (p *Provider) take(l *lease, paid session.Payment) error {
 		return err
 	}
 	r := next.Tally.Receipt(p.Ledger.ChainID(), l.record.Session.ID)
+	signature, err := p.sign(l.record.Session, r)
+	if err != nil {
+		return err
+	}
 	record := l.record
 	record.Served, record.Unpaid = next, nil
 	record.Closing = paid.Voucher.Final
-	record.Newest = &receipt.Entry{Receipt: r, ReceiptSignature: p.Key.Sign(receipt.DomainReceipt, r),
+	record.Newest = &receipt.Entry{Receipt: r, ReceiptSignature: signature,
 		Voucher: paid.Voucher, VoucherSignature: paid.Signature}
 	if err := p.Journal.Save(record); err != nil {
 		return err

@@ -105,6 +105,9 @@ func (p *Provider) settling(ctx context.Context) {
 		if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("settling failed; will try again", "error", err)
 		}
+		if err := p.announceLate(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Warn("announcing failed; will try again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 
 	"github.com/99designs/keyring"
@@ -160,6 +161,15 @@ func (k *Keyring) Secret(name string) ([]byte, error) {
 		return nil, fmt.Errorf("secret of keyring: %w", err)
 	}
 	return data, nil
+}
+
+// Holds reports that the keyring has a secret of that name.
+func (k *Keyring) Holds(name string) (bool, error) {
+	names, err := k.opened.Keys()
+	if err != nil {
+		return false, fmt.Errorf("list keyring: %w", err)
+	}
+	return slices.Contains(names, secretTag+name), nil
 }
 
 // AccountKey is a secp256k1 key that owns money.

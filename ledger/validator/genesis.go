@@ -27,8 +27,10 @@ import (
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	marketpb "daulat/gen/market"
+	registrypb "daulat/gen/registry"
 	"daulat/ledger/app"
 	"daulat/ledger/market"
+	"daulat/ledger/registry"
 )
 
 // Genesis is how a ledger starts: some accounts with coins, and one validator.
@@ -39,6 +41,7 @@ type Genesis struct {
 	Stake            uint64 // udlt bonded by ValidatorAccount, beyond Accounts; default DefaultStake
 	CloseWindow      uint64 // seconds; 0 keeps the market's default
 	ChallengeWindow  uint64 // seconds; 0 keeps the market's default
+	KeyDelay         uint64 // seconds; 0 keeps the registry's default
 }
 
 // Funding is what an account has at the start.
@@ -231,7 +234,7 @@ func signing(key cmtcrypto.PubKey, now time.Time) *slashingtypes.GenesisState {
 	return g
 }
 
-// setWindows changes the market's clocks where the caller named them.
+// setWindows changes the clocks of market and registry where the caller named them.
 func setWindows(state app.Genesis, cdc codec.Codec, g Genesis) error {
 	var m marketpb.GenesisState
 	if err := cdc.UnmarshalJSON(state[market.Name], &m); err != nil {
@@ -245,5 +248,15 @@ func setWindows(state app.Genesis, cdc codec.Codec, g Genesis) error {
 	}
 	raw, err := cdc.MarshalJSON(&m)
 	state[market.Name] = raw
+	if err != nil || g.KeyDelay == 0 {
+		return err
+	}
+	var r registrypb.GenesisState
+	if err := cdc.UnmarshalJSON(state[registry.Name], &r); err != nil {
+		return err
+	}
+	r.Params.KeyDelay = g.KeyDelay
+	raw, err = cdc.MarshalJSON(&r)
+	state[registry.Name] = raw
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,7 @@ type answer struct {
 	Text    string `json:"text"`
 	Receipt string `json:"receipt"`
 	Price   uint64 `json:"price_udlt"`
+	Model   string `json:"model"`
 	ModelID string `json:"model_id"`
 	Label   string `json:"label,omitempty"`
 	Input   int    `json:"input_tokens"`
@@ -109,6 +112,7 @@ type message struct {
 
 // chunk is one event of a streamed chat completion.
 type chunk struct {
+	Model   string `json:"model"`
 	Choices []struct {
 		Delta  message `json:"delta"`
 		Finish string  `json:"finish_reason"`
@@ -140,6 +144,8 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any) (answer, 
 	}
 	req.Header.Set("Authorization", "Bearer "+at.Token)
 	req.Header.Set("Content-Type", "application/json")
+	begun := sync.OnceFunc(a.waiting())
+	defer begun()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return answer{}, fmt.Errorf("reach the gateway: %w", err)
@@ -152,12 +158,49 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any) (answer, 
 		}
 		return answer{}, fmt.Errorf("the gateway answered with status %d", resp.StatusCode)
 	}
-	return a.follow(resp.Body)
+	return a.follow(resp.Body, begun)
 }
 
-func (a *app) follow(events io.Reader) (answer, error) {
+// slow is how long a person waits for the first token without a word.
+const slow = time.Second
+
+// waiting says that the answer has not begun, if it has not for long. The caller
+// ends it with the first token. A program that reads JSON is told nothing.
+func (a *app) waiting() (end func()) {
+	if a.json {
+		return func() {}
+	}
+	say, done := a.progress(), make(chan struct{})
+	late := time.AfterFunc(slow, func() {
+		defer close(done)
+		say("waiting for the first token")
+	})
+	return func() {
+		if !late.Stop() {
+			<-done // the line comes whole before what follows
+		}
+	}
+}
+
+// paragraph writes text to a terminal as it comes, and holds back the newlines
+// at its end.
+type paragraph struct {
+	w    io.Writer
+	held string
+}
+
+func (p *paragraph) write(text string) {
+	text = p.held + plain(text)
+	shown := strings.TrimRight(text, "\n")
+	p.held = text[len(shown):]
+	fmt.Fprint(p.w, shown)
+}
+
+// follow reads the events of an answer; begun is called at its first token.
+func (a *app) follow(events io.Reader, begun func()) (answer, error) {
 	var got answer
 	var text strings.Builder
+	screen := paragraph{w: a.out}
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -173,9 +216,12 @@ func (a *app) follow(events io.Reader) (answer, error) {
 			return got, errors.New(c.Error.Message)
 		}
 		for _, choice := range c.Choices {
+			if choice.Delta.Content != "" {
+				begun()
+			}
 			text.WriteString(choice.Delta.Content)
 			if !a.json {
-				fmt.Fprint(screen{a.out}, choice.Delta.Content)
+				screen.write(choice.Delta.Content)
 			}
 			if choice.Finish != "" {
 				got.Finish = choice.Finish
@@ -185,7 +231,7 @@ func (a *app) follow(events io.Reader) (answer, error) {
 			got.Input, got.Output = c.Usage.Input, c.Usage.Output
 		}
 		if d := c.Daulat; d != nil {
-			got.Receipt, got.Price, got.ModelID, got.Label = d.Receipt, d.Price, d.ModelID, d.Label
+			got.Receipt, got.Price, got.Model, got.ModelID, got.Label = d.Receipt, d.Price, c.Model, d.ModelID, d.Label
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -198,6 +244,7 @@ func (a *app) follow(events io.Reader) (answer, error) {
 	return got, nil
 }
 
+// sayAnswer ends the answer's last line, and follows it after one blank line.
 func sayAnswer(w io.Writer, a answer) {
 	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, line(a.Receipt))
 	if a.Label != "" {

@@ -1,6 +1,7 @@
 // Package cli is the command line, one file per command. Commands parse, call
 // the [Runtime] and print; they decide nothing. Every command has examples and
 // --json, and a wrong input is named and ends with status 2, a failure with 1.
+// With --json the last line on stderr is then {"error": "...", "status": N}.
 package cli
 
 import (
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,12 +78,36 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	case errors.Is(err, errDisagree):
 		return 3
 	}
-	fmt.Fprintln(screen{errOut}, "daulat:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	status := 1
 	var wrong control.WrongInput
 	if errors.As(err, &wrong) {
-		return 2
+		status = 2
 	}
-	return 1
+	complain(errOut, err, status, a.json || wantsJSON(args))
+	return status
+}
+
+// complain says why a command failed: one sentence, or one JSON document in one
+// line, the last on stderr.
+func complain(w io.Writer, err error, status int, asJSON bool) {
+	if !asJSON {
+		fmt.Fprintln(screen{w}, "daulat:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		return
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(struct { // nothing to do about a closed terminal
+		Error  string `json:"error"`
+		Status int    `json:"status"`
+	}{err.Error(), status})
+}
+
+// wantsJSON finds --json in a command line that could not be parsed.
+func wantsJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 func (a *app) root() *cobra.Command {
@@ -103,7 +129,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
-	root.AddCommand(a.up(), a.invite(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.invite(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
 	return root
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -86,7 +87,7 @@ func (t tour) show(ctx context.Context, dir string, ready control.Ready) (string
 	if err := t.command(ctx, &got, "--home", t.home, "ask", demoQuestion); err != nil {
 		return "", err
 	}
-	fmt.Fprintf(t.out, "\n  %s\n", got.Text)
+	fmt.Fprintf(t.out, "\n  %s", strings.TrimRight(plain(got.Text), "\n"))
 	sayAnswer(t.out, got)
 	t.say("settling the session and exporting the receipt")
 	file := filepath.Join(dir, "answer.receipt")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -27,10 +28,11 @@ func (a *app) job() *cobra.Command {
 				return err
 			}
 			return a.print(jobs, func(w io.Writer) {
-				fmt.Fprintf(w, "%-6s %-10s %-9s %-12s %s\n", "JOB", "STATE", "REQUESTS", "UDLT", "REASON")
+				rows := table{{"JOB", "STATE", "REQUESTS", "UDLT", "MODEL", "REASON"}}
 				for _, j := range jobs {
-					fmt.Fprintf(w, "%-6d %-10s %-9d %-12d %s\n", j.ID, line(j.State), j.Requests, j.Amount, line(reason(j)))
+					rows = rows.add(j.ID, j.State, j.Requests, j.Amount, cmp.Or(j.Model, j.ModelID), reason(j))
 				}
+				rows.write(w)
 			})
 		},
 	}
@@ -72,7 +74,7 @@ func sayJob(w io.Writer, j control.Job) {
 		fmt.Fprintf(w, "reason    %s\n", line(j.Reason))
 	}
 	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow\n",
-		line(j.Model), line(j.Consumer), line(j.Provider), j.Requests, j.Amount, j.Escrow)
+		line(strings.TrimSpace(j.Model+"  "+j.ModelID)), line(j.Consumer), line(j.Provider), j.Requests, j.Amount, j.Escrow)
 	if len(j.Complaints) > 0 {
 		fmt.Fprintf(w, "complaint the consumer found a lie in %s\n", line(strings.Join(j.Complaints, " ")))
 	}
@@ -97,10 +99,11 @@ func (a *app) provider() *cobra.Command {
 				return err
 			}
 			return a.print(offers, func(w io.Writer) {
-				fmt.Fprintf(w, "%-46s %-10s %-16s %-11s %s\n", "PROVIDER", "EXECUTOR", "UDLT IN/OUT 1K", "COMPLAINTS", "MODEL")
+				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "EXECUTOR", "MODEL"}}
 				for _, o := range offers {
-					fmt.Fprintf(w, "%-46s %-10s %-16s %-11d %s\n", line(o.Account), line(o.Executor), fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, line(o.Model))
+					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Executor, cmp.Or(o.Model, o.ModelID))
 				}
+				rows.write(w)
 			})
 		},
 	}

@@ -27,9 +27,11 @@ func (a *app) model() *cobra.Command {
 				if len(models) == 0 {
 					fmt.Fprintln(w, "no models here yet: daulat model pull fetches one, daulat model import FILE takes yours")
 				}
+				var rows table
 				for _, m := range models {
-					fmt.Fprintf(w, "%-28s %s\n", line(m.Name), line(m.ID))
+					rows = rows.add(m.Name, m.ID)
 				}
+				rows.write(w)
 			})
 		},
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +41,7 @@ question and the answer. A session that is still open is settled first.`,
 			if err := os.WriteFile(file, e.Bundle, 0o600); err != nil {
 				return err
 			}
-			written := map[string]any{"file": file, "bytes": len(e.Bundle), "trust": e.Trust}
+			written := map[string]any{"receipt": args[0], "file": file, "bytes": len(e.Bundle), "trust": e.Trust}
 			return a.print(written, func(w io.Writer) {
 				fmt.Fprintf(w, "%s written (%d bytes)\nCheck it anywhere: daulat verify %s --trust %s\n", file, len(e.Bundle), file, e.Trust)
 			})
@@ -66,10 +67,11 @@ func (a *app) receipts() *cobra.Command {
 				return err
 			}
 			return a.print(all, func(w io.Writer) {
-				fmt.Fprintf(w, "%-10s %-20s %-12s %s\n", "RECEIPT", "SESSION OPENED", "UDLT", "MODEL")
+				rows := table{{"RECEIPT", "SESSION OPENED", "UDLT", "MODEL"}}
 				for _, r := range all {
-					fmt.Fprintf(w, "%-10s %-20s %-12d %s\n", line(r.Receipt), r.Opened.Local().Format(time.DateTime), r.Price, line(r.Model))
+					rows = rows.add(r.Receipt, r.Opened.Local().Format(time.DateTime), r.Price, cmp.Or(r.Model, r.ModelID))
 				}
+				rows.write(w)
 			})
 		},
 	}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// table is rows of text, the first of which names the columns.
+// table is rows of text, the first of which may name the columns.
 type table [][]string
 
 // add adds a row of values, each in one line.
@@ -22,9 +22,12 @@ func (t table) add(values ...any) table {
 // write sets the columns as wide as their widest text. The last one is not
 // filled up, so that no row ends in spaces.
 func (t table) write(w io.Writer) {
-	widths := make([]int, len(t[0]))
+	var widths []int
 	for _, row := range t {
 		for i, text := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
 			widths[i] = max(widths[i], utf8.RuneCountInString(text))
 		}
 	}

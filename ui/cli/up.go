@@ -18,7 +18,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Run a whole network on this machine: a ledger with one validator, a provider that serves a
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
-coins and worth nothing. A taken port is replaced by a free one.`,
+coins and worth nothing. If the default port is taken, a free one is used; one that --listen
+names is taken or refused.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
   daulat up --model https://example.org/models/my.gguf
@@ -29,7 +30,7 @@ coins and worth nothing. A taken port is replaced by a free one.`,
 			if o.ChallengeWindow == 0 {
 				return usage("--challenge-window must be at least 1 second")
 			}
-			o.Home = a.home
+			o.Home, o.AnyPort = a.home, !cmd.Flags().Changed("listen")
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
 			}
@@ -45,6 +46,7 @@ coins and worth nothing. A taken port is replaced by a free one.`,
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set when a network is made")
+	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set when a network is made")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"daulat/core/job"
 )
 
 // Prefix starts the path of every operation.
@@ -44,13 +42,13 @@ type Status struct {
 
 // Account is an account and what it holds.
 type Account struct {
-	Address string `json:"address"`
+	Address string `json:"account"`
 	Balance uint64 `json:"balance_udlt"`
 }
 
 // Earnings is what an account made by serving sessions, in udlt.
 type Earnings struct {
-	Address  string `json:"address"`
+	Address  string `json:"account"`
 	Sessions int    `json:"sessions"`
 	Requests uint64 `json:"requests"`      // paid for, also in sessions that are still open
 	Open     uint64 `json:"open_udlt"`     // vouched for in open sessions
@@ -63,40 +61,11 @@ type Earnings struct {
 	Complaints uint64 `json:"complaints"`
 }
 
-// Job is an order and the session that it became.
-type Job struct {
-	ID       uint64       `json:"id"`
-	State    string       `json:"state"`
-	Reason   string       `json:"reason,omitempty"` // why it left the open state, or why there is no match
-	Model    string       `json:"model"`            // manifest ID
-	Consumer string       `json:"consumer"`
-	Provider string       `json:"provider,omitempty"`
-	Requests uint64       `json:"requests"`
-	Amount   uint64       `json:"amount_udlt"`
-	Escrow   uint64       `json:"escrow_udlt"`
-	Receipts []string     `json:"receipts,omitempty"` // those this home asked for
-	Session  *job.Session `json:"session,omitempty"`  // whole, in `job show`
-	// Complaints are the receipts that the consumer complained about on the ledger.
-	Complaints []string `json:"complaints,omitempty"`
-}
-
-// Provider is one offer on the market.
-type Provider struct {
-	Account   string    `json:"account"`
-	Model     string    `json:"model"` // manifest ID
-	Executor  string    `json:"executor"`
-	Price     job.Price `json:"price_udlt_per_1000"`
-	Assurance string    `json:"assurance"`
-	Slots     uint64    `json:"slots"`
-	// Complaints is how many the ledger holds about the account.
-	Complaints uint64 `json:"complaints"`
-}
-
 // Receipt is one answer that this home asked and paid for.
 type Receipt struct {
 	Receipt string    `json:"receipt"`
-	Model   string    `json:"model"` // name, or manifest ID if the home does not know it
-	ModelID string    `json:"model_id"`
+	Model   string    `json:"model,omitempty"` // name, if the home knows it
+	ModelID string    `json:"model_id"`        // manifest
 	Price   uint64    `json:"price_udlt"`
 	Opened  time.Time `json:"opened"` // when the ledger opened its session
 }
@@ -134,6 +103,14 @@ type Operations interface {
 	// RevokeInvite takes an open invite back; a part of its ID is enough if no
 	// other begins so.
 	RevokeInvite(ctx context.Context, id string) error
+	// Keys lists this home's keys, as the ledger knows them.
+	Keys(ctx context.Context) ([]Key, error)
+	// RotateKey has a fresh key take the named one's place, after the ledger's
+	// delay, and returns it.
+	RotateKey(ctx context.Context, name string) (Key, error)
+	// RevokeKey puts the named key out of force at once, and returns the one that
+	// takes its place after the delay.
+	RevokeKey(ctx context.Context, name string) (Key, error)
 }
 
 type transfer struct {
@@ -160,6 +137,9 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "invite-new", o.NewInvite)
 	serve(mux, "invites", func(ctx context.Context, _ empty) (Invites, error) { return o.Invites(ctx) })
 	serve(mux, "invite-revoke", func(ctx context.Context, id string) (empty, error) { return empty{}, o.RevokeInvite(ctx, id) })
+	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
+	serve(mux, "key-rotate", o.RotateKey)
+	serve(mux, "key-revoke", o.RevokeKey)
 	return mux
 }
 
@@ -283,6 +263,21 @@ func (c Client) Invites(ctx context.Context) (out Invites, err error) {
 // RevokeInvite implements Operations.
 func (c Client) RevokeInvite(ctx context.Context, id string) error {
 	return c.call(ctx, "invite-revoke", id, &empty{})
+}
+
+// Keys implements Operations.
+func (c Client) Keys(ctx context.Context) (out []Key, err error) {
+	return out, c.call(ctx, "keys", empty{}, &out)
+}
+
+// RotateKey implements Operations.
+func (c Client) RotateKey(ctx context.Context, name string) (out Key, err error) {
+	return out, c.call(ctx, "key-rotate", name, &out)
+}
+
+// RevokeKey implements Operations.
+func (c Client) RevokeKey(ctx context.Context, name string) (out Key, err error) {
+	return out, c.call(ctx, "key-revoke", name, &out)
 }
 
 func (c Client) call(ctx context.Context, name string, in, out any) error {

@@ -53,6 +53,15 @@ func (c *counted) RevokeInvite(context.Context, string) error {
 	c.calls++
 	return errors.New("no invite has that ID")
 }
+func (c *counted) Keys(context.Context) ([]Key, error) { c.calls++; return nil, nil }
+func (c *counted) RotateKey(_ context.Context, name string) (Key, error) {
+	c.calls++
+	return Key{Name: name}, nil
+}
+func (c *counted) RevokeKey(_ context.Context, name string) (Key, error) {
+	c.calls++
+	return Key{Name: name}, nil
+}
 
 func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()

@@ -1,7 +1,5 @@
 package control
 
-import "daulat/core/job"
-
 // WrongInput is a mistake of the user's: what was given can never be right.
 type WrongInput struct{ Err error }
 
@@ -16,12 +14,17 @@ type Progress func(step string)
 // DefaultChallengeWindow is how long a new network withholds pay, in seconds.
 const DefaultChallengeWindow = 20
 
+// DefaultKeyDelay is how long a new identity key waits on a new network, in seconds.
+const DefaultKeyDelay = 60
+
 // UpOptions say how to run a whole network on one machine.
 type UpOptions struct {
 	Home   string
 	Listen string // address of gateway and page; port 0 takes a free one
-	Model  string // name on the shelf, GGUF file or its https address, to serve instead of the default model
-	Noise  bool   // serve the generated noise model
+	// AnyPort lets a free port replace a taken one.
+	AnyPort bool
+	Model   string // name on the shelf, GGUF file or its https address, to serve instead of the default model
+	Noise   bool   // serve the generated noise model
 	// Network is an invite to a network of others; this home then asks there and
 	// founds none. A home that has joined remembers it.
 	Network string
@@ -29,7 +32,10 @@ type UpOptions struct {
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
 	// the network is created; 0 is the default.
 	ChallengeWindow uint64
-	Passphrase      Passphrase
+	// KeyDelay is how long a new identity key waits until it takes over, in
+	// seconds; it counts when the network is created; 0 is the default.
+	KeyDelay   uint64
+	Passphrase Passphrase
 }
 
 // Passphrase asks the user for the passphrase of a home's keys, fresh if there
@@ -72,10 +78,10 @@ type ProvideOptions struct {
 
 // Providing is what a provider that serves tells its user.
 type Providing struct {
-	Account string    `json:"account"`
-	Model   string    `json:"model"`
-	ModelID string    `json:"model_id"`
-	Price   job.Price `json:"price_udlt_per_1000"`
+	Account string `json:"account"`
+	Model   string `json:"model"`
+	ModelID string `json:"model_id"`
+	Price   Price  `json:"price_udlt_per_1000"`
 }
 
 // VerifyOptions say what to check, and on whose word the ledger rests.
@@ -111,8 +117,8 @@ type Step struct {
 
 // Model is a model that a home knows.
 type Model struct {
-	Name string `json:"name"`
-	ID   string `json:"id"` // manifest
+	Name string `json:"model"`
+	ID   string `json:"model_id"` // manifest
 }
 
 // Attached is a running daulat, as its home describes it.

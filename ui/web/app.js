@@ -135,7 +135,7 @@ async function refresh() {
     $("earnings").hidden = !s.provider;
     if (!s.provider) return;
     for (const name of ["earned", "released", "withheld"]) $(name).textContent = udlt(s.provider[name + "_udlt"]);
-    $("jobs").textContent = s.provider.jobs.toLocaleString("en");
+    $("requests").textContent = s.provider.requests.toLocaleString("en");
   } catch (err) {
     $("network").textContent = "not connected";
     $("network").classList.remove("live");

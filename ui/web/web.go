@@ -57,7 +57,7 @@ type Provider struct {
 	Earned   uint64 `json:"earned_udlt,string"`
 	Withheld uint64 `json:"withheld_udlt,string"` // until the challenge windows end
 	Released uint64 `json:"released_udlt,string"`
-	Jobs     uint64 `json:"jobs"`
+	Requests uint64 `json:"requests"`
 }
 
 // Network is the ledger that this node follows.

@@ -169,7 +169,7 @@ func read(t *testing.T, name string) string {
 func TestStatusKeepsAmountsExact(t *testing.T) {
 	a := fine()
 	a.status = func() (Status, error) {
-		return Status{Provider: &Provider{Earned: math.MaxUint64, Jobs: 3}, Wallet: Wallet{Balance: 1<<53 + 1}, Network: Network{Chain: "c", Height: 9}}, nil
+		return Status{Provider: &Provider{Earned: math.MaxUint64, Requests: 3}, Wallet: Wallet{Balance: 1<<53 + 1}, Network: Network{Chain: "c", Height: 9}}, nil
 	}
 	var got struct {
 		Provider map[string]any
@@ -179,7 +179,7 @@ func TestStatusKeepsAmountsExact(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Provider["earned_udlt"] != "18446744073709551615" || got.Provider["jobs"] != 3.0 || got.Wallet["balance_udlt"] != "9007199254740993" {
+	if got.Provider["earned_udlt"] != "18446744073709551615" || got.Provider["requests"] != 3.0 || got.Wallet["balance_udlt"] != "9007199254740993" {
 		t.Errorf("%s", w.Body)
 	}
 	if w := send(start(t, fine()), "GET", "/daulat/v1/status", ""); !strings.Contains(w.Body.String(), `"provider":null`) {

@@ -1,0 +1,39 @@
+package link
+
+import (
+	"crypto/rand"
+	"slices"
+	"testing"
+
+	"daulat/core/canon"
+)
+
+func TestAddressesOfSeveralKeys(t *testing.T) {
+	var keys [2]canon.PublicKey
+	for i := range keys {
+		key, err := canon.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = key.Public()
+	}
+	of := func(port string, key canon.PublicKey) string {
+		return "/ip4/127.0.0.1/tcp/" + port + "/p2p/" + PeerID(key)
+	}
+	a, b, c, bare := of("1", keys[0]), of("2", keys[1]), of("3", keys[0]), "/ip4/127.0.0.1/tcp/4"
+	if got := AddrsOf(keys[0], []string{a, b, bare, c, "nonsense"}); !slices.Equal(got, []string{a, bare, c, "nonsense"}) {
+		t.Errorf("addresses of the first key are %v", got)
+	}
+	if got := AddrsOf(keys[1], []string{a}); got != nil {
+		t.Errorf("addresses of a key that none names are %v", got)
+	}
+	got := ByPeer([]string{a, b, c})
+	if len(got) != 2 || !slices.Equal(got[0], []string{a, c}) || !slices.Equal(got[1], []string{b}) {
+		t.Errorf("split by peer they are %v", got)
+	}
+	for _, peer := range got {
+		if _, _, err := parseAddrs(peer, canon.PublicKey{}); err != nil {
+			t.Error(err)
+		}
+	}
+}

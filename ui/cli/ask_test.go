@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"daulat/ui/control"
+)
+
+// event is a piece of an answer as the gateway streams it.
+func event(text string) string {
+	data, _ := json.Marshal(text) // a string always has a form
+	return fmt.Sprintf(`data: {"model":"noise","choices":[{"delta":{"content":%s}}]}`+"\n\n", data)
+}
+
+const last = `data: {"model":"noise","daulat":{"receipt":"1-1","price_udlt":"7","model_id":"bafy"}}` + "\n\ndata: [DONE]\n\n"
+
+// However an answer ends, exactly one blank line follows it.
+func TestOneBlankLineFollowsAnAnswer(t *testing.T) {
+	for _, end := range []string{"", "\n", "\n\n\n", "\r\n"} {
+		var out bytes.Buffer
+		a := &app{out: &out}
+		got, err := a.follow(strings.NewReader(event("one\n\ntwo")+event(end)+event("")+last), func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sayAnswer(&out, got)
+		if !strings.HasPrefix(out.String(), "one\n\ntwo\n\n0 tokens for 7 udlt") {
+			t.Errorf("an answer that ends in %q looks like %q", end, out.String())
+		}
+		if got.Text != "one\n\ntwo"+end || got.Model != "noise" || got.ModelID != "bafy" {
+			t.Errorf("the document got %+v", got)
+		}
+	}
+}
+
+// told is a writer that says when it was written to.
+type told struct{ lines chan string }
+
+func (w told) Write(p []byte) (int, error) {
+	w.lines <- string(p)
+	return len(p), nil
+}
+
+// An answer that does not begin is spoken of; this one begins only then.
+func TestSlowAnswersAreSpokenOf(t *testing.T) {
+	said := told{make(chan string, 1)}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case line := <-said.lines:
+			if !strings.Contains(line, "waiting for the first token") {
+				t.Errorf("it says %q", line)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("nothing is said")
+		}
+		fmt.Fprint(w, event("hello"), last)
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	a := &app{out: &out, err: said}
+	at := control.Attached{Ready: control.Ready{API: server.URL}}
+	if got, err := a.chat(context.Background(), at, struct{}{}); err != nil || got.Text != "hello" || out.String() != "hello" {
+		t.Errorf("%+v, %v, %q", got, err, out.String())
+	}
+}

@@ -1,0 +1,61 @@
+package control
+
+import "time"
+
+// Price is what a model costs, in udlt per 1,000 tokens.
+type Price struct {
+	Input  uint64 `json:"input"`
+	Output uint64 `json:"output"`
+}
+
+// Job is an order and the session that it became.
+type Job struct {
+	ID       uint64   `json:"id"`
+	State    string   `json:"state"`
+	Reason   string   `json:"reason,omitempty"` // why it left the open state, or why there is no match
+	Model    string   `json:"model,omitempty"`  // name, if the home knows it
+	ModelID  string   `json:"model_id"`         // manifest
+	Consumer string   `json:"consumer"`         // account
+	Provider string   `json:"provider,omitempty"`
+	Requests uint64   `json:"requests"`
+	Amount   uint64   `json:"amount_udlt"`
+	Escrow   uint64   `json:"escrow_udlt"`
+	Receipts []string `json:"receipts,omitempty"` // those this home asked for
+	Session  *Session `json:"session,omitempty"`  // in `job show`
+	// Complaints are the receipts that the consumer complained about on the ledger.
+	Complaints []string `json:"complaints,omitempty"`
+}
+
+// Session is what the ledger holds of a job once it is matched.
+type Session struct {
+	SessionKey      string    `json:"session_key"`  // signs the consumer's vouchers
+	ProviderKey     string    `json:"provider_key"` // signs the provider's receipts
+	Executor        string    `json:"executor"`
+	Assurance       string    `json:"assurance"`
+	Privacy         string    `json:"privacy"`
+	Price           Price     `json:"price_udlt_per_1000"`
+	Ceiling         Price     `json:"ceiling_udlt_per_1000"`
+	Step            uint64    `json:"step_udlt"` // the most that either side can lose
+	Opened          time.Time `json:"opened"`
+	Clock           time.Time `json:"clock"` // when its state ends
+	CloseWindow     uint64    `json:"close_window_seconds"`
+	ChallengeWindow uint64    `json:"challenge_window_seconds"`
+	Locked          uint64    `json:"locked_udlt"`
+	Withheld        uint64    `json:"withheld_udlt"`
+	Paid            uint64    `json:"paid_udlt"`
+	Refunded        uint64    `json:"refunded_udlt"`
+	Root            string    `json:"root,omitempty"` // over the answers of its newest receipt
+}
+
+// Provider is one offer on the market.
+type Provider struct {
+	Provider  string `json:"provider"`        // account
+	Model     string `json:"model,omitempty"` // name, if the home knows it
+	ModelID   string `json:"model_id"`        // manifest
+	Executor  string `json:"executor"`
+	Price     Price  `json:"price_udlt_per_1000"`
+	Assurance string `json:"assurance"`
+	Slots     uint64 `json:"slots"`
+	// Complaints is how many the ledger holds about the account.
+	Complaints uint64 `json:"complaints"`
+}
