@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -34,6 +35,28 @@ func ParsePeerID(text string) (canon.PublicKey, error) {
 		return canon.PublicKey{}, fmt.Errorf("peer ID %q: %w", text, err)
 	}
 	return keyOf(id)
+}
+
+// ListenAddr makes the multiaddr to listen at out of IP:PORT.
+func ListenAddr(text string) (string, error) {
+	a, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return "", fmt.Errorf("listen address %q is not of the form IP:PORT", text)
+	}
+	family := "ip4"
+	if a.Addr().Is6() && !a.Addr().Is4In6() {
+		family = "ip6"
+	}
+	return fmt.Sprintf("/%s/%s/tcp/%d", family, a.Addr().Unmap().WithZone(""), a.Port()), nil
+}
+
+// KeyOf reads the key that an address names in its /p2p part.
+func KeyOf(addr string) (canon.PublicKey, error) {
+	key, _, err := parseAddr(addr)
+	if err == nil && key.IsZero() {
+		err = fmt.Errorf("address %q does not say whose it is", addr)
+	}
+	return key, err
 }
 
 func peerOf(key canon.PublicKey) (peer.ID, error) {

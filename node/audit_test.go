@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/data/transfer"
+	"daulat/ledger/client"
 	"daulat/link/linktest"
 )
 
@@ -42,6 +44,10 @@ func freshShelf(t *testing.T) *Shelf {
 	return s
 }
 
+func (o offering) Artifacts(context.Context) ([]client.Artifact, error) {
+	return []client.Artifact{{ID: artifact.ID(o.manifest), Name: NoiseModel}}, nil
+}
+
 // TestAuditFetchesTheModel: from a provider that serves it, and what none serves
 // is unavailable, which is another thing than a question that was given up.
 func TestAuditFetchesTheModel(t *testing.T) {
@@ -57,7 +63,7 @@ func TestAuditFetchesTheModel(t *testing.T) {
 	server := linktest.Node(t, linktest.Key(t))
 	ledger := offering{manifest, server.Addrs()}
 	mine := freshShelf(t)
-	a := auditor{agreeing{}, mine, ledger, linktest.Node(t, linktest.Key(t))}
+	a := auditor{agreeing{}, modelSource{mine, ledger, linktest.Node(t, linktest.Key(t))}}
 	replay := func(ctx context.Context) error {
 		_, err := a.Replay(ctx, e.ID, receipt.Request{}, receipt.Answer{})
 		return err

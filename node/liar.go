@@ -38,6 +38,9 @@ const (
 
 // Liar implements control.Operations.
 func (o operations) Liar(ctx context.Context) (control.Report, error) {
+	if o.validator == nil {
+		return control.Report{}, control.WrongInput{Err: errors.New("a liar is caught on a network of one's own: it needs a second provider beside the ledger")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, liarTimeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "daulat-liar-*")

@@ -35,12 +35,15 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}
-	earned, err := o.earnings(ctx)
-	if err != nil {
-		return control.Status{}, err
+	s := control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
+		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Passphrase: o.passphrase}
+	if o.sales == nil { // a guest that only asks
+		return s, nil
 	}
-	return control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
-		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Provider: earned, Links: o.peer.Addrs(), Passphrase: o.passphrase}, nil
+	s.Links = o.peer.Addrs()
+	earned, err := o.earnings(ctx)
+	s.Provider = &earned
+	return s, err
 }
 
 // Jobs implements control.Operations.
@@ -219,7 +222,10 @@ func (e evidence) Sources(ctx context.Context, model canon.CID) ([][]string, err
 	if err != nil {
 		return nil, err
 	}
-	all := [][]string{e.peer.Addrs()}
+	var all [][]string
+	if e.peer != nil {
+		all = append(all, e.peer.Addrs())
+	}
 	for _, o := range offers {
 		if len(all) == maxSources {
 			break
@@ -244,13 +250,15 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	if err != nil {
 		return web.Status{}, err
 	}
-	e := s.Provider
-	return web.Status{
-		Provider: &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests},
-		Network:  web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
-		Liar:     true,
-		Wallet:   web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
-	}, nil
+	shown := web.Status{
+		Network: web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
+		Liar:    p.validator != nil,
+		Wallet:  web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
+	}
+	if e := s.Provider; e != nil {
+		shown.Provider = &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Jobs: e.Requests}
+	}
+	return shown, nil
 }
 
 // Verify implements web.API: the same check as `daulat verify`, on this home's
@@ -272,6 +280,9 @@ func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
 
 // Liar implements web.API.
 func (p page) Liar(ctx context.Context) (web.Check, error) {
+	if p.validator == nil {
+		return web.Check{}, web.ErrUnavailable
+	}
 	r, err := p.operations.Liar(ctx)
 	if err != nil {
 		return web.Check{}, err

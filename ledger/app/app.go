@@ -1,6 +1,6 @@
 // Package app wires the ledger: the Cosmos SDK's modules for accounts, coins,
-// validators, governance and upgrades, and Daulat's own for providers, orders
-// and sessions, into one ABCI application.
+// validators, governance and upgrades, and Daulat's own for providers, orders,
+// sessions and invites, into one ABCI application.
 //
 // The wiring is by hand, and its order is the point: codecs, stores, module
 // accounts, keepers in order of dependence, modules, the order of each phase,
@@ -54,6 +54,7 @@ import (
 	upgradekeeper "github.com/cosmos/cosmos-sdk/x/upgrade/keeper"
 	upgradetypes "github.com/cosmos/cosmos-sdk/x/upgrade/types"
 
+	"daulat/ledger/invite"
 	"daulat/ledger/market"
 	"daulat/ledger/registry"
 )
@@ -80,13 +81,14 @@ type keepers struct {
 	upgrade      *upgradekeeper.Keeper
 	registry     *registry.Store
 	market       *market.Store
+	invite       *invite.Store
 }
 
 // storeNames are the stores whose roots the AppHash commits to.
 var storeNames = []string{
 	authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distributiontypes.StoreKey,
 	slashingtypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey, feegrant.StoreKey,
-	upgradetypes.StoreKey, registry.Name, market.Name,
+	upgradetypes.StoreKey, registry.Name, market.Name, invite.Name,
 }
 
 // moduleAccounts may hold coins, with these rights.
@@ -98,6 +100,7 @@ var moduleAccounts = map[string][]string{
 	stakingtypes.KeyRotationFeePoolName: {authtypes.Burner},
 	govtypes.ModuleName:                 {authtypes.Burner},
 	market.Name:                         nil,
+	invite.Name:                         nil,
 }
 
 // The order of each phase.
@@ -107,11 +110,11 @@ var (
 	preBlockers   = []string{upgradetypes.ModuleName, authtypes.ModuleName}
 	beginBlockers = []string{distributiontypes.ModuleName, slashingtypes.ModuleName, stakingtypes.ModuleName,
 		genutiltypes.ModuleName}
-	endBlockers = []string{market.Name, banktypes.ModuleName, govtypes.ModuleName, stakingtypes.ModuleName,
+	endBlockers = []string{market.Name, invite.Name, banktypes.ModuleName, govtypes.ModuleName, stakingtypes.ModuleName,
 		feegrant.ModuleName, genutiltypes.ModuleName}
 	genesisOrder = []string{authtypes.ModuleName, banktypes.ModuleName, distributiontypes.ModuleName,
 		stakingtypes.ModuleName, slashingtypes.ModuleName, govtypes.ModuleName, consensustypes.ModuleName,
-		feegrant.ModuleName, upgradetypes.ModuleName, registry.Name, market.Name, genutiltypes.ModuleName}
+		feegrant.ModuleName, upgradetypes.ModuleName, registry.Name, market.Name, invite.Name, genutiltypes.ModuleName}
 )
 
 // New opens the ledger that lies in db, or an empty one. home is where an
@@ -165,6 +168,7 @@ func newKeepers(base *baseapp.BaseApp, c codecs, keys map[string]*storetypes.KVS
 	k.upgrade = upgradekeeper.NewKeeper(nil, store(upgradetypes.StoreKey), c.proto, home, base, authority)
 	k.registry = registry.NewStore(store(registry.Name), c.proto)
 	k.market = market.NewStore(store(market.Name), c.proto, k.bank, k.registry)
+	k.invite = invite.NewStore(store(invite.Name), c.proto, k.bank)
 	return k
 }
 
@@ -193,6 +197,7 @@ func (a *App) wireModules() error {
 		upgrade.NewAppModule(k.upgrade, c.account),
 		registry.NewModule(c.proto, k.registry),
 		market.NewModule(c.proto, k.market),
+		invite.NewModule(c.proto, k.invite),
 	)
 	basic := module.NewBasicManagerFromManager(a.modules, nil)
 	basic.RegisterLegacyAminoCodec(c.amino)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	"daulat/ledger/invite"
 	"daulat/ledger/market"
 	"daulat/ledger/registry"
 )
@@ -30,7 +32,7 @@ func open(t *testing.T) *App {
 func TestDefaultGenesis(t *testing.T) {
 	a := open(t)
 	g := a.DefaultGenesis()
-	for _, name := range []string{authtypes.ModuleName, stakingtypes.ModuleName, registry.Name, market.Name} {
+	for _, name := range []string{authtypes.ModuleName, stakingtypes.ModuleName, registry.Name, market.Name, invite.Name} {
 		if g[name] == nil {
 			t.Errorf("module %s has no genesis", name)
 		}
@@ -46,9 +48,12 @@ func TestDefaultGenesis(t *testing.T) {
 	if strings.Contains(string(g[govtypes.ModuleName]), `"stake"`) {
 		t.Fatal("governance takes deposits in another coin")
 	}
-	g[market.Name] = json.RawMessage(`{"params":{}}`)
-	if err := a.ValidateGenesis(g); err == nil {
-		t.Fatal("a market without clocks is valid")
+	for _, name := range []string{market.Name, invite.Name} {
+		bad := maps.Clone(g)
+		bad[name] = json.RawMessage(`{"params":{}}`)
+		if err := a.ValidateGenesis(bad); err == nil {
+			t.Fatalf("%s without bounds is valid", name)
+		}
 	}
 }
 
@@ -63,10 +68,17 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// The market's account holds escrow; it must never make or burn coins.
-func TestMarketCannotMint(t *testing.T) {
-	if rights := moduleAccounts[market.Name]; len(rights) != 0 {
-		t.Fatalf("the market may %v", rights)
+// The accounts of market and invites hold what others own; they must never make
+// or burn coins, and take no plain transfers.
+func TestModulesOnlyHold(t *testing.T) {
+	open(t)
+	for _, name := range []string{market.Name, invite.Name} {
+		if rights, ok := moduleAccounts[name]; !ok || len(rights) != 0 {
+			t.Errorf("the account of %s may %v", name, rights)
+		}
+		if !blockedAddresses()[authtypes.NewModuleAddress(name).String()] {
+			t.Errorf("plain transfers reach the account of %s", name)
+		}
 	}
 }
 
@@ -74,8 +86,8 @@ func TestOrderOfPhases(t *testing.T) {
 	if endBlockers[0] != market.Name {
 		t.Fatal("the market does not clear first")
 	}
-	if genesisOrder[len(genesisOrder)-1] != "genutil" || slices.Index(genesisOrder, market.Name) < slices.Index(genesisOrder, "bank") {
-		t.Fatal("the market checks its money before there is any")
+	if genesisOrder[len(genesisOrder)-1] != "genutil" || min(slices.Index(genesisOrder, market.Name), slices.Index(genesisOrder, invite.Name)) < slices.Index(genesisOrder, "bank") {
+		t.Fatal("a module checks its money before there is any")
 	}
 	names := StoreNames()
 	names[0] = "changed"

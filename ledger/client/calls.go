@@ -112,6 +112,10 @@ func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {
 
 // Provider returns what the ledger knows of a provider.
 func (c *Client) Provider(ctx context.Context, account string) (Provider, error) {
+	if c.follower != nil {
+		p, err := c.verifiedProvider(ctx, account)
+		return p, wrap(err, "provider %s", account)
+	}
 	var r registrypb.QueryProviderResponse
 	if err := c.query(ctx, registryQuery+"Provider", &registrypb.QueryProvider{Account: account}, &r); err != nil {
 		return Provider{}, fmt.Errorf("provider %s: %w", account, err)
@@ -187,9 +191,17 @@ func (c *Client) Order(ctx context.Context, id uint64) (job.Order, error) {
 	return o, wrap(err, "order %d", id)
 }
 
-// Session returns one session, as the node tells it. [VerifySession] is for
-// those who trust no node.
+// Session returns one session: proven if the client is verified, else as the
+// node tells it.
 func (c *Client) Session(ctx context.Context, id uint64) (job.Session, error) {
+	if c.follower != nil {
+		var s job.Session
+		err := c.verifiedRecord(ctx, marketStore, sessionKey(id), &s)
+		if err == nil && s.ID != id {
+			err = fmt.Errorf("the node returned session %d", s.ID)
+		}
+		return s, wrap(err, "session %d", id)
+	}
 	var r marketpb.QuerySessionResponse
 	if err := c.query(ctx, marketQuery+"Session", &marketpb.QuerySession{Id: id}, &r); err != nil {
 		return job.Session{}, fmt.Errorf("session %d: %w", id, err)
@@ -281,6 +293,14 @@ type Standing = job.Standing
 // Standing returns what the ledger has seen of an account as a provider: all
 // zero, if it never was one.
 func (c *Client) Standing(ctx context.Context, provider string) (Standing, error) {
+	if c.follower != nil {
+		var t Standing
+		err := c.verifiedRecord(ctx, marketStore, accountKey(standingPrefix, provider), &t)
+		if errors.Is(err, ErrNotFound) { // without proof; nobody stands worse than at zero
+			err = nil
+		}
+		return t, wrap(err, "standing of %s", provider)
+	}
 	var r marketpb.QueryStandingResponse
 	if err := c.query(ctx, marketQuery+"Standing", &marketpb.QueryStanding{Provider: provider}, &r); err != nil {
 		return Standing{}, fmt.Errorf("standing of %s: %w", provider, err)

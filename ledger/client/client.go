@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -58,11 +59,12 @@ type Signer interface {
 
 // Client is one account's way to the ledger. It is safe for concurrent use.
 type Client struct {
-	rpc     RPC
-	chain   string
-	signer  Signer
-	watcher watcher
-	account accountNumber
+	rpc      RPC
+	chain    string
+	signer   Signer
+	watcher  watcher
+	account  accountNumber
+	follower *follower // nil if the node is trusted
 }
 
 // New makes a client of the ledger called chain. signer may be nil for a
@@ -88,6 +90,20 @@ func Dial(address string) (RPC, error) {
 	rpc, err := rpchttp.NewWithClient(address, "/websocket", h)
 	if err != nil {
 		return nil, fmt.Errorf("ledger node %s: %w", address, err)
+	}
+	return rpc, nil
+}
+
+// Over returns the RPC of a node that is reached over connections of dial's, on
+// which it speaks HTTP.
+func Over(dial func(context.Context) (net.Conn, error)) (RPC, error) {
+	t := &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		IdleConnTimeout: httpPeriod,
+	}
+	rpc, err := rpchttp.NewWithClient("http://localhost", "/websocket", &http.Client{Transport: boundedTransport{t}, Timeout: httpPeriod})
+	if err != nil {
+		return nil, fmt.Errorf("ledger node: %w", err)
 	}
 	return rpc, nil
 }

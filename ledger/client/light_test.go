@@ -162,7 +162,7 @@ func (l *ledger) proof(t testing.TB, id uint64, from, to int64) sessionProof {
 	c := New(l, testChain, nil)
 	p := sessionProof{Version: canon.Version}
 	var err error
-	p.Record, p.Proof, err = c.provenRecord(t.Context(), id, to-1)
+	p.Record, p.Proof, err = c.proven(t.Context(), marketStore, sessionKey(id), to-1)
 	check(t, err)
 	p.Root, err = encodeBlock(l.blocks[from])
 	check(t, err)
@@ -339,7 +339,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := VerifySession(trust, proof, stale.Add(-time.Nanosecond)); err != nil {
 		t.Errorf("root that is not stale yet: %v", err)
 	}
-	if _, err := VerifySession(trust, proof, l.blocks[2].Time.Add(-time.Minute)); !errors.Is(err, ErrHeader) {
+	if _, err := VerifySession(trust, proof, l.blocks[2].Time.Add(-clockDrift)); !errors.Is(err, ErrHeader) {
 		t.Errorf("header from the future: %v", err)
 	}
 	renamed := trust

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cometbft/cometbft/light"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
@@ -42,7 +43,7 @@ func (c *Client) proveSession(ctx context.Context, id uint64, from int64) ([]byt
 		return nil, err
 	}
 	p := sessionProof{Version: canon.Version}
-	if p.Record, p.Proof, err = c.provenRecord(ctx, id, height-1); err != nil {
+	if p.Record, p.Proof, err = c.proven(ctx, marketStore, sessionKey(id), height-1); err != nil {
 		return nil, err
 	}
 	root, err := c.lightBlock(ctx, from)
@@ -52,16 +53,24 @@ func (c *Client) proveSession(ctx context.Context, id uint64, from int64) ([]byt
 	if p.Root, err = encodeBlock(root); err != nil {
 		return nil, err
 	}
-	if p.Path, err = c.path(ctx, root, height); err != nil {
+	path, err := c.path(ctx, root, height, time.Time{})
+	if err != nil {
 		return nil, err
+	}
+	for _, block := range path {
+		data, err := encodeBlock(block)
+		if err != nil {
+			return nil, err
+		}
+		p.Path = append(p.Path, data)
 	}
 	return canon.Marshal(p)
 }
 
-// provenRecord returns a session's record in the state after a height, and its
-// proof.
-func (c *Client) provenRecord(ctx context.Context, id uint64, height int64) (record, proof []byte, err error) {
-	r, err := c.rpc.ABCIQueryWithOptions(ctx, "/store/"+marketStore+"/key", sessionKey(id),
+// proven returns what a store holds under a key in the state after a height, and
+// its proof.
+func (c *Client) proven(ctx context.Context, store string, key []byte, height int64) (value, proof []byte, err error) {
+	r, err := c.rpc.ABCIQueryWithOptions(ctx, "/store/"+store+"/key", key,
 		rpcclient.ABCIQueryOptions{Height: height, Prove: true})
 	switch {
 	case err != nil:
@@ -79,8 +88,8 @@ func (c *Client) provenRecord(ctx context.Context, id uint64, height int64) (rec
 
 // path finds light blocks from root, exclusive, to target, inclusive, each
 // verified by the one before. Where too many validators changed in between, it
-// goes halfway first. Time is that of target.
-func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int64) ([][]byte, error) {
+// goes halfway first. now is the verifier's time; zero stands for that of target.
+func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int64, now time.Time) ([]*cmttypes.LightBlock, error) {
 	if target <= root.Height {
 		return nil, nil
 	}
@@ -88,11 +97,14 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 	if err != nil {
 		return nil, err
 	}
-	var path [][]byte
+	if now.IsZero() {
+		now = last.Time
+	}
+	var path []*cmttypes.LightBlock
 	verified, ahead := root, []*cmttypes.LightBlock{last}
 	for len(ahead) > 0 {
 		next := ahead[len(ahead)-1]
-		err := verifyBlock(verified, next, last.Time)
+		err := verifyBlock(verified, next, now)
 		if halfway := (verified.Height + next.Height) / 2; errors.As(err, &light.ErrNewValSetCantBeTrusted{}) && halfway > verified.Height {
 			if next, err = c.lightBlock(ctx, halfway); err != nil {
 				return nil, err
@@ -103,11 +115,7 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 		if err != nil {
 			return nil, fmt.Errorf("header %d: %w", next.Height, err)
 		}
-		data, err := encodeBlock(next)
-		if err != nil {
-			return nil, err
-		}
-		path, verified, ahead = append(path, data), next, ahead[:len(ahead)-1]
+		path, verified, ahead = append(path, next), next, ahead[:len(ahead)-1]
 		if len(path) > maxPath {
 			return nil, fmt.Errorf("validators changed too often since height %d: use a newer trust line", root.Height)
 		}

@@ -73,16 +73,22 @@ func list[T any](fetch func(*sdkquery.PageRequest) ([]T, *sdkquery.PageResponse,
 	}
 }
 
-// Where the market keeps sessions: the store's name, and a key of one byte and
-// the ID in big-endian order.
+// Where modules keep what is proven: the store's name, and a key of one byte and
+// either a number in big-endian order or an account's address.
 const (
-	marketStore   = "market"
-	sessionPrefix = 0x02
+	marketStore    = "market"
+	sessionPrefix  = 0x02
+	standingPrefix = 0x0c
+
+	registryStore  = "registry"
+	providerPrefix = 0x01
 )
 
 func sessionKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{sessionPrefix}, id)
 }
+
+func accountKey(prefix byte, account string) []byte { return append([]byte{prefix}, account...) }
 
 // SessionRecord returns a session as the ledger stores it: the canonical bytes
 // of a job.Session.

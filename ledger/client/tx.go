@@ -114,6 +114,15 @@ func (c *Client) number(ctx context.Context) (uint64, error) {
 	return c.account.number, nil
 }
 
+// Registered reports whether the account is on the ledger, as the node tells it.
+func (c *Client) Registered(ctx context.Context) (bool, error) {
+	_, err := c.number(ctx)
+	if errors.Is(err, ErrNoAccount) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // draw picks a timeout that no other transaction of the account has: at random
 // among 6·10¹⁰ nanoseconds.
 func draw(now time.Time) (time.Time, error) {
@@ -213,6 +222,7 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 		if r.tx.Code != 0 {
 			return refused(r.tx.Codespace, r.tx.Code, r.tx.Log)
 		}
+		c.follower.sent(r.height)
 		return unpack(r.tx.Data, answer)
 	}
 }
@@ -220,9 +230,13 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 // dryRun is what the node puts before the ledger's own sentence.
 var dryRun = regexp.MustCompile(`^(failed to simulate tx: )?(failed to execute message; message index: \d+: )?`)
 
+// general is the word that the SDK hangs on refusals which have a sentence of
+// their own.
+const general = ": invalid request"
+
 // refused tells the one refusal that is worth another try from all others.
 func refused(codespace string, code uint32, log string) error {
-	err := &TxError{Codespace: codespace, Code: code, Log: dryRun.ReplaceAllString(log, "")}
+	err := &TxError{Codespace: codespace, Code: code, Log: strings.TrimSuffix(dryRun.ReplaceAllString(log, ""), general)}
 	if strings.Contains(log, "timeout_timestamp that has already passed") {
 		return errors.Join(ErrExpired, err)
 	}

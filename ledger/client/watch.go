@@ -28,8 +28,9 @@ type waiter struct {
 }
 
 type outcome struct {
-	tx  *abci.ExecTxResult
-	err error
+	tx     *abci.ExecTxResult
+	height int64 // of the block
+	err    error
 }
 
 // Bounds of how long a watcher puts up with a node that fails.
@@ -115,7 +116,7 @@ func (w *watcher) read(ctx context.Context, height int64) error {
 			if i >= len(results.TxsResults) {
 				return fmt.Errorf("block %d lacks the result of transaction %d", height, i)
 			}
-			x.finish(outcome{tx: results.TxsResults[i]})
+			x.finish(outcome{tx: results.TxsResults[i], height: height})
 		}
 	}
 	w.expire(answer.Block.Time)

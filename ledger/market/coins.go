@@ -9,41 +9,20 @@ import (
 
 	"cosmossdk.io/collections"
 	"cosmossdk.io/math"
-	sdk "github.com/cosmos/cosmos-sdk/types"
-	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 
 	"daulat/core/escrow"
 	"daulat/core/job"
 )
 
-var errPayment = errors.New("payment failed")
-
-// lock takes money of an account into the module account.
-func (s *Store) lock(ctx context.Context, from string, amount uint64) error {
-	account, err := s.addresses.StringToBytes(from)
-	if err != nil {
-		return err
-	}
-	return s.coins.SendCoinsFromAccountToModule(ctx, account, Name, udlt(amount))
-}
-
 // pay sends money out of the module account for the given order or session.
 func (s *Store) pay(ctx context.Context, id uint64, payments ...escrow.Payment) error {
 	for _, p := range payments {
-		account, err := s.addresses.StringToBytes(p.To)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errPayment, err)
-		}
-		if err := s.coins.SendCoinsFromModuleToAccount(ctx, Name, account, udlt(p.Amount)); err != nil {
-			return fmt.Errorf("%w: %w", errPayment, err)
+		if err := s.vault.Pay(ctx, p.To, p.Amount); err != nil {
+			return err
 		}
 		emit(ctx, "payment", "job", decimal(id), "to", p.To, "amount", decimal(p.Amount))
 	}
 	return nil
-}
-
-func udlt(amount uint64) sdk.Coins {
-	return sdk.NewCoins(sdk.NewCoin(escrow.Denom, math.NewIntFromUint64(amount)))
 }
 
 // Conserved reports an error unless every session's account is balanced, the
@@ -74,9 +53,8 @@ func (s *Store) Conserved(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held := s.coins.GetBalance(ctx, authtypes.NewModuleAddress(Name), escrow.Denom).Amount
-	if !held.Equal(owed) {
-		return fmt.Errorf("market holds %s udlt but owes %s", held, owed)
+	if err := s.vault.Holds(ctx, owed); err != nil {
+		return err
 	}
 	return s.standingsAre(ctx, want)
 }

@@ -46,7 +46,7 @@ func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPla
 	if err != nil {
 		return nil, refuse(err)
 	}
-	if err := s.lock(ctx, consumer, terms.Escrow); err != nil {
+	if err := s.vault.Lock(ctx, consumer, terms.Escrow); err != nil {
 		return nil, err
 	}
 	if err := s.putOrder(ctx, job.Order{}, order); err != nil {
@@ -99,7 +99,7 @@ func (s server) TopUp(ctx context.Context, m *pb.MsgTopUp) (*pb.MsgTopUpResponse
 	if err != nil {
 		return nil, refuse(err)
 	}
-	if err := s.lock(ctx, consumer, m.Amount); err != nil {
+	if err := s.vault.Lock(ctx, consumer, m.Amount); err != nil {
 		return nil, err
 	}
 	emit(ctx, "session_topped_up", "session", decimal(after.ID), "amount", decimal(m.Amount))

@@ -11,6 +11,7 @@ import (
 
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/coins"
 )
 
 // MaxEntries is the most pairs that one Settle message brings.
@@ -124,8 +125,8 @@ func (s server) record(ctx context.Context, sender string, c *claim, now uint64)
 // entryError is the text for an entry's result. What the bank said is left out,
 // since the text becomes part of the block's result.
 func entryError(err error) string {
-	if errors.Is(err, errPayment) {
-		return errPayment.Error()
+	if errors.Is(err, coins.ErrPayment) {
+		return coins.ErrPayment.Error()
 	}
 	return err.Error()
 }

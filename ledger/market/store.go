@@ -10,22 +10,15 @@ import (
 	"cosmossdk.io/core/address"
 	"cosmossdk.io/core/store"
 	"github.com/cosmos/cosmos-sdk/codec"
-	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/match"
+	"daulat/ledger/coins"
 )
 
 // Name is the module's name, store key and account.
 const Name = "market"
-
-// Coins moves money. A failed move must change nothing.
-type Coins interface {
-	SendCoinsFromAccountToModule(ctx context.Context, from sdk.AccAddress, module string, amt sdk.Coins) error
-	SendCoinsFromModuleToAccount(ctx context.Context, module string, to sdk.AccAddress, amt sdk.Coins) error
-	GetBalance(ctx context.Context, addr sdk.AccAddress, denom string) sdk.Coin
-}
 
 // Offers tells what providers offer, in an order that depends on state alone.
 type Offers interface {
@@ -51,7 +44,7 @@ type (
 // from them.
 type Store struct {
 	addresses address.Codec
-	coins     Coins
+	vault     coins.Vault
 	offers    Offers
 
 	windows  collections.Item[job.Windows] // of sessions that open from now on
@@ -72,13 +65,14 @@ type Store struct {
 }
 
 // NewStore lays the market's collections over a store.
-func NewStore(service store.KVStoreService, cdc codec.Codec, coins Coins, offers Offers) *Store {
+func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, offers Offers) *Store {
 	b := collections.NewSchemaBuilder(service)
 	id := collections.Uint64Key
 	party := collections.PairKeyCodec(collections.StringKey, id)
+	addresses := cdc.InterfaceRegistry().SigningContext().AddressCodec()
 	s := &Store{
-		addresses: cdc.InterfaceRegistry().SigningContext().AddressCodec(),
-		coins:     coins,
+		addresses: addresses,
+		vault:     coins.Vault{Module: Name, Coins: bank, Addresses: addresses},
 		offers:    offers,
 		windows:   collections.NewItem(b, collections.NewPrefix(0), "windows", canonical[job.Windows]{}),
 		orders:    collections.NewMap(b, collections.NewPrefix(1), "orders", id, canonical[job.Order]{}),

@@ -48,6 +48,13 @@ func TestExportRoundTrip(t *testing.T) {
 		t.Fatal(errs[0])
 	}
 	record := must[[]byte](t)(alice.SessionRecord(ctx, id))
+	redeemed, _ := welcomed(t, alice, 0x61)
+	guest := as(t, v, strangerSeed).Account()
+	if err := bob.RedeemInvite(ctx, redeemed.Public(), guest, claimed(redeemed, guest)); err != nil {
+		t.Fatal(err)
+	}
+	open, _ := welcomed(t, alice, 0x62)
+	welcomeRecord := must[[]byte](t)(alice.InviteRecord(ctx, open.Public()))
 	stop(t, v)
 	doc, before := export(t, home)
 
@@ -61,12 +68,15 @@ func TestExportRoundTrip(t *testing.T) {
 	if got := must[[]byte](t)(alice.SessionRecord(ctx, id)); !bytes.Equal(got, record) {
 		t.Fatal("the session's record changed")
 	}
+	if got := must[[]byte](t)(alice.InviteRecord(ctx, open.Public())); !bytes.Equal(got, welcomeRecord) {
+		t.Fatal("the invite's record changed")
+	}
 	if height, _, err := alice.Status(ctx); err != nil || height < doc.InitialHeight || doc.InitialHeight < 2 {
 		t.Fatalf("height %d, genesis starts at %d: %v", height, doc.InitialHeight, err)
 	}
 	stop(t, v)
 	_, after := export(t, moved)
-	for _, module := range []string{"bank", "registry", "market", "consensus", "feegrant"} {
+	for _, module := range []string{"bank", "registry", "market", "invite", "consensus", "feegrant"} {
 		if !bytes.Equal(before[module], after[module]) {
 			t.Errorf("%s:\n%s\nbecame\n%s", module, before[module], after[module])
 		}
@@ -74,6 +84,12 @@ func TestExportRoundTrip(t *testing.T) {
 
 	v = start(t, moved)
 	if err := as(t, v, aliceSeed).CloseSession(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := as(t, v, bobSeed).RedeemInvite(ctx, open.Public(), guest, claimed(open, guest)); err == nil {
+		t.Fatal("a guest came twice")
+	}
+	if err := as(t, v, aliceSeed).RevokeInvite(ctx, open.Public()); err != nil {
 		t.Fatal(err)
 	}
 	if s := must[job.Session](t)(reader(t, v).Session(ctx, id)); s.State != job.SessionClosing || s.Version != canon.Version {

@@ -48,12 +48,13 @@ type servers struct {
 	rpc, grpc, rest string // host:port
 	hosts           []string
 	log             *slog.Logger
-	http            []*http.Server
+	calling         http.Handler // of RPC
 	calls           *grpc.Server
 	conn            *grpc.ClientConn // of REST
 
 	mu     sync.Mutex
 	closed bool
+	http   []*http.Server
 	busy   sync.WaitGroup // accept loops, and requests that enter let in
 }
 
@@ -83,13 +84,13 @@ func (s *servers) startRPC(c Config, v *Validator, l cmtlog.CometLoggerWrapper) 
 	mux := http.NewServeMux()
 	rpcserver.RegisterRPCFuncs(mux, env.GetRoutes(), l)
 	batches := &rpcserver.Config{MaxBodyBytes: maxRPCBody, MaxRequestBatchSize: maxRPCBatch}
-	handler := rpcserver.PreChecksHandler(rpcserver.RecoverAndLogHandler(mux, l), batches)
+	s.calling = bodies(rpcserver.PreChecksHandler(rpcserver.RecoverAndLogHandler(mux, l), batches), maxRPCBody)
 	listener, err := listen(c.RPC, c.Home, "rpc-address")
 	if err != nil {
 		return err
 	}
 	s.rpc = listener.Addr().String()
-	s.serveHTTP(listener, bodies(handler, maxRPCBody))
+	s.serveHTTP(listener, s.calling)
 	return nil
 }
 
@@ -147,6 +148,12 @@ func (s *servers) serveHTTP(l net.Listener, h http.Handler) {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = l.Close() // nobody is there yet
+		return
+	}
 	s.http = append(s.http, server)
 	s.busy.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -170,8 +177,9 @@ func (s *servers) enter() (done func(), ok bool) {
 func (s *servers) close() {
 	s.mu.Lock()
 	s.closed = true
+	all := s.http
 	s.mu.Unlock()
-	for _, h := range s.http {
+	for _, h := range all {
 		_ = h.Close() // closing a listener twice is its only error
 	}
 	if s.calls != nil {

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -224,6 +225,10 @@ func (v *Validator) RPC() rpcclient.Client { return v.rpc }
 
 // RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
 func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }
+
+// ServeRPC answers calls of RPC on one more listener, with the limits of the
+// first, until the node stops. The listener limits its connections.
+func (v *Validator) ServeRPC(l net.Listener) { v.servers.serveHTTP(l, v.servers.calling) }
 
 // GRPCAddress is where gRPC is served, without TLS, such as 127.0.0.1:9090.
 func (v *Validator) GRPCAddress() string { return v.servers.grpc }

@@ -68,6 +68,7 @@ func (a *answer) serve(r *http.Request, decode decoder) error {
 
 	ctx, cancel := context.WithTimeout(r.Context(), a.g.AnswerTimeout)
 	defer cancel()
+	defer context.AfterFunc(a.account.revoked, cancel)()
 	a.cancel = cancel
 	if err := a.g.queue.enter(ctx); err != nil {
 		return err

@@ -5,7 +5,7 @@
 //
 // Guarantees: nothing is served to a web page of another origin or under a host
 // name that is not this machine's; everything but /healthz and handlers added
-// for the page needs a bearer token; a token never spends more per UTC day than
+// for the page needs a bearer token, which may be revoked at any time; a token never spends more per UTC day than
 // its limit, across crashes too, because the most that an answer can cost is
 // recorded before the answer begins (a crash may count up to 1 % of the limit
 // too much, never too little); bodies, answers, waiting requests and

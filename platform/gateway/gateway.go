@@ -35,6 +35,7 @@ type Config struct {
 // Gateway serves the API. It is safe for concurrent use.
 type Gateway struct {
 	Config
+	mu       sync.RWMutex // guards accounts
 	accounts []*account
 	queue    queue
 	mux      *http.ServeMux
@@ -51,15 +52,9 @@ func New(c Config) (*Gateway, error) {
 	c.fillIn()
 	g := &Gateway{Config: c, queue: newQueue(c.Running, c.Waiting), mux: http.NewServeMux()}
 	for _, t := range c.Tokens {
-		a, err := newAccount(t, c.Ledger)
-		if err != nil {
+		if err := g.Add(t); err != nil {
 			return nil, err
 		}
-		same := func(b *account) bool { return b.Name == a.Name || b.hash == a.hash }
-		if slices.ContainsFunc(g.accounts, same) {
-			return nil, fmt.Errorf("token %q has the name or the secret of another one", t.Name)
-		}
-		g.accounts = append(g.accounts, a)
 	}
 	g.Tokens = nil // the secrets are not needed again
 	g.route()
@@ -126,7 +121,7 @@ func (g *Gateway) Server() *http.Server {
 // closes l. It returns nil then, with the exact spend of each token on record.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	err := g.serve(ctx, l)
-	for _, a := range g.accounts {
+	for _, a := range g.all() {
 		err = errors.Join(err, a.exact())
 	}
 	return err

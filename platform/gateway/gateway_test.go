@@ -301,14 +301,18 @@ func TestTokens(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
-		"no backend":    func(c *Config) { c.Backend = nil },
-		"no ledger":     func(c *Config) { c.Ledger = nil },
-		"no token":      func(c *Config) { c.Tokens = nil },
-		"short secret":  func(c *Config) { c.Tokens[0].Secret = "short" },
-		"no name":       func(c *Config) { c.Tokens[0].Name = "" },
-		"no place":      func(c *Config) { c.Tokens[0].Concurrent = 0 },
-		"same name":     func(c *Config) { c.Tokens = append(c.Tokens, Token{"t", secret + "2", 1, 1}) },
-		"same secret":   func(c *Config) { c.Tokens = append(c.Tokens, Token{"u", secret, 1, 1}) },
+		"no backend":   func(c *Config) { c.Backend = nil },
+		"no ledger":    func(c *Config) { c.Ledger = nil },
+		"no token":     func(c *Config) { c.Tokens = nil },
+		"short secret": func(c *Config) { c.Tokens[0].Secret = "short" },
+		"no name":      func(c *Config) { c.Tokens[0].Name = "" },
+		"no place":     func(c *Config) { c.Tokens[0].Concurrent = 0 },
+		"same name": func(c *Config) {
+			c.Tokens = append(c.Tokens, Token{Name: "t", Secret: secret + "2", DailySpend: 1, Concurrent: 1})
+		},
+		"same secret": func(c *Config) {
+			c.Tokens = append(c.Tokens, Token{Name: "u", Secret: secret, DailySpend: 1, Concurrent: 1})
+		},
 		"negative":      func(c *Config) { c.Running = -1 },
 		"failed ledger": func(c *Config) { c.Ledger.(*memory).err = errors.New("broken") },
 	} {
@@ -368,7 +372,7 @@ func TestSpendIsRecordedBeforeItHappens(t *testing.T) {
 }
 
 func TestSpendArithmetic(t *testing.T) {
-	a, err := newAccount(Token{"t", secret, math.MaxUint64, 1}, newMemory())
+	a, err := newAccount(Token{Name: "t", Secret: secret, DailySpend: math.MaxUint64, Concurrent: 1}, newMemory())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"net"
 	"net/http"
@@ -47,6 +46,18 @@ func (g *Gateway) Guard(next http.Handler) http.Handler {
 	}))
 }
 
+// Owner is Guard, and asks for an owner's token: who was given a token with
+// limits must not lift them, nor reach the money behind them.
+func (g *Gateway) Owner(next http.Handler) http.Handler {
+	return g.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !r.Context().Value(accountKey{}).(*account).Owner {
+			refuse(w, &openai.Error{Status: http.StatusForbidden, Message: "this token lets its bearer ask, and nothing else", Type: "invalid_request_error", Code: "token_not_allowed"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
 type accountKey struct{}
 
 // bearer finds the account of the request's token, in time that does not depend
@@ -56,9 +67,9 @@ func (g *Gateway) bearer(r *http.Request) (found *account) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil
 	}
-	hash := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	for _, a := range g.accounts {
-		if subtle.ConstantTimeCompare(hash[:], a.hash[:]) == 1 {
+	hash := HashSecret(strings.TrimSpace(secret))
+	for _, a := range g.all() {
+		if subtle.ConstantTimeCompare(hash[:], a.Hash[:]) == 1 {
 			found = a
 		}
 	}

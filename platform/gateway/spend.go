@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,10 +11,12 @@ import (
 
 // Token lets its bearer ask, within limits.
 type Token struct {
-	Name       string // for the ledger and the log; never secret
-	Secret     string // at least 16 bytes
-	DailySpend uint64 // udlt per UTC day; 0 allows free answers only
-	Concurrent int    // requests at a time, waiting ones included
+	Name       string            // for the ledger and the log; never secret
+	Secret     string            // at least 16 bytes; empty where only its hash is known
+	Hash       [sha256.Size]byte // of a secret that is not given
+	DailySpend uint64            // udlt per UTC day; 0 allows free answers only
+	Concurrent int               // requests at a time, waiting ones included
+	Owner      bool              // may do all that is behind Owner, besides asking
 }
 
 // Spend is what a token spent on one day, open reservations included.
@@ -31,11 +34,15 @@ type Ledger interface {
 	Save(token string, s Spend) error
 }
 
+// HashSecret is what a home keeps of a random secret: enough to know it again.
+func HashSecret(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
+
 // account is a token in use.
 type account struct {
 	Token
-	hash   [sha256.Size]byte
-	ledger Ledger
+	ledger  Ledger
+	revoked context.Context // ends with the token
+	revoke  context.CancelFunc
 
 	mu     sync.Mutex
 	active int
@@ -44,14 +51,18 @@ type account struct {
 }
 
 func newAccount(t Token, ledger Ledger) (*account, error) {
-	if t.Name == "" || len(t.Secret) < 16 || t.Concurrent < 1 {
+	if t.Secret != "" {
+		t.Hash = HashSecret(t.Secret)
+	}
+	if t.Name == "" || t.Hash == [sha256.Size]byte{} || t.Secret != "" && len(t.Secret) < 16 || t.Concurrent < 1 {
 		return nil, fmt.Errorf("token %q needs a name, a secret of 16 bytes or more, and at least one request at a time", t.Name)
 	}
 	spend, err := ledger.Load(t.Name)
 	if err != nil {
 		return nil, fmt.Errorf("load the spend of token %q: %w", t.Name, err)
 	}
-	a := &account{Token: t, hash: sha256.Sum256([]byte(t.Secret)), ledger: ledger, spend: spend, kept: spend}
+	a := &account{Token: t, ledger: ledger, spend: spend, kept: spend}
+	a.revoked, a.revoke = context.WithCancel(context.Background())
 	a.Secret = ""
 	return a, nil
 }
@@ -73,6 +84,8 @@ func (a *account) leave() {
 	a.mu.Unlock()
 }
 
+const secondsPerDay = 86400
+
 // reservation is money that one answer may cost.
 type reservation struct {
 	day    int64
@@ -93,6 +106,9 @@ func (a *account) keep(spend Spend) error {
 
 // save makes s what the ledger holds.
 func (a *account) save(s Spend) error {
+	if a.revoked.Err() != nil {
+		return nil // its name may be another's by now
+	}
 	if err := a.ledger.Save(a.Name, s); err != nil {
 		return fmt.Errorf("record the spend: %w", err)
 	}
@@ -115,7 +131,7 @@ func (a *account) reserve(now time.Time, amount uint64) (reservation, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	next := a.spend
-	if day := now.Unix() / 86400; day > next.Day { // a clock set back does not open a new day
+	if day := now.Unix() / secondsPerDay; day > next.Day { // a clock set back does not open a new day
 		next = Spend{Day: day}
 	}
 	if next.Spent > a.DailySpend || amount > a.DailySpend-next.Spent {

@@ -23,7 +23,7 @@ func (c *counting) Save(name string, s Spend) error {
 func TestSpendOnRecord(t *testing.T) {
 	const limit, ceiling, slack = 1_000_000, 400, 10_000
 	ledger := &counting{memory: *newMemory()}
-	a, err := newAccount(Token{"t", secret, limit, 1}, ledger)
+	a, err := newAccount(Token{Name: "t", Secret: secret, DailySpend: limit, Concurrent: 1}, ledger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestSpendOnRecord(t *testing.T) {
 	var spent uint64 // the test's own account of it
 	check := func(day int64) {
 		t.Helper()
-		crashed, err := newAccount(Token{"t", secret, limit, 1}, ledger)
+		crashed, err := newAccount(Token{Name: "t", Secret: secret, DailySpend: limit, Concurrent: 1}, ledger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestSpendOnRecord(t *testing.T) {
 func TestWholeLimitCanBeSpent(t *testing.T) {
 	ledger := newMemory()
 	for range 10 { // a new gateway each time, after a clean stop
-		a, err := newAccount(Token{"t", secret, 1000, 1}, ledger)
+		a, err := newAccount(Token{Name: "t", Secret: secret, DailySpend: 1000, Concurrent: 1}, ledger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestWholeLimitCanBeSpent(t *testing.T) {
 
 func TestFailedRecordChangesNothing(t *testing.T) {
 	ledger := newMemory()
-	a, err := newAccount(Token{"t", secret, 1000, 1}, ledger)
+	a, err := newAccount(Token{Name: "t", Secret: secret, DailySpend: 1000, Concurrent: 1}, ledger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,14 +42,15 @@ func (a *app) ask() *cobra.Command {
 			Usage bool `json:"include_usage"`
 		} `json:"stream_options"`
 	}
-	var system string
+	var system, network string
 	var seed int64
 	cmd := &cobra.Command{
 		Use:   "ask QUESTION",
 		Short: "Ask the network a question and pay for the answer",
 		Example: `  daulat ask "What is the capital of Indonesia?"
   daulat ask --temperature 0.8 --seed 7 "Tell me a story"
-  daulat ask --json "Hello" | jq -r .receipt`,
+  daulat ask --json "Hello" | jq -r .receipt
+  daulat ask --network INVITE "What is the capital of Indonesia?"`,
 		Args: exactly("a QUESTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -64,7 +65,11 @@ func (a *app) ask() *cobra.Command {
 			case body.MaxTokens < 1 && cmd.Flags().Changed("max-tokens"):
 				return usage("--max-tokens must be at least 1")
 			}
-			at, err := a.attach()
+			attach := a.attach
+			if network != "" {
+				attach = func() (control.Attached, error) { return a.visit(network, body.Model) }
+			}
+			at, err := attach()
 			if err != nil {
 				return err
 			}
@@ -88,6 +93,7 @@ func (a *app) ask() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that this home serves)")
+	f.StringVar(&network, "network", "", "invite to a network of others, which this home joins; it is remembered")
 	f.StringVar(&system, "system", "", "instruction that precedes the question")
 	f.IntVar(&body.MaxTokens, "max-tokens", 0, "longest answer, in tokens (default: the gateway's)")
 	f.Float64Var(&body.Temperature, "temperature", 0, "0 takes the likeliest token every time; up to 2")

@@ -25,6 +25,11 @@ type Runtime interface {
 	Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error
 	// Provide sells answers until ctx ends; ready is called once it serves.
 	Provide(ctx context.Context, o control.ProvideOptions, p control.Progress, ready func(control.Providing)) error
+	// Visit asks on the network that the home joined, or joins with o.Network, for
+	// as long as use runs.
+	Visit(ctx context.Context, o control.UpOptions, p control.Progress, use func(context.Context, control.Attached) error) error
+	// Guest reports whether the home has joined a network of others.
+	Guest(home string) bool
 	// Attach finds the daulat that runs in the home.
 	Attach(home string) (control.Attached, error)
 	Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error)
@@ -43,6 +48,8 @@ var errDisagree = errors.New("the answer does not agree")
 
 // app is what commands share.
 type app struct {
+	ctx      context.Context // of the command
+	leave    func() error    // ends a visit; nil without one
 	runtime  Runtime
 	out, err io.Writer
 	home     string
@@ -51,12 +58,15 @@ type app struct {
 
 // Run executes one command line and returns the exit status.
 func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) int {
-	a := &app{runtime: r, out: out, err: errOut}
+	a := &app{ctx: ctx, runtime: r, out: out, err: errOut}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
+	if a.leave != nil {
+		err = errors.Join(err, a.leave())
+	}
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra's word for it
 		err = control.WrongInput{Err: err}
 	}
@@ -93,7 +103,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
-	root.AddCommand(a.up(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.invite(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.status(), a.demo())
 	return root
 }
 
@@ -140,6 +150,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost wants no more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage("%s does not know what to do with %q", cmd.CommandPath(), args[n])
+		}
+		return nil
+	}
+}
+
 // print writes v as JSON, or lets text say it.
 func (a *app) print(v any, text func(w io.Writer)) error {
 	if !a.json {
@@ -161,10 +181,41 @@ func (a *app) progress() control.Progress {
 	}
 }
 
+// attach finds the daulat of this home, or visits the network that it joined.
 func (a *app) attach() (control.Attached, error) {
 	at, err := a.runtime.Attach(a.home)
-	if err != nil {
-		return at, fmt.Errorf("%w (start one with `daulat up`)", err)
+	if err == nil {
+		return at, nil
 	}
-	return at, nil
+	if a.runtime.Guest(a.home) {
+		return a.visit("", "")
+	}
+	return at, fmt.Errorf("%w (start one with `daulat up`)", err)
+}
+
+// visit asks on a network of others until the command ends, a model of its choice
+// if none is named.
+func (a *app) visit(invite, model string) (control.Attached, error) {
+	o := control.UpOptions{Home: a.home, Listen: "127.0.0.1:0", Network: invite, Model: model}
+	here, left, ended := make(chan control.Attached), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- a.runtime.Visit(a.ctx, o, a.progress(), func(ctx context.Context, at control.Attached) error {
+			here <- at
+			select {
+			case <-left:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	select {
+	case at := <-here:
+		a.leave = func() error {
+			close(left)
+			return <-ended
+		}
+		return at, nil
+	case err := <-ended:
+		return control.Attached{}, err
+	}
 }

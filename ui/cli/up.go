@@ -26,6 +26,9 @@ coins and worth nothing. A taken port is replaced by a free one.`,
   OPENAI_BASE_URL=http://127.0.0.1:4747/v1 OPENAI_API_KEY=TOKEN my-openai-program`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.ChallengeWindow == 0 {
+				return usage("--challenge-window must be at least 1 second")
+			}
 			o.Home = a.home
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
@@ -37,9 +40,11 @@ coins and worth nothing. A taken port is replaced by a free one.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page")
+	f.StringVar(&o.Network, "network", "", "invite to a network of others: asks there and founds none")
+	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default a port of loopback)")
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", 20, "seconds of withholding pay, set when a network is made")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set when a network is made")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }
@@ -52,7 +57,14 @@ Daulat is up.
   token   %s
   model   %s  %s
   trust   %s
-  ledger  %s, REST %s, gRPC %s
-Next: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
-`, r.Page, r.API, r.Token, line(r.Model), r.ModelID, r.Trust, r.Ledger, r.REST, r.GRPC)
+%sNext: daulat ask "What is the capital of Indonesia?"   (Ctrl-C here ends everything)
+`, r.Page, r.API, r.Token, line(r.Model), r.ModelID, r.Trust, ledgerLine(r))
+}
+
+// ledgerLine says where the ledger is, if it runs here.
+func ledgerLine(r control.Ready) string {
+	if r.Ledger == "" {
+		return ""
+	}
+	return fmt.Sprintf("  ledger  %s, REST %s, gRPC %s\n", r.Ledger, r.REST, r.GRPC)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -71,8 +72,10 @@ func (a *app) status() *cobra.Command {
 			}
 			return a.print(s, func(w io.Writer) {
 				fmt.Fprintf(w, "chain     %s at height %d\npage      %s   (its address holds the token: keep it to yourself)\nAPI       %s\nledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
-					s.Chain, s.Height, s.Page, s.API, s.Ledger, s.Trust, s.Wallet.Address, s.Wallet.Balance)
-				sayEarnings(w, s.Provider)
+					s.Chain, s.Height, s.Page, s.API, cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
+				if s.Provider != nil {
+					sayEarnings(w, *s.Provider)
+				}
 				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 			})
 		},

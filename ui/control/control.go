@@ -28,15 +28,16 @@ const (
 
 // Status is what runs here.
 type Status struct {
-	Chain    string   `json:"chain"`
-	Height   int64    `json:"height"`
-	Trust    string   `json:"trust"` // for `daulat verify --trust`
-	API      string   `json:"api"`
-	Page     string   `json:"page"`   // with the token in the fragment: as secret as the token
-	Ledger   string   `json:"ledger"` // RPC address, for `daulat provide --ledger`
-	Wallet   Account  `json:"wallet"`
-	Provider Earnings `json:"provider"`
-	Links    []string `json:"links"` // addresses of this peer
+	Chain  string  `json:"chain"`
+	Height int64   `json:"height"`
+	Trust  string  `json:"trust"` // for `daulat verify --trust`
+	API    string  `json:"api"`
+	Page   string  `json:"page"`             // with the token in the fragment: as secret as the token
+	Ledger string  `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
+	Wallet Account `json:"wallet"`
+	// Provider is nil for a home that only asks.
+	Provider *Earnings `json:"provider,omitempty"`
+	Links    []string  `json:"links,omitempty"` // addresses of this peer
 	// Passphrase says where the keyring's passphrase comes from.
 	Passphrase string `json:"passphrase"`
 }
@@ -121,6 +122,18 @@ type Operations interface {
 	Liar(ctx context.Context) (Report, error)
 	// Send moves money from the wallet.
 	Send(ctx context.Context, to string, amount uint64) error
+	// NewToken makes an API token that is taken from now on.
+	NewToken(ctx context.Context, t TokenTerms) (NewToken, error)
+	// Tokens lists the API tokens, oldest first, without their secrets.
+	Tokens(ctx context.Context) ([]Token, error)
+	// RevokeToken ends a token at once, with the answers it is being given.
+	RevokeToken(ctx context.Context, name string) error
+	// NewInvite locks a grant for whoever gets the line.
+	NewInvite(ctx context.Context, t InviteTerms) (NewInvite, error)
+	Invites(ctx context.Context) (Invites, error)
+	// RevokeInvite takes an open invite back; a part of its ID is enough if no
+	// other begins so.
+	RevokeInvite(ctx context.Context, id string) error
 }
 
 type transfer struct {
@@ -141,6 +154,12 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "export", o.Export)
 	serve(mux, "liar", func(ctx context.Context, _ empty) (Report, error) { return o.Liar(ctx) })
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
+	serve(mux, "token-new", o.NewToken)
+	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
+	serve(mux, "token-revoke", func(ctx context.Context, name string) (empty, error) { return empty{}, o.RevokeToken(ctx, name) })
+	serve(mux, "invite-new", o.NewInvite)
+	serve(mux, "invites", func(ctx context.Context, _ empty) (Invites, error) { return o.Invites(ctx) })
+	serve(mux, "invite-revoke", func(ctx context.Context, id string) (empty, error) { return empty{}, o.RevokeInvite(ctx, id) })
 	return mux
 }
 
@@ -157,11 +176,15 @@ func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context
 			return
 		}
 		out, err := do(r.Context(), in)
-		if err != nil {
+		var wrong WrongInput
+		switch {
+		case errors.As(err, &wrong):
+			reply(w, http.StatusBadRequest, failure{err.Error()})
+		case err != nil:
 			reply(w, http.StatusUnprocessableEntity, failure{err.Error()})
-			return
+		default:
+			reply(w, http.StatusOK, out)
 		}
-		reply(w, http.StatusOK, out)
 	})
 }
 
@@ -232,6 +255,36 @@ func (c Client) Send(ctx context.Context, to string, amount uint64) error {
 	return c.call(ctx, "send", transfer{to, amount}, &empty{})
 }
 
+// NewToken implements Operations.
+func (c Client) NewToken(ctx context.Context, t TokenTerms) (out NewToken, err error) {
+	return out, c.call(ctx, "token-new", t, &out)
+}
+
+// Tokens implements Operations.
+func (c Client) Tokens(ctx context.Context) (out []Token, err error) {
+	return out, c.call(ctx, "tokens", empty{}, &out)
+}
+
+// RevokeToken implements Operations.
+func (c Client) RevokeToken(ctx context.Context, name string) error {
+	return c.call(ctx, "token-revoke", name, &empty{})
+}
+
+// NewInvite implements Operations.
+func (c Client) NewInvite(ctx context.Context, t InviteTerms) (out NewInvite, err error) {
+	return out, c.call(ctx, "invite-new", t, &out)
+}
+
+// Invites implements Operations.
+func (c Client) Invites(ctx context.Context) (out Invites, err error) {
+	return out, c.call(ctx, "invites", empty{}, &out)
+}
+
+// RevokeInvite implements Operations.
+func (c Client) RevokeInvite(ctx context.Context, id string) error {
+	return c.call(ctx, "invite-revoke", id, &empty{})
+}
+
 func (c Client) call(ctx context.Context, name string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -260,8 +313,11 @@ func (c Client) call(ctx context.Context, name string, in, out any) error {
 
 func remote(status int, data []byte) error {
 	var f failure
-	if json.Unmarshal(data, &f) == nil && f.Error != "" {
-		return errors.New(f.Error)
+	if json.Unmarshal(data, &f) != nil || f.Error == "" {
+		return fmt.Errorf("daulat answered with status %d", status)
 	}
-	return fmt.Errorf("daulat answered with status %d", status)
+	if status == http.StatusBadRequest {
+		return WrongInput{errors.New(f.Error)}
+	}
+	return errors.New(f.Error)
 }

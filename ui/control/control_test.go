@@ -34,6 +34,25 @@ func (c *counted) Send(context.Context, string, uint64) error {
 	c.calls++
 	return nil
 }
+func (c *counted) NewToken(_ context.Context, t TokenTerms) (NewToken, error) {
+	c.calls++
+	return NewToken{TokenTerms: t}, t.Check()
+}
+func (c *counted) Tokens(context.Context) ([]Token, error) { c.calls++; return nil, nil }
+func (c *counted) RevokeToken(context.Context, string) error {
+	c.calls++
+	return errors.New("no token has that name")
+}
+
+func (c *counted) NewInvite(_ context.Context, t InviteTerms) (NewInvite, error) {
+	c.calls++
+	return NewInvite{Invite: Invite{Grant: t.Grant}}, nil
+}
+func (c *counted) Invites(context.Context) (Invites, error) { c.calls++; return Invites{}, nil }
+func (c *counted) RevokeInvite(context.Context, string) error {
+	c.calls++
+	return errors.New("no invite has that ID")
+}
 
 func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -57,6 +76,40 @@ func TestBothEndsAgree(t *testing.T) {
 	}
 	if err := c.Send(t.Context(), "daulat1x", 5); err != nil || o.calls != 4 {
 		t.Errorf("%v after %d calls", err, o.calls)
+	}
+}
+
+// A wrong input is still one after it crossed to the other end, and no other
+// failure becomes one.
+func TestWrongInputStaysOne(t *testing.T) {
+	server := httptest.NewServer(Handler(&counted{}))
+	defer server.Close()
+	c := Client{Base: server.URL, Token: "t"}
+	var wrong WrongInput
+	if _, err := c.NewToken(t.Context(), TokenTerms{Name: "a b", Daily: 1, AtOnce: 1}); !errors.As(err, &wrong) {
+		t.Errorf("a bad name came back as %v", err)
+	}
+	if err := c.RevokeToken(t.Context(), "bot"); err == nil || errors.As(err, &wrong) {
+		t.Errorf("an unknown name came back as %v", err)
+	}
+	if made, err := c.NewToken(t.Context(), TokenTerms{Name: "bot", Daily: 1, AtOnce: 1}); err != nil || made.Name != "bot" {
+		t.Errorf("%+v, %v", made, err)
+	}
+}
+
+func TestTokenTerms(t *testing.T) {
+	for name, good := range map[string]bool{
+		"bot": true, "a": true, "7": true, "my_bot-2": true, strings.Repeat("a", 64): true,
+		"": false, "Bot": false, "my bot": false, "-bot": false, "bot\n": false, "../bot": false, "bötchen": false, strings.Repeat("a", 65): false,
+	} {
+		if err := (TokenTerms{Name: name, Daily: 1, AtOnce: 1}).Check(); (err == nil) != good {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+	for _, c := range []TokenTerms{{"bot", 0, 1}, {"bot", 1, 0}, {"bot", 1, -1}, {"bot", 1, MaxAtOnce + 1}} {
+		if c.Check() == nil {
+			t.Errorf("%+v passed", c)
+		}
 	}
 }
 

@@ -13,14 +13,21 @@ func (w WrongInput) Unwrap() error { return w.Err }
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 
+// DefaultChallengeWindow is how long a new network withholds pay, in seconds.
+const DefaultChallengeWindow = 20
+
 // UpOptions say how to run a whole network on one machine.
 type UpOptions struct {
 	Home   string
 	Listen string // address of gateway and page; port 0 takes a free one
 	Model  string // name on the shelf, GGUF file or its https address, to serve instead of the default model
 	Noise  bool   // serve the generated noise model
+	// Network is an invite to a network of others; this home then asks there and
+	// founds none. A home that has joined remembers it.
+	Network string
+	Link    string // IP:PORT at which other peers reach this one; by default a port of loopback
 	// ChallengeWindow is how long pay is withheld, in seconds; it counts when
-	// the network is created.
+	// the network is created; 0 is the default.
 	ChallengeWindow uint64
 	Passphrase      Passphrase
 }
@@ -46,15 +53,17 @@ type Ready struct {
 	Trust   string `json:"trust"` // for `daulat verify --trust`
 	Model   string `json:"model"` // name
 	ModelID string `json:"model_id"`
-	Ledger  string `json:"ledger"` // RPC address, for `daulat provide --ledger`
-	REST    string `json:"rest"`   // the ledger's queries as HTTP with JSON
-	GRPC    string `json:"grpc"`   // the same as gRPC
+	Ledger  string `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
+	REST    string `json:"rest,omitempty"`   // the ledger's queries as HTTP with JSON
+	GRPC    string `json:"grpc,omitempty"`   // the same as gRPC
 }
 
 // ProvideOptions say how to sell answers from a process of its own.
 type ProvideOptions struct {
 	Home        string
-	Ledger      string // RPC address of a node
+	Invite      string // to a network; a home that has joined one remembers it
+	Ledger      string // RPC address of a node on this machine, instead of a network
+	Link        string // IP:PORT at which other peers reach this one; by default a port of loopback
 	Model       string // name or manifest ID of a model on the home's shelf
 	InputPrice  uint64 // udlt per 1,000 tokens
 	OutputPrice uint64 // udlt per 1,000 tokens

@@ -96,7 +96,8 @@ def verified(public, domain, body, signature):
         return False
 
 
-# --- the fields of every kind (spec/artifact.md, job.md, receipt.md, verify.md, session.md)
+# --- the fields of every kind (spec/artifact.md, job.md, receipt.md, verify.md, session.md,
+# invite.md)
 
 HASH, SIG, KEY, LINK = ("bytes", 32), ("bytes", 64), ("bytes", 32), ("link",)
 INT, TEXT, BOOL, BYTES = ("int",), ("text",), ("bool",), ("bytes", None)
@@ -156,6 +157,11 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "refusal": {"code": TEXT, "reason": TEXT},
     "reply": {"tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal"),
               "logprobs?": array(LOGPROBS)},
+    "redeem": {"chain": TEXT, "key": KEY, "guest": TEXT},
+    "invite": {"v": INT, "key": KEY, "inviter": TEXT, "grant": INT, "expires": INT, "state": TEXT, "guest": TEXT,
+               "made": INT, "ended": INT},
+    "line": {"v": INT, "chain": TEXT, "genesis": HASH, "height": INT, "header": HASH, "peers": array(TEXT), "seed": HASH,
+             "grant": INT, "expires": INT},
 }
 
 
@@ -190,8 +196,8 @@ def read(name, data):
     return v
 
 
-DOMAINS = {"request", "ask", "answer", "leaf", "receipt", "voucher", "evidence"}
-SIGNED = {"ask", "receipt", "voucher", "claim"}
+DOMAINS = {"request", "ask", "answer", "leaf", "receipt", "voucher", "evidence", "redeem"}
+SIGNED = {"ask", "receipt", "voucher", "claim", "redeem"}
 
 
 def item(c):

@@ -14,6 +14,7 @@ import struct
 import sys
 
 import forms
+import welcome
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from forms import MAX64, Refused, check, cid, cid_parse, cid_text, digest, encode, item, read, refused, sealed, verified
 
@@ -476,7 +477,8 @@ def sample(d):
 
 
 READERS = {"canon.json": canon, "artifact.json": artifact, "job.json": job, "receipt.json": receipts, "range.json": ranges,
-           "verify.json": verify, "session.json": session, "sample.json": sample}
+           "verify.json": verify, "session.json": session, "sample.json": sample,
+           "invite.json": welcome.invite}
 
 
 def main():

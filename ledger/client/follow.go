@@ -1,0 +1,181 @@
+package client
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cometbft/cometbft/light"
+	cmtcrypto "github.com/cometbft/cometbft/proto/tendermint/crypto"
+	cmttypes "github.com/cometbft/cometbft/types"
+	"github.com/cosmos/gogoproto/proto"
+
+	"daulat/core/canon"
+	"daulat/core/match"
+	registrypb "daulat/gen/registry"
+)
+
+// maxLag is how far the newest header of a node may be behind this machine's
+// clock. It is larger than the skew of a badly set clock.
+const maxLag = 10 * time.Minute
+
+// ErrLagging says that a node shows an old state, or that this machine's clock
+// is wrong.
+var ErrLagging = errors.New("the ledger node is behind, or this machine's clock is wrong")
+
+// A follower is the light client of those whose node is a stranger's. It keeps
+// the newest header that it verified.
+type follower struct {
+	trust Trust             // where it began
+	keep  func(Trust) error // is told how far it came; may be nil
+	now   func() time.Time
+	floor atomic.Int64 // of the states that answer: a query sees what this client sent
+	mu    sync.Mutex
+	block *cmttypes.LightBlock // nil before the first use
+}
+
+// sent notes the block that took a transaction of the client's.
+func (f *follower) sent(height int64) {
+	if f == nil {
+		return
+	}
+	for old := f.floor.Load(); old < height && !f.floor.CompareAndSwap(old, height); old = f.floor.Load() {
+	}
+}
+
+// NewVerified is [New] for those who reach the ledger through a stranger. What
+// money hangs on (sessions, what providers are and stand at, invites) comes with
+// a proof from trust on and is refused without; the rest is the node's word,
+// and a lie in it costs time at the most. What is proven may be a block older
+// than the newest state, but not than what the client sent. keep is
+// told of newer headers that can take the place of trust; it may be nil.
+func NewVerified(rpc RPC, trust Trust, signer Signer, keep func(Trust) error) *Client {
+	c := New(rpc, trust.ChainID, signer)
+	c.follower = &follower{trust: trust, keep: keep, now: time.Now}
+	return c
+}
+
+// Follows reports whether the client takes no node's word.
+func (c *Client) Follows() bool { return c.follower != nil }
+
+// verified returns the newest value that is proven under a key of a store, with
+// the header that commits to it, and ErrNotFound where the node shows none: that
+// nothing is there is its word.
+func (c *Client) verified(ctx context.Context, store string, key []byte) ([]byte, *cmttypes.SignedHeader, error) {
+	now, err := committed(ctx, c.rpc)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The root of a state is in the header of the next block, so the newest state
+	// of all has no proof yet. It is waited for where it matters.
+	if now <= max(c.follower.floor.Load(), firstProof) {
+		if now, err = c.WaitBlock(ctx, max(c.follower.floor.Load(), firstProof)); err != nil {
+			return nil, nil, err
+		}
+	}
+	value, header, err := c.verifiedAt(ctx, store, key, now)
+	if !errors.Is(err, ErrNotFound) {
+		return value, header, err
+	}
+	if now, err = c.WaitBlock(ctx, now); err != nil {
+		return nil, nil, err
+	}
+	return c.verifiedAt(ctx, store, key, now)
+}
+
+// verifiedAt proves a value by the header of height or a later one.
+func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, height int64) ([]byte, *cmttypes.SignedHeader, error) {
+	header, err := c.advance(ctx, height)
+	if err != nil {
+		return nil, nil, err
+	}
+	value, proof, err := c.proven(ctx, store, key, header.Height-1)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ops cmtcrypto.ProofOps
+	if err := ops.Unmarshal(proof); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err := verifyValue(&ops, header.AppHash, store, key, value); err != nil {
+		return nil, nil, fmt.Errorf("%w: %s of height %d", ErrState, store, header.Height-1)
+	}
+	return value, header, nil
+}
+
+// verifiedProvider is a provider with its keys as they stood at the header's time.
+func (c *Client) verifiedProvider(ctx context.Context, account string) (Provider, error) {
+	value, header, err := c.verified(ctx, registryStore, accountKey(providerPrefix, account))
+	if err != nil {
+		return Provider{}, err
+	}
+	var w registrypb.Provider
+	if err := proto.Unmarshal(value, &w); err != nil {
+		return Provider{}, err
+	}
+	p, err := parseProvider(&w)
+	b := match.Binding{Key: p.Key, Next: p.NextKey, From: p.KeyFrom}.At(uint64(header.Time.Unix()))
+	p.Key, p.NextKey, p.KeyFrom = b.Key, b.Next, b.From
+	return p, err
+}
+
+// verifiedRecord reads a proven value that is canonical bytes.
+func (c *Client) verifiedRecord(ctx context.Context, store string, key []byte, v any) error {
+	data, _, err := c.verified(ctx, store, key)
+	if err != nil {
+		return err
+	}
+	return canon.Unmarshal(data, v)
+}
+
+// advance verifies the header of height, and returns it, or the newest verified
+// one if that is later.
+func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHeader, error) {
+	f := c.follower
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.block == nil {
+		root, err := c.trusted(ctx)
+		if err != nil {
+			return nil, err
+		}
+		f.block = root
+	}
+	now := f.now()
+	if light.HeaderExpired(f.block.SignedHeader, TrustingPeriod, now) {
+		return nil, ErrStale
+	}
+	before := f.block.Height
+	path, err := c.path(ctx, f.block, height, now)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	if len(path) > 0 {
+		f.block = path[len(path)-1]
+	}
+	if now.Sub(f.block.Time) > maxLag {
+		return nil, fmt.Errorf("%w: its newest block is of %s", ErrLagging, f.block.Time.UTC().Format(time.RFC3339))
+	}
+	if f.keep != nil && f.block.Height > before {
+		newer := f.trust
+		newer.Height, newer.Hash = f.block.Height, hex.EncodeToString(f.block.Hash())
+		if err := f.keep(newer); err != nil {
+			return nil, err
+		}
+	}
+	return f.block.SignedHeader, nil
+}
+
+// trusted asks for the header that is trusted by its hash.
+func (c *Client) trusted(ctx context.Context) (*cmttypes.LightBlock, error) {
+	trust := c.follower.trust
+	root, err := c.lightBlock(ctx, trust.Height)
+	if err != nil {
+		return nil, err
+	}
+	return root, isTrusted(trust, root)
+}

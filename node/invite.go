@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"daulat/core/canon"
+	"daulat/core/invite"
+	"daulat/ui/control"
+)
+
+// NewInvite implements control.Operations.
+func (o operations) NewInvite(ctx context.Context, t control.InviteTerms) (control.NewInvite, error) {
+	if o.validator == nil {
+		return control.NewInvite{}, control.WrongInput{Err: fmt.Errorf("a guest's home can't invite: nobody could reach the ledger through it")}
+	}
+	limits, err := o.wallet.InviteLimits(ctx)
+	if err != nil {
+		return control.NewInvite{}, err
+	}
+	now, err := o.wallet.Now(ctx)
+	if err != nil {
+		return control.NewInvite{}, err
+	}
+	key, err := canon.GenerateKey(rand.Reader)
+	if err != nil {
+		return control.NewInvite{}, err
+	}
+	i, err := invite.Make(key.Public(), o.wallet.Account(), t.Grant, now+uint64(max(0, t.Life)/time.Second), now, limits)
+	if err != nil {
+		return control.NewInvite{}, control.WrongInput{Err: err}
+	}
+	line, err := o.line(i, key)
+	if err != nil {
+		return control.NewInvite{}, err
+	}
+	if err := o.wallet.CreateInvite(ctx, i.Key, i.Grant, i.Expires); err != nil {
+		return control.NewInvite{}, err
+	}
+	return control.NewInvite{Invite: inviteOf(i), Line: line.Encode()}, nil
+}
+
+// line is what a friend needs to know of the network.
+func (o operations) line(i invite.Invite, key canon.PrivateKey) (invite.Line, error) {
+	l := invite.Line{Version: invite.LineVersion, Chain: o.trust.ChainID, Height: uint64(o.trust.Height), Seed: key.Seed(),
+		Grant: i.Grant, Expires: i.Expires}
+	for text, into := range map[string]*canon.Hash{o.trust.GenesisHash: &l.Genesis, o.trust.Hash: &l.Header} {
+		if _, err := hex.Decode(into[:], []byte(text)); err != nil {
+			return l, fmt.Errorf("hash in the trust line: %w", err)
+		}
+	}
+	l.Peers = o.peer.Addrs()
+	l.Peers = l.Peers[:min(len(l.Peers), invite.MaxPeers)]
+	return l, l.Validate()
+}
+
+func inviteOf(i invite.Invite) control.Invite {
+	return control.Invite{ID: i.Key.String(), State: string(i.State), Grant: i.Grant, Expires: time.Unix(int64(i.Expires), 0).UTC(), Guest: i.Guest}
+}
+
+// Invites implements control.Operations.
+func (o operations) Invites(ctx context.Context) (control.Invites, error) {
+	limits, err := o.wallet.InviteLimits(ctx)
+	if err != nil {
+		return control.Invites{}, err
+	}
+	all, err := o.wallet.Invites(ctx, o.wallet.Account())
+	if err != nil {
+		return control.Invites{}, err
+	}
+	list := control.Invites{Invites: []control.Invite{}, MaxOpen: limits.MaxOpen, MaxGrant: limits.MaxGrant}
+	for _, i := range all {
+		list.Invites = append(list.Invites, inviteOf(i))
+		switch i.State {
+		case invite.Open:
+			list.Open++
+			list.Locked += i.Grant
+		case invite.Redeemed:
+			list.Given += i.Grant
+		}
+	}
+	return list, nil
+}
+
+// RevokeInvite implements control.Operations.
+func (o operations) RevokeInvite(ctx context.Context, id string) error {
+	all, err := o.wallet.Invites(ctx, o.wallet.Account())
+	if err != nil {
+		return err
+	}
+	var found []invite.Invite
+	for _, i := range all {
+		if id != "" && strings.HasPrefix(i.Key.String(), strings.ToLower(id)) {
+			found = append(found, i)
+		}
+	}
+	if len(found) != 1 {
+		return control.WrongInput{Err: fmt.Errorf("%d invites of this home have an ID that begins with %q; daulat invite ls shows them", len(found), id)}
+	}
+	if err := found[0].Pending(); err != nil {
+		return control.WrongInput{Err: err}
+	}
+	return o.wallet.RevokeInvite(ctx, found[0].Key)
+}

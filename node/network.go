@@ -1,0 +1,226 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"daulat/core/canon"
+	"daulat/core/invite"
+	"daulat/ledger/client"
+	"daulat/link"
+	"daulat/ui/control"
+)
+
+// A home that founded no ledger is a guest on somebody else's: it knows the
+// network by the line of an invite, and reaches the ledger through the peers that
+// the line names. What they say is checked against the line's trusted header.
+
+// networkFile keeps what a guest knows of its network.
+const networkFile = "network.json"
+
+// guestOf is what a home knows of a network that others founded.
+type guestOf struct {
+	// Trust is the line that its receipts are proved from: the invite's, as others
+	// of the network have the same, and a newer one before that is too old.
+	Trust    string    `json:"trust"`
+	Since    time.Time `json:"since"`    // of Trust
+	Verified string    `json:"verified"` // newest header that was verified from there
+	Peers    []string  `json:"peers"`    // that reach the ledger
+}
+
+// network is a guest's way to the ledger.
+type network struct {
+	home  Home
+	peer  *link.Node
+	say   control.Progress
+	paths [][]string // addresses of one peer each
+
+	mu    sync.Mutex
+	known guestOf
+	next  int // the path that is tried first
+}
+
+// isGuest reports whether the home joined a network.
+func (h Home) isGuest() (bool, error) {
+	var known guestOf
+	err := loadJSON(h.path(networkFile), &known)
+	return known.Trust != "", err
+}
+
+// openNetwork is the network that the home joined, or the one of the line, which
+// is joined if it is the first.
+func openNetwork(home Home, peer *link.Node, line string, say control.Progress) (*network, *invite.Line, error) {
+	n := &network{home: home, peer: peer, say: say}
+	if err := loadJSON(home.path(networkFile), &n.known); err != nil {
+		return nil, nil, err
+	}
+	if line == "" {
+		if n.known.Trust == "" {
+			return nil, nil, control.WrongInput{Err: errors.New("this home has joined no network yet: an invite lets it")}
+		}
+		return n, nil, n.group()
+	}
+	l, err := invite.ParseLine(line)
+	if err != nil {
+		return nil, nil, control.WrongInput{Err: err}
+	}
+	if err := n.adopt(l); err != nil {
+		return nil, nil, err
+	}
+	return n, &l, n.group()
+}
+
+// adopt takes in what a line says of the network. A home belongs to one network;
+// another invite to it may bring newer peers.
+func (n *network) adopt(l invite.Line) error {
+	trust := client.Trust{ChainID: l.Chain, GenesisHash: l.Genesis.String(), Height: int64(l.Height), Hash: l.Header.String()}
+	if n.known.Trust == "" {
+		n.known = guestOf{Trust: trust.String(), Since: time.Now().UTC(), Verified: trust.String()}
+	} else if old, err := client.ParseTrust(n.known.Trust); err != nil || old.GenesisHash != trust.GenesisHash {
+		return control.WrongInput{Err: errors.Join(err, fmt.Errorf("the invite is to %s and this home belongs to %s: use another --home", trust.ChainID, old.ChainID))}
+	}
+	n.known.Peers = l.Peers
+	return nil
+}
+
+// group sorts addresses by the peer that each names.
+func (n *network) group() error {
+	place := map[canon.PublicKey]int{}
+	for _, a := range n.known.Peers {
+		key, err := link.KeyOf(a)
+		if err != nil {
+			return fmt.Errorf("peer of the network: %w", err)
+		}
+		i, ok := place[key]
+		if !ok {
+			i = len(n.paths)
+			place[key] = i
+			n.paths = append(n.paths, nil)
+		}
+		n.paths[i] = append(n.paths[i], a)
+	}
+	return nil
+}
+
+// save keeps what is known, once the ledger was seen.
+func (n *network) save() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return saveJSON(n.home.path(networkFile), n.known)
+}
+
+// verified notes a newer header. Saving it each time would cost more than it is
+// worth: any of the last days will do.
+func (n *network) verified(t client.Trust) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known.Verified = t.String()
+	return nil
+}
+
+// client is the ledger as the network's peers show it, checked against what this
+// home trusts.
+func (n *network) client(signer client.Signer) (*client.Client, error) {
+	rpc, err := client.Over(n.dialLedger)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := client.ParseTrust(n.known.Verified)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewVerified(rpc, trust, signer, n.verified), nil
+}
+
+func (n *network) dialLedger(ctx context.Context) (net.Conn, error) {
+	var c net.Conn
+	err := n.try(func(addrs []string) (err error) {
+		c, err = n.peer.DialConn(ctx, addrs, ledgerProtocol)
+		return err
+	})
+	return c, err
+}
+
+// try calls f for one peer after the other until it succeeds, the last good one
+// first. What the ledger refuses no other peer can do.
+func (n *network) try(f func(addrs []string) error) error {
+	n.mu.Lock()
+	first := n.next
+	n.mu.Unlock()
+	var failed []error
+	for i := range n.paths {
+		at := (first + i) % len(n.paths)
+		err := f(n.paths[at])
+		if err == nil {
+			n.mu.Lock()
+			n.next = at
+			n.mu.Unlock()
+			return nil
+		}
+		var refused refusedError
+		if errors.As(err, &refused) {
+			return control.WrongInput{Err: err}
+		}
+		failed = append(failed, err)
+	}
+	return fmt.Errorf("reach the network: %w", errors.Join(failed...))
+}
+
+// enter sees to it that the account is on the ledger: by redeeming the invite, if
+// it is not yet.
+func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line) error {
+	n.say("reaching the network " + c.ChainID())
+	known, err := c.Registered(ctx)
+	if err != nil {
+		return err
+	}
+	if known {
+		return n.save()
+	}
+	if l == nil {
+		return control.WrongInput{Err: errors.New("this home's account is not on the ledger: it needs an invite")}
+	}
+	key, err := l.Key()
+	if err != nil {
+		return err
+	}
+	if err := redeemable(ctx, c, key.Public()); err != nil {
+		return err
+	}
+	n.say("redeeming the invite")
+	claim := invite.Claim{Chain: c.ChainID(), Key: key.Public(), Guest: c.Account()}
+	r := redemption{Key: key.Public(), Guest: c.Account(), Proof: key.Sign(invite.DomainRedeem, claim)}
+	if err := n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) }); err != nil {
+		return err
+	}
+	return n.save()
+}
+
+// redeemable says what is wrong with an invite, as far as the ledger proves it.
+func redeemable(ctx context.Context, c *client.Client, key canon.PublicKey) error {
+	i, err := c.Invite(ctx, key)
+	if errors.Is(err, client.ErrNotFound) {
+		return control.WrongInput{Err: fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}
+	}
+	if err != nil {
+		return err
+	}
+	if err := i.Pending(); err != nil {
+		return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", err)}
+	}
+	return nil
+}
+
+// trustRoot is the line that this home's receipts are proved from.
+func (n *network) trustRoot() (client.Trust, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if time.Since(n.known.Since) > client.TrustingPeriod/4 {
+		n.known.Trust, n.known.Since = n.known.Verified, time.Now().UTC()
+	}
+	return client.ParseTrust(n.known.Trust)
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) invite() *cobra.Command {
+	var t control.InviteTerms
+	cmd := group("invite", "Let somebody else's machine join, with one line of text", a.invites(), a.revokeInvite())
+	cmd.Long = `Make an invite: one line that lets somebody without coins join this network, as a provider
+(daulat provide INVITE) or to ask (daulat ask --network INVITE). It holds the network's addresses
+and trusted header, and a key under which the ledger locks a welcome grant. Whoever has the line
+first has the grant, so send it as you would send money. It works once.`
+	cmd.Example = "  daulat invite\n  daulat invite --grant 500000 --expires 24h\n" + cmd.Example
+	help := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return help(cmd, args)
+		}
+		at, err := a.attach()
+		if err != nil {
+			return err
+		}
+		made, err := at.Operations.NewInvite(cmd.Context(), t)
+		if err != nil {
+			return err
+		}
+		return a.print(made, func(w io.Writer) {
+			fmt.Fprintf(w, `An invite for one machine, good until %s, with %d udlt. Send this line to a friend:
+
+%s
+
+To sell answers there:  daulat provide INVITE
+To ask from there:      daulat ask --network INVITE "What is the capital of Indonesia?"
+To take it back:        daulat invite revoke %s
+`, made.Expires.Local().Format(time.DateTime), made.Grant, line(made.Line), short(made.ID))
+		})
+	}
+	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
+	cmd.Flags().DurationVar(&t.Life, "expires", 7*24*time.Hour, "how long the line is good")
+	return cmd
+}
+
+// short is enough of an ID to tell it from others of the same home.
+func short(id string) string { return line(id[:min(len(id), 8)]) }
+
+func (a *app) invites() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Short:   "List the invites of this home, what they cost and what bounds them",
+		Example: "  daulat invite ls",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			all, err := at.Operations.Invites(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(all, func(w io.Writer) {
+				rows := table{{"INVITE", "STATE", "UDLT", "EXPIRES", "GUEST"}}
+				for _, i := range all.Invites {
+					rows = rows.add(short(i.ID), i.State, i.Grant, i.Expires.Local().Format(time.DateTime), cmp.Or(i.Guest, "-"))
+				}
+				rows.write(w)
+				fmt.Fprintf(w, "%d of %d invites are open and lock %d udlt; guests got %d udlt. One grants %d udlt at the most.\n",
+					all.Open, all.MaxOpen, all.Locked, all.Given, all.MaxGrant)
+			})
+		},
+	}
+}
+
+func (a *app) revokeInvite() *cobra.Command {
+	return &cobra.Command{
+		Use:     "revoke INVITE",
+		Short:   "Take an invite that nobody redeemed back, and its grant",
+		Example: "  daulat invite revoke 3f9a1c02",
+		Args:    exactly("an INVITE, as daulat invite ls shows it"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at, err := a.attach()
+			if err != nil {
+				return err
+			}
+			if err := at.Operations.RevokeInvite(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return a.print(map[string]any{"id": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "invite %s is revoked\n", line(args[0])) })
+		},
+	}
+}

@@ -1,0 +1,35 @@
+package control
+
+import "time"
+
+// InviteTerms are what a new invite gives and until when.
+type InviteTerms struct {
+	Grant uint64        `json:"grant_udlt"`
+	Life  time.Duration `json:"life_ns"`
+}
+
+// NewInvite is an invite that was just made. The line is as good as money, and
+// nothing keeps it.
+type NewInvite struct {
+	Invite
+	Line string `json:"line"`
+}
+
+// Invite is an invite of this home's.
+type Invite struct {
+	ID      string    `json:"id"` // its key, hexadecimal
+	State   string    `json:"state"`
+	Grant   uint64    `json:"grant_udlt"`
+	Expires time.Time `json:"expires"`
+	Guest   string    `json:"guest,omitempty"` // account that redeemed it
+}
+
+// Invites are the invites of this home, with what bounds them.
+type Invites struct {
+	Invites  []Invite `json:"invites"`
+	Open     uint64   `json:"open"`
+	MaxOpen  uint64   `json:"max_open"`
+	Locked   uint64   `json:"locked_udlt"` // in open invites
+	Given    uint64   `json:"given_udlt"`  // to guests
+	MaxGrant uint64   `json:"max_grant_udlt"`
+}
