@@ -5,7 +5,7 @@ import (
 
 	"daulat/compute/provider"
 	"daulat/core/job"
-	"daulat/link"
+	"daulat/link/linktest"
 )
 
 // A session is served with the key with which it opened, whatever key is in
@@ -16,18 +16,10 @@ func TestSessionsKeepTheKeyTheyOpenedWith(t *testing.T) {
 	old.buy(2, 3)
 
 	rotated := *s
-	rotated.key = newKey(t)
-	var err error
-	if rotated.link, err = link.Open(link.Config{Key: rotated.key}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rotated.link.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	rotated.key = linktest.Key(t)
+	rotated.link = linktest.Node(t, rotated.key)
 	// No key is in force: nothing is announced, and what is open is served.
-	s.ledger.force(newKey(t).Public())
+	s.ledger.force(linktest.Key(t).Public())
 	if err := s.provider.Accept(t.Context(), provider.Identity{Key: rotated.key, Link: rotated.link}); err != nil {
 		t.Fatal(err)
 	}
