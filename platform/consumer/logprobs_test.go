@@ -66,8 +66,8 @@ func TestLogprobsArePassedOnAndKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept, err := s.journal.Transcripts(r.Session)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || len(kept) == 0 {
+			t.Fatalf("%d transcripts are kept: %v", len(kept), err)
 		}
 		last := kept[len(kept)-1].Answer
 		for i, l := range last.Logprobs {
