@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -64,9 +63,9 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	err = u.start(ctx, o)
 	if err == nil {
 		ready(u.ready)
-		err = u.gateway.Serve(ctx, u.listener)
+		err = u.serve(ctx)
 	}
-	return errors.Join(err, u.close())
+	return ended(err, u.close())
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) error {
