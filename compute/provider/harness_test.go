@@ -244,7 +244,13 @@ const (
 // lease opens a session with the given escrow and exposure step.
 func (s *setup) lease(escrow, step uint64) *asker {
 	s.t.Helper()
-	a := &asker{setup: s, account: s.chain.Account("consumer", wallet), key: newKey(s.t)}
+	return s.leaseOf("consumer", escrow, step)
+}
+
+// leaseOf opens a session of the named account.
+func (s *setup) leaseOf(name string, escrow, step uint64) *asker {
+	s.t.Helper()
+	a := &asker{setup: s, account: s.chain.Account(name, wallet), key: newKey(s.t)}
 	var err error
 	if a.node, err = link.Open(link.Config{Key: newKey(s.t)}); err != nil {
 		s.t.Fatal(err)
