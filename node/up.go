@@ -73,9 +73,9 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	err = u.start(ctx, o)
 	if err == nil {
 		ready(u.ready)
-		err = u.gateway.Serve(ctx, u.listener)
+		err = u.serve(ctx)
 	}
-	return errors.Join(err, u.close())
+	return ended(err, u.close())
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {

@@ -3,8 +3,9 @@
 //
 // Guarantees: a home is initialised once and never overwritten; a node that was
 // stopped, or killed, resumes from its home where the last block left it; all
-// listeners are on loopback unless told otherwise; warnings and errors always
-// reach data/node.log, so a halt is never silent.
+// listeners are on loopback unless told otherwise; warnings and errors reach
+// data/node.log; a halt is never silent: [Validator.Halted] tells the process,
+// and calls that wait for a block get the cause.
 //
 // Three servers take questions without a token: CometBFT's RPC, REST (JSON over
 // HTTP) and gRPC. All they give is public: blocks, state, the transactions that
@@ -81,6 +82,7 @@ type Validator struct {
 	app      *app.App
 	rpc      *local.Local
 	servers  servers
+	halt     halt
 	genesis  string
 	stopping atomic.Bool
 	stop     sync.Once
@@ -94,7 +96,7 @@ func Start(ctx context.Context, c Config) (*Validator, error) {
 	if c.TimeoutCommit == 0 {
 		c.TimeoutCommit = BlockTime
 	}
-	v := &Validator{}
+	v := &Validator{halt: halt{done: make(chan struct{})}}
 	if err := v.start(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("start ledger node: %w", err), v.Stop())
 	}
@@ -112,7 +114,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if v.genesis, err = client.GenesisHash(doc); err != nil {
 		return err
 	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.stopping, &v.release)
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt}, &v.release)
 	if err != nil {
 		return err
 	}
@@ -158,7 +160,10 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 		return err
 	}
 	v.rpc = local.New(v.node)
-	return v.node.Start()
+	if err := v.node.Start(); err != nil {
+		return err
+	}
+	return v.halt.watch(v.node, &v.stopping)
 }
 
 // loadSigner reads the validator's key and what it signed last. A missing
@@ -196,6 +201,8 @@ func (v *Validator) awaitBlock(ctx context.Context, last int64) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for block %d: %w", last+1, ctx.Err())
+		case <-v.halt.done:
+			return v.halt.cause
 		case <-tick.C:
 		}
 	}
@@ -220,8 +227,9 @@ func (v *Validator) Stop() error {
 	return v.stopped
 }
 
-// RPC is the node without a socket in between.
-func (v *Validator) RPC() rpcclient.Client { return v.rpc }
+// RPC is the node without a socket in between. Once the ledger has halted it
+// takes no transactions and tells no height, and says why.
+func (v *Validator) RPC() rpcclient.Client { return mortal{v.rpc, &v.halt} }
 
 // RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
 func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }
