@@ -48,10 +48,16 @@ type up struct {
 	keys      sync.Mutex // held while keys change
 	listener  net.Listener
 	ready     control.Ready
+	running   running
+	lying     sync.Mutex // held while a liar is shown
 }
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
+	return runUp(ctx, o, p, func(u *up) { ready(u.ready) })
+}
+
+func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready func(*up)) error {
 	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
 	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
@@ -72,7 +78,7 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 	u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
 	err = u.start(ctx, o)
 	if err == nil {
-		ready(u.ready)
+		ready(u)
 		err = u.gateway.Serve(ctx, u.listener)
 	}
 	return errors.Join(err, u.close())
@@ -256,13 +262,17 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if u.validator != nil {
 		u.ready.Ledger, u.ready.REST, u.ready.GRPC = u.validator.RPCAddress(), u.validator.RESTAddress(), u.validator.GRPCAddress()
 	}
-	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, u.gateway.Owner(control.Handler(ops)))
-	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
-	if err := saveJSON(u.home.path(readyFile), u.ready); err != nil {
+	u.running = running{Base: base}
+	if u.running.Secret, err = randomHex(32); err != nil {
 		return err
 	}
-	u.onClose(func() error { return os.Remove(u.home.path(readyFile)) })
+	ops := operations{u, trust}
+	u.gateway.Handle(control.Prefix, control.Handler(u.running.Secret, ops))
+	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
+	if err := saveJSON(u.home.path(runningFile), u.running); err != nil {
+		return err
+	}
+	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
 	return nil
 }
 

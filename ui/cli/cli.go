@@ -207,6 +207,11 @@ func (a *app) progress() control.Progress {
 	}
 }
 
+// steps is progress of a part of the command, set apart as a child's is.
+func (a *app) steps() control.Progress {
+	return (&app{err: indent{a.err}}).progress()
+}
+
 // attach finds the daulat of this home, or visits the network that it joined.
 func (a *app) attach() (control.Attached, error) {
 	at, err := a.runtime.Attach(a.home)

@@ -122,7 +122,7 @@ func (t tour) catch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := at.Operations.Liar(ctx)
+	r, err := at.Operations.Liar(ctx, t.steps())
 	if err != nil {
 		return fmt.Errorf("catch a liar: %w", err)
 	}
