@@ -64,17 +64,21 @@ func TestLieOf(t *testing.T) {
 }
 
 // TestLiarCostsNothingUnasked: a second liar, or one that its token may not pay,
-// is refused before anything is spent; for this home has no wallet to ask.
+// is refused before anything is spent; for this home has neither wallet nor model.
 func TestLiarCostsNothingUnasked(t *testing.T) {
-	o := operations{up: &up{validator: &validator.Validator{}}}
+	shelf, err := shelfOf(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := operations{up: &up{seller: seller{shelf: shelf, store: shelf.store}, validator: &validator.Validator{}}}
 	spent := errors.New("spent")
 	charge := func() error { return spent }
-	if _, err := o.liar(t.Context(), charge, nil); !errors.Is(err, spent) {
+	if _, err := o.liar(t.Context(), charge, func(string) {}); !errors.Is(err, spent) {
 		t.Errorf("a token at its limit: %v", err)
 	}
 	o.lying.Lock()
 	charge = func() error { t.Error("a second liar is charged for"); return spent }
-	if _, err := o.liar(t.Context(), charge, nil); !errors.Is(err, errLying) {
+	if _, err := o.liar(t.Context(), charge, func(string) {}); !errors.Is(err, errLying) {
 		t.Errorf("a second liar: %v", err)
 	}
 	if _, err := (page{o}).Liar(t.Context()); !errors.Is(err, web.ErrBusy) {

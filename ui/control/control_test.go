@@ -120,7 +120,7 @@ func TestStepsCross(t *testing.T) {
 	if err != nil || r.Verdict != "disagree" || !slices.Equal(said, []string{"asking", "checking"}) {
 		t.Errorf("%+v, %v, said %q", r, err, said)
 	}
-	if _, err := (Client{Base: server.URL, Secret: "another"}).Liar(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "own command line") {
+	if _, err := (Client{Base: server.URL, Secret: "another"}).Liar(t.Context(), func(string) {}); err == nil || !strings.Contains(err.Error(), "own command line") {
 		t.Errorf("another secret: %v", err)
 	}
 	mux := http.NewServeMux()
