@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -229,4 +230,23 @@ func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
 	}
 	say(fmt.Sprintf("port %s is taken: the page and the API are at %s", port, l.Addr()))
 	return l, nil
+}
+
+// reach is where this machine reaches the listener, and by which host names, all
+// of them addresses, others do. A wildcard is no address that a program can call.
+func reach(at net.Addr) (here string, others []string) {
+	tcp, ok := at.(*net.TCPAddr)
+	switch {
+	case !ok || tcp.IP.IsLoopback():
+		return at.String(), nil
+	case !tcp.IP.IsUnspecified():
+		return at.String(), []string{tcp.IP.String()}
+	}
+	own, _ := net.InterfaceAddrs() // without them, others have no name for this machine
+	for _, a := range own {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() {
+			others = append(others, ip.IP.String())
+		}
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port)), others
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -244,7 +245,11 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log,
+	address, hosts := reach(u.listener.Addr())
+	if len(hosts) > 0 {
+		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
+	}
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err
@@ -256,7 +261,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	base := "http://" + u.listener.Addr().String()
+	base := "http://" + address
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
 		Model: u.served.Name, ModelID: u.served.ID.String()}
 	if u.validator != nil {

@@ -19,9 +19,13 @@ func (a *app) up() *cobra.Command {
 small real language model, an OpenAI-compatible gateway and a page. All state lies in the home
 folder; a second start goes on where the first stopped. Ctrl-C ends it. Its coins are test
 coins and worth nothing. If the default port is taken, a free one is used; one that --listen
-names is taken or refused.`,
+names is taken or refused.
+
+With --listen 0.0.0.0:PORT others on the network reach the page and the API too: unencrypted, with
+a token, and under this machine's addresses alone, as any other host name is refused.`,
 		Example: `  daulat up
   daulat up --model ~/models/my.gguf
+  daulat up --listen 0.0.0.0:4747
   daulat up --model https://example.org/models/my.gguf
   daulat model import ~/models/my.gguf && daulat up --model my
   OPENAI_BASE_URL=http://127.0.0.1:4747/v1 OPENAI_API_KEY=TOKEN my-openai-program`,
@@ -42,7 +46,7 @@ names is taken or refused.`,
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page")
 	f.StringVar(&o.Network, "network", "", "invite to a network of others: asks there and founds none")
-	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default a port of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default: of loopback)")
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set when a network is made")
