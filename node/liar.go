@@ -149,7 +149,7 @@ func (o operations) startLiar(ctx context.Context, dir string) (account string, 
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, "provide", "--json", "--home", dir, "--ledger", o.ready.Ledger, "--model", o.served.ID.String(),
+	cmd := exec.CommandContext(ctx, program, "provide", "--json", "--until-eof", "--home", dir, "--ledger", o.ready.Ledger, "--model", o.served.ID.String(),
 		"--input-price", fmt.Sprint(liarInputPrice), "--output-price", fmt.Sprint(liarOutputPrice))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = stopTimeout
@@ -159,6 +159,9 @@ func (o operations) startLiar(ctx context.Context, dir string) (account string, 
 	}
 	said, err := cmd.StderrPipe()
 	if err != nil {
+		return "", nil, err
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // ends with this process, however that ends
 		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {

@@ -76,6 +76,7 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 		return err
 	}
 	defer release()
+	defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
 	u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
 	err = u.start(ctx, o)
 	if err == nil {
