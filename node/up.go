@@ -146,8 +146,7 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 
 // openDoor lets guests reach the ledger through this home's peer.
 func (u *up) openDoor() {
-	u.peer.Handle(doorProtocol, newDoor(u.wallet.Client).serve)
-	u.validator.ServeRPC(u.peer.Listen(ledgerProtocol, maxGuests))
+	u.onClose(openDoor(u.peer, u.validator, u.wallet.Client))
 }
 
 func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, error) {
