@@ -46,10 +46,10 @@ Each start prints invites, with which providers and askers join. The default HOM
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.Validators, "validators", 4, "how many, set when the network is made")
-	f.DurationVar(&o.BlockTime, "block-time", 500*time.Millisecond, "pause between two blocks, set when the network is made")
-	f.Uint64Var(&o.SnapshotEvery, "snapshot-every", 100, "blocks between two snapshots, set when the network is made")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.TrialChallengeWindow, "seconds of withholding pay, set when the network is made")
+	f.IntVar(&o.Validators, "validators", 4, "how many, set at the founding")
+	f.DurationVar(&o.BlockTime, "block-time", 500*time.Millisecond, "pause between two blocks, set at the founding")
+	f.Uint64Var(&o.SnapshotEvery, "snapshot-every", 100, "blocks between two snapshots, set at the founding")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.TrialChallengeWindow, "seconds of withholding pay, set at the founding")
 	f.IntVar(&o.Invites, "invites", 2, "how many invites to make")
 	return cmd
 }
