@@ -9,17 +9,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// homeFormat is the layout of a home folder that this program writes.
-const homeFormat = "1"
+// homeFormat is the layout of a home folder that this program writes. Formats 1
+// and 2 had a ledger without invites, or without evidence against validators,
+// which this program cannot go on with.
+const homeFormat = "3"
 
 // Home is the one folder in which a daulat keeps its state.
 type Home struct{ dir string }
 
-// OpenHome opens or creates a home. It refuses a folder that a newer program
-// wrote, or that is no home and not empty.
+// OpenHome opens or creates a home. It refuses a folder that an older or a newer
+// program wrote, or that is no home and not empty.
 func OpenHome(dir string) (Home, error) {
 	h := Home{dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -29,6 +32,8 @@ func OpenHome(dir string) (Home, error) {
 	switch {
 	case err == nil && strings.TrimSpace(string(format)) == homeFormat:
 		return h, nil
+	case err == nil && slices.Contains([]string{"1", "2"}, strings.TrimSpace(string(format))):
+		return h, fmt.Errorf("open home %s: an older program made it, with a ledger that this one can't go on with: move the folder away, or use another --home", dir)
 	case err == nil:
 		return h, fmt.Errorf("open home %s: it has format %q and this program knows %s: use a newer program", dir, strings.TrimSpace(string(format)), homeFormat)
 	case !errors.Is(err, fs.ErrNotExist):

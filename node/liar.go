@@ -34,12 +34,32 @@ const (
 	liarTokens      = 64
 	liarTimeout     = 3 * time.Minute
 	liarTries       = 3
+	liarPrompt      = 256 // tokens; more than the question is in any tokenizer
+
+	// liarCost is the most that it can cost the home, in udlt: the liar's coin, and
+	// each question at the ceilings if somebody honest answers it.
+	liarCost = 1 + liarTries*(liarPrompt*ceilingInput+liarTokens*ceilingOutput)/1000
 )
 
+// errLying says that one liar is being shown already.
+var errLying = errors.New("a liar is being caught already: wait until that is over")
+
 // Liar implements control.Operations.
-func (o operations) Liar(ctx context.Context) (control.Report, error) {
+func (o operations) Liar(ctx context.Context, say control.Progress) (control.Report, error) {
+	return o.liar(ctx, func() error { return nil }, say)
+}
+
+// liar runs once at a time. charge is asked before anything is spent.
+func (o operations) liar(ctx context.Context, charge func() error, say control.Progress) (control.Report, error) {
 	if o.validator == nil {
 		return control.Report{}, control.WrongInput{Err: errors.New("a liar is caught on a network of one's own: it needs a second provider beside the ledger")}
+	}
+	if !o.lying.TryLock() {
+		return control.Report{}, errLying
+	}
+	defer o.lying.Unlock()
+	if err := charge(); err != nil {
+		return control.Report{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, liarTimeout)
 	defer cancel()
@@ -48,18 +68,22 @@ func (o operations) Liar(ctx context.Context) (control.Report, error) {
 		return control.Report{}, err
 	}
 	defer os.RemoveAll(dir)
+	say("altering one tensor of " + o.served.Name)
 	if err := o.prepareLiar(ctx, filepath.Join(dir, "liar")); err != nil {
 		return control.Report{}, fmt.Errorf("prepare the liar: %w", err)
 	}
+	say("starting the liar")
 	liar, stop, err := o.startLiar(ctx, filepath.Join(dir, "liar"))
 	if err != nil {
 		return control.Report{}, fmt.Errorf("start the liar: %w", err)
 	}
 	defer stop()
+	say("asking, as anybody would: the liar is the cheapest")
 	receipt, err := caught(func() (string, error) { return o.askLiar(ctx, liar) })
 	if err != nil {
 		return control.Report{}, err
 	}
+	say("checking the answer as a stranger: receipt " + receipt)
 	return o.confirm(ctx, dir, receipt)
 }
 
@@ -125,7 +149,7 @@ func (o operations) startLiar(ctx context.Context, dir string) (account string, 
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, "provide", "--json", "--home", dir, "--ledger", o.ready.Ledger, "--model", o.served.ID.String(),
+	cmd := exec.CommandContext(ctx, program, "provide", "--json", "--until-eof", "--home", dir, "--ledger", o.ready.Ledger, "--model", o.served.ID.String(),
 		"--input-price", fmt.Sprint(liarInputPrice), "--output-price", fmt.Sprint(liarOutputPrice))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = stopTimeout
@@ -135,6 +159,9 @@ func (o operations) startLiar(ctx context.Context, dir string) (account string, 
 	}
 	said, err := cmd.StderrPipe()
 	if err != nil {
+		return "", nil, err
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // ends with this process, however that ends
 		return "", nil, err
 	}
 	if err := cmd.Start(); err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,31 @@ func TestTakenPort(t *testing.T) {
 	for _, bad := range []string{"nonsense", "127.0.0.1:99999", "192.0.2.1:0"} {
 		if _, err := listen(control.UpOptions{Listen: bad, AnyPort: true}, say); err == nil {
 			t.Errorf("%s was listened on", bad)
+		}
+	}
+}
+
+// A wildcard is reached by loopback from here, and by real addresses from
+// elsewhere; loopback alone is nobody else's.
+func TestReach(t *testing.T) {
+	for _, c := range []struct {
+		ip, here string
+		others   []string // nil: whatever this machine has
+	}{
+		{"0.0.0.0", "127.0.0.1:80", nil},
+		{"::", "127.0.0.1:80", nil},
+		{"127.0.0.1", "127.0.0.1:80", []string{}},
+		{"::1", "[::1]:80", []string{}},
+		{"192.0.2.7", "192.0.2.7:80", []string{"192.0.2.7"}},
+	} {
+		here, others := reach(&net.TCPAddr{IP: net.ParseIP(c.ip), Port: 80})
+		if here != c.here || c.others != nil && !slices.Equal(others, c.others) {
+			t.Errorf("%s is reached at %s, and by others at %v", c.ip, here, others)
+		}
+		for _, o := range others {
+			if ip := net.ParseIP(o); ip == nil || ip.IsLoopback() || ip.IsUnspecified() {
+				t.Errorf("%s: others are told %s", c.ip, o)
+			}
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"daulat/link"
 	"daulat/link/session"
 	"daulat/platform/consumer"
+	"daulat/platform/gateway"
 	"daulat/ui/control"
 	"daulat/ui/web"
 )
@@ -24,6 +25,9 @@ type operations struct {
 }
 
 var _ control.Operations = operations{}
+
+// Ready implements control.Operations.
+func (o operations) Ready(context.Context) (control.Ready, error) { return o.ready, nil }
 
 // Status implements control.Operations.
 func (o operations) Status(ctx context.Context) (control.Status, error) {
@@ -295,13 +299,20 @@ func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
 	return checkOf(r), nil
 }
 
-// Liar implements web.API.
+// Liar implements web.API. Who asks for it has an API token alone, so what it
+// may cost counts against that token's limit.
 func (p page) Liar(ctx context.Context) (web.Check, error) {
 	if p.validator == nil {
 		return web.Check{}, web.ErrUnavailable
 	}
-	r, err := p.operations.Liar(ctx)
-	if err != nil {
+	charge := func() error { return p.gateway.Charge(ctx, liarCost) }
+	r, err := p.liar(ctx, charge, func(string) {})
+	switch {
+	case errors.Is(err, errLying):
+		return web.Check{}, web.ErrBusy
+	case errors.Is(err, gateway.ErrSpend):
+		return web.Check{}, fmt.Errorf("%w: %w", web.ErrSpent, err)
+	case err != nil:
 		return web.Check{}, err
 	}
 	return checkOf(r), nil

@@ -31,6 +31,7 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 		return err
 	}
 	defer release()
+	defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
 	s := &seller{home: home, say: say, ask: o.Passphrase}
 	return errors.Join(s.provide(ctx, o, ready), s.close())
 }

@@ -13,8 +13,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,8 +28,18 @@ import (
 // Runtime is what the command line runs on.
 type Runtime struct{}
 
-// readyFile is where a running daulat says how to reach it.
-const readyFile = "up.json"
+// runningFile is where a running daulat says how to command it.
+const runningFile = "up.json"
+
+// running is what the file holds. The secret is drawn at each start and is worth
+// nothing once the process is gone; what lasts longer, such as the API token, is
+// asked for with it and lies nowhere in clear.
+type running struct {
+	Base   string `json:"base"` // such as http://127.0.0.1:4747
+	Secret string `json:"control"`
+}
+
+func (r running) client() control.Client { return control.Client(r) }
 
 // ErrNotRunning says that no daulat runs in a home.
 var ErrNotRunning = errors.New("no daulat runs in this home")
@@ -42,17 +52,16 @@ func (Runtime) Guest(home string) bool {
 
 // Visit runs what Up would in a home that joined a network, or joins with
 // o.Network, for as long as use runs.
-func (r Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progress, use func(context.Context, control.Attached) error) error {
+func (Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progress, use func(context.Context, control.Attached) error) error {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
 	used := make(chan error, 1)
 	begun := false
-	err := r.Up(ctx, o, say, func(ready control.Ready) {
+	err := runUp(ctx, o, say, func(u *up) {
 		begun = true
-		operations := control.Client{Base: strings.TrimSuffix(ready.API, "/v1"), Token: ready.Token}
 		go func() {
 			defer leave()
-			used <- use(ctx, control.Attached{Ready: ready, Operations: operations})
+			used <- use(ctx, control.Attached{Ready: u.ready, Operations: u.running.client()})
 		}()
 	})
 	leave()
@@ -62,40 +71,34 @@ func (r Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Pro
 	return err
 }
 
+// attachTimeout is how long a running daulat may take to say what it is.
+const attachTimeout = 3 * time.Second
+
 // Attach finds the daulat that runs in the home. What a killed one left behind
-// is not believed: somebody else may have its port, and would get the token.
+// is not believed: somebody else may have its port.
 func (Runtime) Attach(home string) (control.Attached, error) {
-	var a control.Attached
-	data, err := os.ReadFile(Home{home}.path(readyFile))
+	var r running
+	data, err := os.ReadFile(Home{home}.path(runningFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, ErrNotRunning
+		return control.Attached{}, ErrNotRunning
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &a.Ready)
+		err = json.Unmarshal(data, &r)
 	}
 	if err != nil {
-		return a, fmt.Errorf("read %s: %w", readyFile, err)
+		return control.Attached{}, fmt.Errorf("read %s: %w", runningFile, err)
 	}
 	if release, err := (Home{home}).Lock(); err == nil {
 		release()
-		return a, ErrNotRunning
+		return control.Attached{}, ErrNotRunning
 	}
-	base := strings.TrimSuffix(a.API, "/v1")
-	if !alive(base) {
-		return a, ErrNotRunning
+	ctx, cancel := context.WithTimeout(context.Background(), attachTimeout)
+	defer cancel()
+	ready, err := r.client().Ready(ctx)
+	if err != nil { // nobody, or another process that the secret says nothing to
+		return control.Attached{}, ErrNotRunning
 	}
-	a.Operations = control.Client{Base: base, Token: a.Token}
-	return a, nil
-}
-
-func alive(base string) bool {
-	c := http.Client{Timeout: 3 * time.Second}
-	resp, err := c.Get(base + "/healthz")
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	return control.Attached{Ready: ready, Operations: r.client()}, nil
 }
 
 // PullModel puts the default model, or the one at an address, on the home's shelf.
@@ -227,4 +230,23 @@ func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
 	}
 	say(fmt.Sprintf("port %s is taken: the page and the API are at %s", port, l.Addr()))
 	return l, nil
+}
+
+// reach is where this machine reaches the listener, and by which host names, all
+// of them addresses, others do. A wildcard is no address that a program can call.
+func reach(at net.Addr) (here string, others []string) {
+	tcp, ok := at.(*net.TCPAddr)
+	switch {
+	case !ok || tcp.IP.IsLoopback():
+		return at.String(), nil
+	case !tcp.IP.IsUnspecified():
+		return at.String(), []string{tcp.IP.String()}
+	}
+	own, _ := net.InterfaceAddrs() // without them, others have no name for this machine
+	for _, a := range own {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() {
+			others = append(others, ip.IP.String())
+		}
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port)), others
 }

@@ -90,7 +90,7 @@ func (t *tokens) add(terms control.TokenTerms) (control.NewToken, error) {
 // revoke ends a token, on disk first: it must not come back with a restart.
 func (t *tokens) revoke(name string) error {
 	if name == homeToken {
-		return control.WrongInput{Err: errors.New("the home's own token stays: without it nobody could command this daulat")}
+		return control.WrongInput{Err: errors.New("the home's own token stays: the page and daulat ask have no other")}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

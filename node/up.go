@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,10 +49,16 @@ type up struct {
 	keys      sync.Mutex // held while keys change
 	listener  net.Listener
 	ready     control.Ready
+	running   running
+	lying     sync.Mutex // held while a liar is shown
 }
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
+	return runUp(ctx, o, p, func(u *up) { ready(u.ready) })
+}
+
+func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready func(*up)) error {
 	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
 	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
@@ -69,13 +76,14 @@ func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, 
 		return err
 	}
 	defer release()
+	defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
 	u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
 	err = u.start(ctx, o)
 	if err == nil {
-		ready(u.ready)
-		err = u.gateway.Serve(ctx, u.listener)
+		ready(u)
+		err = u.serve(ctx)
 	}
-	return errors.Join(err, u.close())
+	return ended(err, u.close())
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
@@ -237,7 +245,11 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log,
+	address, hosts := reach(u.listener.Addr())
+	if len(hosts) > 0 {
+		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
+	}
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err
@@ -249,19 +261,23 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	base := "http://" + u.listener.Addr().String()
+	base := "http://" + address
 	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
 		Model: u.served.Name, ModelID: u.served.ID.String()}
 	if u.validator != nil {
 		u.ready.Ledger, u.ready.REST, u.ready.GRPC = u.validator.RPCAddress(), u.validator.RESTAddress(), u.validator.GRPCAddress()
 	}
-	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, u.gateway.Owner(control.Handler(ops)))
-	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
-	if err := saveJSON(u.home.path(readyFile), u.ready); err != nil {
+	u.running = running{Base: base}
+	if u.running.Secret, err = randomHex(32); err != nil {
 		return err
 	}
-	u.onClose(func() error { return os.Remove(u.home.path(readyFile)) })
+	ops := operations{u, trust}
+	u.gateway.Handle(control.Prefix, control.Handler(u.running.Secret, ops))
+	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
+	if err := saveJSON(u.home.path(runningFile), u.running); err != nil {
+		return err
+	}
+	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,11 +97,13 @@ func (g gateway) post(t *testing.T, path string, body io.Reader, change func(*ht
 		r.follow(t)
 		return r
 	}
-	c, err := parse[completion](r.body)
-	if err != nil {
+	if c, err := parse[completion](r.body); err == nil {
+		r.take(c)
+	} else if command, err := parse[struct{ Error string }](r.body); err == nil { // as the command line gets it
+		r.err = command.Error
+	} else {
 		t.Errorf("%s answered with status %d and no JSON: %q", path, r.status, r.body)
 	}
-	r.take(c)
 	return r
 }
 
@@ -225,6 +228,9 @@ func (g gateway) strangers(t *testing.T) {
 				t.Errorf("%s: the refusal tells the token", c.name)
 			}
 		}
+	}
+	if info, err := os.Stat(filepath.Join(g.home, "up.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others read the secret for commands: %v, %v", info, err)
 	}
 	if jobs := g.jobs(t); len(jobs) != 0 {
 		t.Errorf("strangers opened %d sessions", len(jobs))

@@ -25,6 +25,7 @@ import (
 	"daulat/core/verify"
 	"daulat/model/gguf"
 	"daulat/model/synthetic"
+	"daulat/node"
 	"daulat/ui/control"
 )
 
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled, "nowhere": nowhere,
 		},
 	})
 }
@@ -87,25 +88,26 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready HOME waits until the daulat of that home serves, and sets HOME_api,
-// HOME_address, HOME_token, HOME_trust, HOME_model and HOME_ledger.
+// HOME_address, HOME_token, HOME_control, HOME_trust, HOME_model and HOME_ledger.
 func ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready HOME")
 	}
-	var r control.Ready
+	var r control.Attached
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		data, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "up.json"))
-		if err == nil && json.Unmarshal(data, &r) == nil && serves(r.API) {
+		var err error
+		if r, err = (node.Runtime{}).Attach(ts.MkAbs(args[0])); err == nil {
 			break
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("no daulat serves from %s", args[0])
+			ts.Fatalf("no daulat serves from %s: %v", args[0], err)
 		}
 	}
 	name := filepath.Base(args[0])
 	ts.Setenv(name+"_api", r.API)
 	ts.Setenv(name+"_address", strings.TrimSuffix(strings.TrimPrefix(r.API, "http://"), "/v1"))
 	ts.Setenv(name+"_token", r.Token)
+	ts.Setenv(name+"_control", r.Operations.(control.Client).Secret)
 	ts.Setenv(name+"_trust", r.Trust)
 	ts.Setenv(name+"_model", r.ModelID)
 	ts.Setenv(name+"_ledger", r.Ledger)
@@ -165,13 +167,34 @@ func chat(ts *testscript.TestScript, neg bool, args []string) {
 	posts(ts, args[0], args[1]+"/chat/completions", args[2], `{"model":"noise","max_tokens":4,"messages":[{"role":"user","content":"hello"}]}`)
 }
 
-// control STATUS API TOKEN OPERATION wants that HTTP status of a control
+// control STATUS API TOKEN OPERATION [BODY] wants that HTTP status of a control
 // operation.
 func controlled(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 4 {
-		ts.Fatalf("usage: control STATUS API TOKEN OPERATION")
+	if neg || len(args) != 4 && len(args) != 5 {
+		ts.Fatalf("usage: control STATUS API TOKEN OPERATION [BODY]")
 	}
-	posts(ts, args[0], strings.TrimSuffix(args[1], "/v1")+path.Join(control.Prefix, args[3]), args[2], "{}")
+	body := "{}"
+	if len(args) == 5 {
+		body = args[4]
+	}
+	posts(ts, args[0], strings.TrimSuffix(args[1], "/v1")+path.Join(control.Prefix, args[3]), args[2], body)
+}
+
+// nowhere TEXT DIR wants no file below a folder to hold the text.
+func nowhere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || args[0] == "" {
+		ts.Fatalf("usage: nowhere TEXT DIR")
+	}
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[1]), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(args[0])) {
+			return fmt.Errorf("%s holds it", path)
+		}
+		return err
+	}))
 }
 
 func posts(ts *testscript.TestScript, want, url, token, body string) {
@@ -204,15 +227,6 @@ func inForce(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("key %s did not take over", args[0])
 		}
 	}
-}
-
-func serves(api string) bool {
-	resp, err := http.Get(strings.TrimSuffix(api, "/v1") + "/healthz")
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
 }
 
 // field PATH [VALUE] wants stdout to be one JSON document that has a field, such

@@ -26,6 +26,7 @@ import (
 	"daulat/core/job"
 	"daulat/link/session"
 	"daulat/model/synthetic"
+	"daulat/node"
 	"daulat/ui/control"
 )
 
@@ -246,8 +247,12 @@ func final(body io.Reader, stream bool) (last completion, err error) {
 func (s *soak) liar() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*patience)
 	defer cancel()
-	c := control.Client{Base: strings.TrimSuffix(s.network.API, "/v1"), Token: s.network.Token}
-	r, err := c.Liar(ctx)
+	at, err := node.Runtime{}.Attach(s.home)
+	if err != nil {
+		s.t.Errorf("a liar: %v", err)
+		return
+	}
+	r, err := at.Operations.Liar(ctx, func(string) {})
 	if err != nil || r.Verdict != "disagree" {
 		s.t.Errorf("a liar: %s %v\n%s", r.Line, err, s.log())
 	}

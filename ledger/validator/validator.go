@@ -3,8 +3,9 @@
 //
 // Guarantees: a home is initialised once and never overwritten; a node that was
 // stopped, or killed, resumes from its home where the last block left it; all
-// listeners are on loopback unless told otherwise; warnings and errors always
-// reach data/node.log, so a halt is never silent.
+// listeners are on loopback unless told otherwise; warnings and errors reach
+// data/node.log; a halt is never silent: [Validator.Halted] tells the process,
+// and calls that wait for a block get the cause.
 //
 // Three servers take questions without a token: CometBFT's RPC, REST (JSON over
 // HTTP) and gRPC. All they give is public: blocks, state, the transactions that
@@ -91,6 +92,7 @@ type Validator struct {
 	home     string
 	rpc      *local.Local
 	servers  servers
+	halt     halt
 	genesis  string
 	stopping atomic.Bool
 	stop     sync.Once
@@ -110,7 +112,7 @@ func Start(ctx context.Context, c Config) (*Validator, error) {
 	if c.SnapshotEvery == 0 {
 		c.SnapshotEvery = SnapshotEvery
 	}
-	v := &Validator{home: c.Home}
+	v := &Validator{home: c.Home, halt: halt{done: make(chan struct{})}}
 	if err := v.start(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("start ledger node: %w", err), v.Stop())
 	}
@@ -131,7 +133,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err := forgetHalfSynced(c.Home); err != nil {
 		return err
 	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.stopping, &v.release)
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt}, &v.release)
 	if err != nil {
 		return err
 	}
@@ -195,7 +197,10 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 		return err
 	}
 	v.rpc = local.New(v.node)
-	return v.node.Start()
+	if err := v.node.Start(); err != nil {
+		return err
+	}
+	return v.halt.watch(v.node, &v.stopping)
 }
 
 // loadSigner reads the validator's key and what it signed last. A missing
@@ -230,6 +235,8 @@ func (v *Validator) WaitBlock(ctx context.Context, height int64) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for block %d: %w", height, ctx.Err())
+		case <-v.halt.done:
+			return v.halt.cause
 		case <-tick.C:
 		}
 	}
@@ -264,8 +271,9 @@ func (v *Validator) Stop() error {
 	return v.stopped
 }
 
-// RPC is the node without a socket in between.
-func (v *Validator) RPC() rpcclient.Client { return v.rpc }
+// RPC is the node without a socket in between. Once the ledger has halted it
+// takes no transactions and tells no height, and says why.
+func (v *Validator) RPC() rpcclient.Client { return mortal{v.rpc, &v.halt} }
 
 // RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
 func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }

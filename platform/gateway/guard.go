@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -59,6 +60,18 @@ func (g *Gateway) Owner(next http.Handler) http.Handler {
 }
 
 type accountKey struct{}
+
+// Charge counts an amount in udlt against the daily limit of the token that let
+// a request through Guard; ctx is the request's. It is for what a handler spends
+// besides answers.
+func (g *Gateway) Charge(ctx context.Context, amount uint64) error {
+	a, ok := ctx.Value(accountKey{}).(*account)
+	if !ok {
+		return errors.New("no token came with the request")
+	}
+	_, err := a.reserve(g.Now(), amount)
+	return err
+}
 
 // bearer finds the account of the request's token, in time that does not depend
 // on how much of a token was guessed.

@@ -16,7 +16,7 @@ type Token struct {
 	Hash       [sha256.Size]byte // of a secret that is not given
 	DailySpend uint64            // udlt per UTC day; 0 allows free answers only
 	Concurrent int               // requests at a time, waiting ones included
-	Owner      bool              // may do all that is behind Owner, besides asking
+	Owner      bool              // may do what is behind Owner, besides asking
 }
 
 // Spend is what a token spent on one day, open reservations included.

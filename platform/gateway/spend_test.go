@@ -3,6 +3,8 @@ package gateway
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -129,5 +131,30 @@ func TestFailedRecordChangesNothing(t *testing.T) {
 	}
 	if ledger.err = nil; a.exact() != nil || ledger.spent("t") != 30 {
 		t.Errorf("%d on record", ledger.spent("t"))
+	}
+}
+
+// TestChargesCountAgainstTheToken: what a handler behind the guard spends is the
+// token's, up to its limit, and without a token nothing is spent.
+func TestChargesCountAgainstTheToken(t *testing.T) {
+	g := start(t, config(says("hello")))
+	add(t, g, Token{Name: "guest", Secret: guest, DailySpend: 1000, Concurrent: 1})
+	var charged error
+	g.Handle("/charge", g.Guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { charged = g.Charge(r.Context(), 400) })))
+	for i, want := range []error{nil, nil, ErrSpend} {
+		r := request("POST", "/charge", "")
+		r.Header.Set("Authorization", "Bearer "+guest)
+		g.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		if !errors.Is(charged, want) {
+			t.Errorf("charge %d: %v, want %v", i+1, charged, want)
+		}
+	}
+	for _, u := range g.Usage() {
+		if u.Name == "guest" && u.Spent != 800 {
+			t.Errorf("%d udlt count as spent, want 800", u.Spent)
+		}
+	}
+	if err := g.Charge(t.Context(), 1); err == nil {
+		t.Error("nobody's token was charged")
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +62,7 @@ type app struct {
 	out, err io.Writer
 	home     string
 	json     bool
+	untilEOF bool // end with the process that holds the other end of standard input
 }
 
 // Run executes one command line and returns the exit status.
@@ -133,6 +136,14 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
+	root.PersistentFlags().BoolVar(&a.untilEOF, "until-eof", false, "end when standard input does, for a process that runs this one")
+	_ = root.PersistentFlags().MarkHidden("until-eof") // it exists
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if a.untilEOF {
+			a.ctx = untilEOF(a.ctx, os.Stdin)
+			cmd.SetContext(a.ctx)
+		}
+	}
 	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
 	return root
 }
@@ -202,13 +213,40 @@ func (a *app) print(v any, text func(w io.Writer)) error {
 	return e.Encode(v)
 }
 
+// typed is a command of this program as its user would type it.
+func (a *app) typed(command string) string {
+	words := []string{quoted(os.Args[0])}
+	if a.home != defaultHome() {
+		words = append(words, "--home", quoted(a.home))
+	}
+	return strings.Join(append(words, command), " ")
+}
+
+// quoted is a word for a shell.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // progress numbers steps and shows the time since the command began, on stderr.
 func (a *app) progress() control.Progress {
+	var mu sync.Mutex
 	start, n := time.Now(), 0
 	return func(step string) {
+		mu.Lock()
+		defer mu.Unlock()
 		n++
 		fmt.Fprintf(a.err, "%6.1fs  %d. %s\n", time.Since(start).Seconds(), n, line(step))
 	}
+}
+
+// steps is progress of a part of the command, set apart as a child's is.
+func (a *app) steps() control.Progress {
+	return (&app{err: indent{a.err}}).progress()
 }
 
 // attach finds the daulat of this home, or visits the network that it joined.

@@ -36,8 +36,18 @@ The network stays up until Ctrl-C, or ends at once with --once.`,
 		Example: "  daulat demo\n  daulat demo --once",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := tour{app: a, say: a.progress(), noise: noise}
-			return t.run(cmd.Context(), once)
+			if _, err := a.runtime.Attach(a.home); err == nil {
+				return fmt.Errorf("a daulat runs in %s already: end it with Ctrl-C first, or give the tour another --home", a.home)
+			}
+			// Whoever reads the output may leave, as head does: that ends the tour
+			// like Ctrl-C, and in order.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGPIPE)
+			defer stop()
+			t := tour{app: a, text: screen{a.out}, say: a.progress(), noise: noise}
+			if a.json {
+				t.text = screen{io.Discard}
+			}
+			return t.run(ctx, once)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "end after the tour")
@@ -47,121 +57,152 @@ The network stays up until Ctrl-C, or ends at once with --once.`,
 
 type tour struct {
 	*app
+	text  screen // what a person reads; nowhere if JSON is wanted
 	say   control.Progress
 	noise bool
 }
 
+// shown is what the tour prints as JSON.
+type shown struct {
+	control.Ready
+	Answer  answer         `json:"answer"`
+	Check   control.Report `json:"check"`
+	Liar    control.Report `json:"liar"`
+	Weights string         `json:"weights"` // real or noise
+}
+
 func (t tour) run(ctx context.Context, once bool) error {
-	dir, err := os.MkdirTemp("", "daulat-demo-*")
+	dir, err := os.MkdirTemp("", scratchPrefix+"*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	t.say("starting a network: daulat up")
-	up, ready, err := t.start(ctx)
+	up, ready, err := t.start(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer stop(up)
 	result, err := t.show(ctx, dir, ready)
 	if err != nil {
+		if ctx.Err() != nil { // then the error says what that broke
+			err = errors.New("the tour was ended before its end")
+		}
+		t.say("stopping the network")
 		return err
 	}
+	result.Ready = ready
 	if !once {
-		sayReady(t.out, ready)
-		fmt.Fprintln(t.out, result)
+		t.finish(result, "(Ctrl-C here ends everything)")
 		<-ctx.Done()
-		return nil
 	}
+	t.say("stopping the network")
 	if err := stop(up); err != nil {
 		return fmt.Errorf("daulat up did not end cleanly: %w", err)
 	}
-	fmt.Fprintln(t.out, result)
+	if once {
+		t.finish(result, fmt.Sprintf("(first start the network again, which goes on where it stopped: %s)", t.typed("up")))
+	}
 	return nil
 }
 
-// show asks, exports and verifies, and returns the RESULT line.
-func (t tour) show(ctx context.Context, dir string, ready control.Ready) (string, error) {
+// finish prints how to go on and, last, what came out.
+func (t tour) finish(s shown, hint string) {
+	_ = t.print(s, func(w io.Writer) { // nothing to do about a closed terminal
+		t.sayReady(w, s.Ready, s.Answer.Receipt, hint)
+		r := s.Check
+		fmt.Fprintf(w, "RESULT main-job weights=%s model=%s verified=yes cheat=caught tokens=%d price_udlt=%d receipt=%s\n",
+			s.Weights, r.ModelID, r.Output, r.Price, r.Receipt)
+	})
+}
+
+// show asks, exports and verifies, and has a liar caught.
+func (t tour) show(ctx context.Context, dir string, ready control.Ready) (s shown, err error) {
 	t.say(fmt.Sprintf("asking %s: %s", ready.Model, demoQuestion))
-	var got answer
-	if err := t.command(ctx, &got, "--home", t.home, "ask", demoQuestion); err != nil {
-		return "", err
+	if err := t.command(ctx, &s.Answer, "--home", t.home, "ask", demoQuestion); err != nil {
+		return s, err
 	}
-	fmt.Fprintf(t.out, "\n  %s", strings.TrimRight(plain(got.Text), "\n"))
-	sayAnswer(t.out, got)
+	fmt.Fprintf(t.text, "\n  %s", strings.TrimRight(s.Answer.Text, "\n"))
+	sayAnswer(t.text, s.Answer)
 	t.say("settling the session and exporting the receipt")
 	file := filepath.Join(dir, "answer.receipt")
 	var exported map[string]any
-	if err := t.command(ctx, &exported, "--home", t.home, "receipt", "export", got.Receipt, "-o", file); err != nil {
-		return "", err
+	if err := t.command(ctx, &exported, "--home", t.home, "receipt", "export", s.Answer.Receipt, "-o", file); err != nil {
+		return s, err
 	}
 	t.say("checking it as a stranger: a second, empty home that has only the file and the trust line")
-	var r control.Report
-	if err := t.command(ctx, &r, "--home", filepath.Join(dir, "stranger"), "verify", file, "--trust", ready.Trust); err != nil {
-		return "", err
+	if err := t.command(ctx, &s.Check, "--home", filepath.Join(dir, "stranger"), "verify", file, "--trust", ready.Trust); err != nil {
+		return s, err
 	}
-	sayReport(screen{t.out}, r)
-	if r.ModelID != ready.ModelID {
-		return "", fmt.Errorf("the answer is by model %s, and %s was served", r.ModelID, ready.ModelID)
+	sayReport(t.text, s.Check)
+	if s.Check.ModelID != ready.ModelID {
+		return s, fmt.Errorf("the answer is by model %s, and %s was served", s.Check.ModelID, ready.ModelID)
 	}
-	if err := t.catch(ctx); err != nil {
-		return "", err
-	}
-	weights := "real"
+	s.Weights = "real"
 	if t.noise || ready.Model == "noise" {
-		weights = "noise"
+		s.Weights = "noise"
 	}
-	return fmt.Sprintf("RESULT main-job weights=%s model=%s verified=yes cheat=caught tokens=%d price_udlt=%d receipt=%s",
-		weights, r.ModelID, r.Output, r.Price, r.Receipt), nil
+	s.Liar, err = t.catch(ctx)
+	return s, err
 }
 
 // catch has a provider lie, and fails unless a stranger sees it.
-func (t tour) catch(ctx context.Context) error {
+func (t tour) catch(ctx context.Context) (control.Report, error) {
 	t.say("catching a liar: a cheaper provider announces the same model, and one tensor of its file is altered")
 	at, err := t.attach()
 	if err != nil {
-		return err
+		return control.Report{}, err
 	}
-	r, err := at.Operations.Liar(ctx)
+	r, err := at.Operations.Liar(ctx, t.steps())
 	if err != nil {
-		return fmt.Errorf("catch a liar: %w", err)
+		return r, fmt.Errorf("catch a liar: %w", err)
 	}
-	sayReport(screen{t.out}, r)
+	sayReport(t.text, r)
 	if r.Verdict != "disagree" {
-		return fmt.Errorf("the liar was not caught: %s", r.Line)
+		return r, fmt.Errorf("the liar was not caught: %s", r.Line)
 	}
-	return nil
+	return r, nil
 }
 
-// command runs one daulat command in a process of its own and reads its JSON.
-func (t tour) command(ctx context.Context, out any, args ...string) error {
+// child is a daulat command in a process of its own. It ends with this process,
+// however that ends: its standard input is a pipe that nobody else holds.
+func (t tour) child(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, "--json", "--until-eof")...)
+	cmd.Stderr = indent{t.err}
+	_, err = cmd.StdinPipe() // closed when the child is waited for, or this process ends
+	return cmd, err
+}
+
+// command runs one daulat command to its end and reads its JSON.
+func (t tour) command(ctx context.Context, out any, args ...string) error {
+	cmd, err := t.child(ctx, args...)
 	if err != nil {
 		return err
 	}
 	var stdout bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, append(args, "--json")...)
-	cmd.Stdout, cmd.Stderr = &stdout, indent{t.err}
+	cmd.Stdout = &stdout
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("daulat %s: %w", args[2], err)
 	}
 	return json.Unmarshal(stdout.Bytes(), out)
 }
 
-// start runs `daulat up` and waits until it is ready.
-func (t tour) start(ctx context.Context) (*exec.Cmd, control.Ready, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, control.Ready{}, err
-	}
-	args := []string{"up", "--json", "--home", t.home}
+// start runs `daulat up` and waits until it is ready. Should this process be
+// killed, that one removes the tour's folder.
+func (t tour) start(ctx context.Context, dir string) (*exec.Cmd, control.Ready, error) {
+	args := []string{"up", "--home", t.home, "--scratch", dir}
 	if t.noise {
 		args = append(args, "--noise")
 	}
-	cmd := exec.Command(program, args...)
-	cmd.Stderr = indent{t.err}
-	// Ctrl-C is this process's to handle: it ends the network in order.
-	cmd.SysProcAttr = ownGroup()
+	cmd, err := t.child(context.WithoutCancel(ctx), args...) // stop ends it, in order
+	if err != nil {
+		return nil, control.Ready{}, err
+	}
+	cmd.SysProcAttr = ownGroup() // Ctrl-C is this process's to handle
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, control.Ready{}, err
@@ -169,12 +210,14 @@ func (t tour) start(ctx context.Context) (*exec.Cmd, control.Ready, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, control.Ready{}, err
 	}
+	interrupt := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(os.Interrupt) }) // it may have ended by itself
+	defer interrupt()
 	var ready control.Ready
 	if err := json.NewDecoder(out).Decode(&ready); err != nil {
 		return nil, ready, errors.Join(errors.New("daulat up did not start"), stop(cmd))
 	}
 	go io.Copy(io.Discard, out) // ends with the process
-	return cmd, ready, ctx.Err()
+	return cmd, ready, nil
 }
 
 // stop ends a child as Ctrl-C would, and waits for it. A child that ended
@@ -201,7 +244,24 @@ func (i indent) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Signals ends ctx at Ctrl-C or a request to terminate.
+// Signals ends ctx at Ctrl-C, a request to terminate, or when the terminal is
+// closed, unless that is to be survived.
 func Signals(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		all = append(all, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(ctx, all...)
+}
+
+// untilEOF ends ctx when in does: with the process at its other end. From then
+// on writes to that process fail, and end nothing.
+func untilEOF(ctx context.Context, in io.Reader) context.Context {
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, end := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // an error is an end, too
+		end()
+	}()
+	return ctx
 }

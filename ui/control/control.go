@@ -1,12 +1,17 @@
 // Package control is how the command line talks to a `daulat up` that runs on
 // this machine: one JSON request and one JSON reply per operation, over loopback
-// HTTP behind the gateway's guard. [Handler] and [Client] are the two ends of
-// the same interface, so a command does not see which side it is on.
+// HTTP. [Handler] and [Client] are the two ends of the same interface, so a
+// command does not see which side it is on.
+//
+// Operations reach the home's money, so they have a secret of their own, which no
+// API token stands in for: see [Handler].
 package control
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,6 +83,8 @@ type Exported struct {
 
 // Operations are what a running daulat does for its command line.
 type Operations interface {
+	// Ready is what it told its user when it started.
+	Ready(ctx context.Context) (Ready, error)
 	Status(ctx context.Context) (Status, error)
 	Jobs(ctx context.Context) ([]Job, error)
 	Job(ctx context.Context, id uint64) (Job, error)
@@ -87,8 +94,8 @@ type Operations interface {
 	// Export settles the receipt's session if it is open and bundles the proof.
 	Export(ctx context.Context, receipt string) (Exported, error)
 	// Liar starts a provider whose model file was altered, asks it through the
-	// market, and has a stranger check the answer.
-	Liar(ctx context.Context) (Report, error)
+	// market, and has a stranger check the answer. It runs once at a time.
+	Liar(ctx context.Context, say Progress) (Report, error)
 	// Send moves money from the wallet.
 	Send(ctx context.Context, to string, amount uint64) error
 	// NewToken makes an API token that is taken from now on.
@@ -120,16 +127,17 @@ type transfer struct {
 
 type empty struct{}
 
-// Handler serves the operations; the caller guards it.
-func Handler(o Operations) http.Handler {
+// Handler serves the operations to whoever sends the secret as bearer token.
+func Handler(secret string, o Operations) http.Handler {
 	mux := http.NewServeMux()
+	serve(mux, "ready", func(ctx context.Context, _ empty) (Ready, error) { return o.Ready(ctx) })
 	serve(mux, "status", func(ctx context.Context, _ empty) (Status, error) { return o.Status(ctx) })
 	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
 	serve(mux, "job", o.Job)
 	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
 	serve(mux, "receipts", func(ctx context.Context, _ empty) ([]Receipt, error) { return o.Receipts(ctx) })
 	serve(mux, "export", o.Export)
-	serve(mux, "liar", func(ctx context.Context, _ empty) (Report, error) { return o.Liar(ctx) })
+	serveSteps(mux, "liar", func(ctx context.Context, _ empty, say Progress) (Report, error) { return o.Liar(ctx, say) })
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
 	serve(mux, "token-new", o.NewToken)
 	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
@@ -140,7 +148,30 @@ func Handler(o Operations) http.Handler {
 	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
 	serve(mux, "key-rotate", o.RotateKey)
 	serve(mux, "key-revoke", o.RevokeKey)
-	return mux
+	return guard(secret, mux)
+}
+
+// minSecret is the length of the shortest secret that a Handler takes, in bytes.
+const minSecret = 16
+
+// guard refuses what does not carry the secret, in time that does not depend on
+// how much of it was guessed.
+func guard(secret string, next http.Handler) http.Handler {
+	if len(secret) < minSecret {
+		panic("control: the secret is too short")
+	}
+	want := sha256.Sum256([]byte(secret))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(strings.TrimSpace(sent)))
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			reply(w, http.StatusUnauthorized, failure{"commands are taken from this home's own command line alone; an API token lets its bearer ask"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // failure is the body of a reply that is not 200.
@@ -156,16 +187,20 @@ func serve[In, Out any](mux *http.ServeMux, name string, do func(context.Context
 			return
 		}
 		out, err := do(r.Context(), in)
-		var wrong WrongInput
-		switch {
-		case errors.As(err, &wrong):
-			reply(w, http.StatusBadRequest, failure{err.Error()})
-		case err != nil:
-			reply(w, http.StatusUnprocessableEntity, failure{err.Error()})
-		default:
-			reply(w, http.StatusOK, out)
+		if err != nil {
+			reply(w, statusOf(err), failure{err.Error()})
+			return
 		}
+		reply(w, http.StatusOK, out)
 	})
+}
+
+func statusOf(err error) int {
+	var wrong WrongInput
+	if errors.As(err, &wrong) {
+		return http.StatusBadRequest
+	}
+	return http.StatusUnprocessableEntity
 }
 
 // decode reads one JSON value of v's form and wants nothing behind it.
@@ -189,11 +224,16 @@ func reply(w http.ResponseWriter, status int, v any) {
 
 // Client speaks to a Handler.
 type Client struct {
-	Base  string // such as http://127.0.0.1:4747
-	Token string
+	Base   string // such as http://127.0.0.1:4747
+	Secret string // of the Handler
 }
 
 var _ Operations = Client{}
+
+// Ready implements Operations.
+func (c Client) Ready(ctx context.Context) (out Ready, err error) {
+	return out, c.call(ctx, "ready", empty{}, &out)
+}
 
 // Status implements Operations.
 func (c Client) Status(ctx context.Context) (out Status, err error) {
@@ -226,8 +266,8 @@ func (c Client) Export(ctx context.Context, receipt string) (out Exported, err e
 }
 
 // Liar implements Operations.
-func (c Client) Liar(ctx context.Context) (out Report, err error) {
-	return out, c.call(ctx, "liar", empty{}, &out)
+func (c Client) Liar(ctx context.Context, say Progress) (out Report, err error) {
+	return out, c.follow(ctx, "liar", empty{}, say, &out)
 }
 
 // Send implements Operations.
@@ -281,19 +321,9 @@ func (c Client) RevokeKey(ctx context.Context, name string) (out Key, err error)
 }
 
 func (c Client) call(ctx context.Context, name string, in, out any) error {
-	body, err := json.Marshal(in)
+	resp, err := c.post(ctx, name, in)
 	if err != nil {
 		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.Base, "/")+Prefix+name, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("reach daulat: %w", err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
@@ -306,13 +336,36 @@ func (c Client) call(ctx context.Context, name string, in, out any) error {
 	return json.Unmarshal(data, out)
 }
 
+func (c Client) post(ctx context.Context, name string, in any) (*http.Response, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.Base, "/")+Prefix+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Secret)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("reach daulat: %w", err)
+	}
+	return resp, nil
+}
+
 func remote(status int, data []byte) error {
 	var f failure
 	if json.Unmarshal(data, &f) != nil || f.Error == "" {
 		return fmt.Errorf("daulat answered with status %d", status)
 	}
+	return failed(status, f.Error)
+}
+
+// failed is an error of the other end.
+func failed(status int, text string) error {
 	if status == http.StatusBadRequest {
-		return WrongInput{errors.New(f.Error)}
+		return WrongInput{errors.New(text)}
 	}
-	return errors.New(f.Error)
+	return errors.New(text)
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,7 +31,13 @@ func (c *counted) Export(_ context.Context, receipt string) (Exported, error) {
 	c.calls++
 	return Exported{Trust: receipt}, errors.New("no answer here has that receipt")
 }
-func (c *counted) Liar(context.Context) (Report, error) { c.calls++; return Report{}, nil }
+func (c *counted) Ready(context.Context) (Ready, error) { c.calls++; return Ready{}, nil }
+func (c *counted) Liar(_ context.Context, say Progress) (Report, error) {
+	c.calls++
+	say("asking")
+	say("checking")
+	return Report{Verdict: "disagree"}, nil
+}
 func (c *counted) Send(context.Context, string, uint64) error {
 	c.calls++
 	return nil
@@ -64,16 +72,79 @@ func (c *counted) RevokeKey(_ context.Context, name string) (Key, error) {
 }
 
 func post(o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	Handler(o).ServeHTTP(w, httptest.NewRequest("POST", Prefix+name, body))
+	return postAs("Bearer "+secret, o, name, body)
+}
+
+func postAs(authorization string, o Operations, name string, body io.Reader) *httptest.ResponseRecorder {
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", Prefix+name, body)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	Handler(secret, o).ServeHTTP(w, r)
 	return w
+}
+
+const secret = "dlc-0123456789abcdef"
+
+// operations are the names of all, as the Handler knows them.
+var operationNames = []string{"ready", "status", "jobs", "job", "providers", "receipts", "export", "liar", "send", "token-new", "tokens", "token-revoke",
+	"invite-new", "invites", "invite-revoke", "keys", "key-rotate", "key-revoke"}
+
+// TestOperationsTakeTheirSecretAlone: nothing else opens any of them, whatever
+// is asked.
+func TestOperationsTakeTheirSecretAlone(t *testing.T) {
+	o := &counted{}
+	for _, name := range append(operationNames, "unknown", "") {
+		for _, sent := range []string{"", "Bearer", "Bearer ", "Bearer dlt-an-api-token-of-the-home", "Bearer " + secret[:len(secret)-1], "Bearer " + secret + "0", "Basic " + secret, secret} {
+			if w := postAs(sent, o, name, strings.NewReader("{}")); w.Code != http.StatusUnauthorized || o.calls != 0 {
+				t.Errorf("%s with %q: status %d after %d calls", name, sent, w.Code, o.calls)
+			}
+		}
+	}
+	if n := reflect.TypeFor[Operations]().NumMethod(); n != len(operationNames) {
+		t.Errorf("%d operations are tried, and there are %d", len(operationNames), n)
+	}
+	if w := post(o, "status", strings.NewReader("{}")); w.Code != http.StatusOK || o.calls != 1 {
+		t.Errorf("the secret itself: status %d", w.Code)
+	}
+}
+
+// TestStepsCross: the other end hears each step, then the result, and of a
+// failure what kind it is.
+func TestStepsCross(t *testing.T) {
+	server := httptest.NewServer(Handler(secret, &counted{}))
+	defer server.Close()
+	c := Client{Base: server.URL, Secret: secret}
+	var said []string
+	r, err := c.Liar(t.Context(), func(step string) { said = append(said, step) })
+	if err != nil || r.Verdict != "disagree" || !slices.Equal(said, []string{"asking", "checking"}) {
+		t.Errorf("%+v, %v, said %q", r, err, said)
+	}
+	if _, err := (Client{Base: server.URL, Secret: "another"}).Liar(t.Context(), func(string) {}); err == nil || !strings.Contains(err.Error(), "own command line") {
+		t.Errorf("another secret: %v", err)
+	}
+	mux := http.NewServeMux()
+	serveSteps(mux, "liar", func(context.Context, empty, Progress) (Report, error) {
+		return Report{}, WrongInput{errors.New("no")}
+	})
+	other := httptest.NewServer(mux)
+	defer other.Close()
+	var wrong WrongInput
+	if _, err := (Client{Base: other.URL}).Liar(t.Context(), nil); !errors.As(err, &wrong) || err.Error() != "no" {
+		t.Errorf("a wrong input came back as %v", err)
+	}
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"step":"asking"}`) }))
+	defer broken.Close()
+	if _, err := (Client{Base: broken.URL}).Liar(t.Context(), func(string) {}); err == nil {
+		t.Error("a reply that breaks off is a result")
+	}
 }
 
 func TestBothEndsAgree(t *testing.T) {
 	o := &counted{}
-	server := httptest.NewServer(Handler(o))
+	server := httptest.NewServer(Handler(secret, o))
 	defer server.Close()
-	c := Client{Base: server.URL, Token: "t"}
+	c := Client{Base: server.URL, Secret: secret}
 	if s, err := c.Status(t.Context()); err != nil || s.Chain != "test" {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -91,9 +162,9 @@ func TestBothEndsAgree(t *testing.T) {
 // A wrong input is still one after it crossed to the other end, and no other
 // failure becomes one.
 func TestWrongInputStaysOne(t *testing.T) {
-	server := httptest.NewServer(Handler(&counted{}))
+	server := httptest.NewServer(Handler(secret, &counted{}))
 	defer server.Close()
-	c := Client{Base: server.URL, Token: "t"}
+	c := Client{Base: server.URL, Secret: secret}
 	var wrong WrongInput
 	if _, err := c.NewToken(t.Context(), TokenTerms{Name: "a b", Daily: 1, AtOnce: 1}); !errors.As(err, &wrong) {
 		t.Errorf("a bad name came back as %v", err)

@@ -5,7 +5,8 @@
 //
 // Guarantees: the page runs under a policy that forbids inline and foreign code;
 // what it calls beyond the gateway's /v1 goes through the guard that the node
-// passes in, which asks for the same tokens; one check of each kind runs at a time.
+// passes in, which asks for an owner's API token, and spends nothing beyond that
+// token's limit; one check of each kind runs at a time.
 //
 // The page reads its token from the fragment #token=… of the address, which
 // browsers do not send, and removes it from there. Start at API and Handler.
@@ -39,6 +40,10 @@ var (
 	ErrUnavailable = errors.New("not available on this node")
 	// ErrUnknownReceipt says that no answer here has that receipt.
 	ErrUnknownReceipt = errors.New("no answer here has that receipt")
+	// ErrBusy says that a check of the kind is running, whoever asked for it.
+	ErrBusy = errors.New("another check is running")
+	// ErrSpent says that the token may not spend what the check can cost.
+	ErrSpent = errors.New("the check may cost more than this token may spend today")
 )
 
 // Status is the state of this node. Amounts are in udlt and travel as decimal
@@ -156,8 +161,7 @@ func oneAtATime(check func(*http.Request, []byte) (Check, error)) http.Handler {
 		case place <- struct{}{}:
 			defer func() { <-place }()
 		default:
-			w.Header().Set("Retry-After", "1")
-			reply(w, nil, &openai.Error{Status: http.StatusTooManyRequests, Message: "another check is running", Type: "rate_limit_error", Code: "rate_limit_exceeded"})
+			reply(w, nil, ErrBusy)
 			return
 		}
 		result, err := check(r, body)
@@ -193,6 +197,9 @@ func reply(w http.ResponseWriter, v any, err error) {
 	if err != nil {
 		e := refusal(err)
 		body, status = e.Encode(), e.Status
+		if e.Code == "rate_limit_exceeded" {
+			w.Header().Set("Retry-After", "1")
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -206,6 +213,10 @@ func refusal(err error) *openai.Error {
 		return e
 	case errors.Is(err, ErrUnavailable):
 		return &openai.Error{Status: http.StatusNotImplemented, Message: err.Error(), Type: "server_error", Code: "unavailable"}
+	case errors.Is(err, ErrBusy):
+		return &openai.Error{Status: http.StatusTooManyRequests, Message: ErrBusy.Error(), Type: "rate_limit_error", Code: "rate_limit_exceeded"}
+	case errors.Is(err, ErrSpent):
+		return &openai.Error{Status: http.StatusTooManyRequests, Message: ErrSpent.Error(), Type: "insufficient_quota", Code: "insufficient_quota"}
 	case errors.Is(err, ErrUnknownReceipt):
 		return &openai.Error{Status: http.StatusNotFound, Message: err.Error(), Type: "invalid_request_error", Param: "receipt", Code: "unknown_receipt"}
 	case errors.Is(err, context.Canceled):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -233,7 +234,7 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		err    error
 		status int
-	}{{ErrUnavailable, 501}, {ErrUnknownReceipt, 404}, {context.Canceled, 503}, {errors.New("password=hunter2"), 502}} {
+	}{{ErrUnavailable, 501}, {ErrUnknownReceipt, 404}, {ErrBusy, 429}, {fmt.Errorf("%w: 7 udlt", ErrSpent), 429}, {context.Canceled, 503}, {errors.New("password=hunter2"), 502}} {
 		a := api{
 			status: func() (Status, error) { return Status{}, c.err },
 			verify: func(context.Context, string) (Check, error) { return Check{}, c.err },
