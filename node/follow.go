@@ -237,7 +237,7 @@ func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error 
 
 // youngLedger is the height below which the blocks come as fast as a snapshot
 // does, and a snapshot may be missing.
-const youngLedger = 3 * validator.SnapshotEvery
+const youngLedger = validator.SnapshotEvery * 3 / 2
 
 // openDoor lets guests reach the ledger, and nodes that follow it the node,
 // through a home's peer. carrier redeems their invites.
