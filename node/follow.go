@@ -94,11 +94,16 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
 		REST: n.validator.RESTAddress(), GRPC: n.validator.GRPCAddress(), P2P: n.validator.Peer(), Link: n.peer.Addrs()})
 	if err := n.validator.WaitBlock(ctx, 1); err == nil {
-		height, _ := n.validator.Height(ctx)
-		n.say(fmt.Sprintf("the ledger is here, at block %d", height))
+		if height, err := n.validator.Height(ctx); err == nil {
+			n.say(fmt.Sprintf("the ledger is here, at block %d", height))
+		}
 	}
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.validator.Halted():
+		return n.validator.Err()
+	}
 }
 
 // openPeer opens the peer through which others reach this node.
@@ -232,7 +237,7 @@ func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error 
 
 // youngLedger is the height below which the blocks come as fast as a snapshot
 // does, and a snapshot may be missing.
-const youngLedger = 3 * validator.SnapshotEvery
+const youngLedger = validator.SnapshotEvery * 3 / 2
 
 // openDoor lets guests reach the ledger, and nodes that follow it the node,
 // through a home's peer. carrier redeems their invites.

@@ -203,7 +203,13 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 		return err
 	}
 	wallet := account{client.New(rpc, first.Chain, key)}
-	if _, err := wallet.WaitBlock(ctx, 1); err != nil {
+	height, _, err := wallet.Status(ctx)
+	if err != nil {
+		return err
+	}
+	// A node that was started again checks transactions against no time before its
+	// next block.
+	if _, err := wallet.WaitBlock(ctx, height); err != nil {
 		return err
 	}
 	trust, err := wallet.Trust(ctx)

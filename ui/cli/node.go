@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +11,7 @@ import (
 
 func (a *app) node() *cobra.Command {
 	var o control.NodeOptions
-	var ask, untilEOF bool
+	var ask bool
 	cmd := &cobra.Command{
 		Use:   "node [INVITE]",
 		Short: "Follow the ledger of a network as a full node",
@@ -36,17 +34,7 @@ In the home of a testnet's validator it is that validator.`,
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
 			}
-			ctx := cmd.Context()
-			if untilEOF {
-				var end context.CancelFunc
-				ctx, end = context.WithCancel(ctx)
-				defer end()
-				go func() {
-					_, _ = io.Copy(io.Discard, os.Stdin) // until whoever started this is gone
-					end()
-				}()
-			}
-			return a.runtime.Node(ctx, o, a.progress(), func(n control.Node) {
+			return a.runtime.Node(cmd.Context(), o, a.progress(), func(n control.Node) {
 				_ = a.print(n, func(w io.Writer) { // nothing to do about a closed terminal
 					fmt.Fprintf(w, "ledger %s: RPC %s, REST %s, gRPC %s, P2P %s\n", n.Chain, n.Ledger, n.REST, n.GRPC, n.P2P)
 				})
@@ -56,8 +44,6 @@ In the home of a testnet's validator it is that validator.`,
 	f := cmd.Flags()
 	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
 	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default a port of loopback)")
-	f.BoolVar(&untilEOF, "until-eof", false, "end when standard input does")
-	_ = f.MarkHidden("until-eof") // the flag exists
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

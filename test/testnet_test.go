@@ -1,0 +1,331 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	rpchttp "github.com/cometbft/cometbft/rpc/client/http"
+
+	"daulat/ledger/client"
+	"daulat/ui/control"
+)
+
+// blockTime makes the tests' ledgers fast; snapshotEvery then leaves a snapshot
+// ten seconds, which a newcomer needs to find it and get it.
+const (
+	blockTime     = "50ms"
+	snapshotEvery = "60"
+)
+
+// A process is a command that runs until it is stopped and first says, as JSON,
+// that it is ready.
+type process[T any] struct {
+	ready  T
+	cmd    *exec.Cmd
+	stderr *lockedBuffer
+	ended  chan struct{}
+}
+
+// background starts a command and waits until it is ready. The test's end kills it.
+func background[T any](t *testing.T, home string, args ...string) *process[T] {
+	t.Helper()
+	p := &process[T]{stderr: &lockedBuffer{}, ended: make(chan struct{})}
+	p.cmd = exec.Command("daulat", append(args, "--json")...)
+	p.cmd.Env, p.cmd.Stderr = environment(home), p.stderr
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stdout = in
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	go func() {
+		_ = p.cmd.Wait() // its status is in ProcessState
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		out.Close()
+	})
+	late := time.AfterFunc(patience, p.kill)
+	defer late.Stop()
+	if err := json.NewDecoder(out).Decode(&p.ready); err != nil {
+		p.kill()
+		t.Fatalf("daulat %s did not get ready: %v\n%s", strings.Join(args, " "), err, p.stderr)
+	}
+	return p
+}
+
+func (p *process[T]) kill() {
+	_ = p.cmd.Process.Kill() // it may be over
+	<-p.ended
+}
+
+// stop ends the process as Ctrl-C does and wants it to end well.
+func (p *process[T]) stop(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.kill()
+		t.Fatalf("%s did not end:\n%s", p.cmd, p.stderr)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("%s ended with status %d:\n%s", p.cmd, code, p.stderr)
+	}
+}
+
+// testnet is four validators, and how to start one of them again.
+func testnet(t *testing.T) *process[control.Testnet] {
+	t.Helper()
+	home := filepath.Join(t.TempDir(), "net")
+	return background[control.Testnet](t, home, "testnet", "--home", home, "--block-time", blockTime, "--snapshot-every", snapshotEvery, "--invites", "1")
+}
+
+func again(t *testing.T, v control.TestnetValidator) *process[control.Node] {
+	t.Helper()
+	args := strings.Fields(v.Restart)
+	return background[control.Node](t, v.Home, args[1:]...)
+}
+
+// gone waits until the process with that ID is no more.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, func() (bool, string) {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d/fd", pid))
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(data), ") Z "), fmt.Sprintf("the end of process %d", pid)
+	})
+}
+
+func killed(t *testing.T, v control.TestnetValidator) {
+	t.Helper()
+	p, err := os.FindProcess(v.PID)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone(t, v.PID)
+}
+
+// connections are one to each address: a node takes a limited number.
+var connections sync.Map
+
+// asking asks one ledger node.
+func asking(t *testing.T, n control.Node) *rpchttp.HTTP {
+	t.Helper()
+	if c, ok := connections.Load(n.Ledger); ok {
+		return c.(*rpchttp.HTTP)
+	}
+	c, err := rpchttp.New(n.Ledger, "/websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections.Store(n.Ledger, c)
+	return c
+}
+
+// tip is the height of a node's newest block.
+func tip(t *testing.T, n control.Node) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s, err := asking(t, n).Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.SyncInfo.LatestBlockHeight
+}
+
+// reaches wants each node to have the block soon.
+func reaches(t *testing.T, height int64, nodes ...control.Node) {
+	t.Helper()
+	for _, n := range nodes {
+		eventually(t, func() (bool, string) {
+			at := tip(t, n)
+			return at >= height, fmt.Sprintf("block %d of %s, which is at %d", height, filepath.Base(n.Home), at)
+		})
+	}
+}
+
+// agrees wants one state of all nodes at a height that all have.
+func agrees(t *testing.T, nodes ...control.Node) {
+	t.Helper()
+	height := tip(t, nodes[0])
+	for _, n := range nodes[1:] {
+		height = min(height, tip(t, n))
+	}
+	var roots []string
+	for _, n := range nodes {
+		c, err := asking(t, n).Commit(t.Context(), &height)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots = append(roots, fmt.Sprintf("%X", c.Header.AppHash))
+	}
+	if slices.Sort(roots); roots[0] != roots[len(roots)-1] {
+		t.Fatalf("states at height %d: %q", height, roots)
+	}
+}
+
+// TestFourValidators: any one may die and come back, two stop the ledger until
+// one is back, and the end of the command is the end of all.
+func TestFourValidators(t *testing.T) {
+	net := testnet(t)
+	var nodes []control.Node
+	for _, v := range net.ready.Validators {
+		nodes = append(nodes, v.Node)
+	}
+	if len(nodes) != 4 {
+		t.Fatalf("%d validators", len(nodes))
+	}
+	reaches(t, 10, nodes...)
+	agrees(t, nodes...)
+
+	one, two := net.ready.Validators[1], net.ready.Validators[2]
+	killed(t, one)
+	rest := []control.Node{nodes[0], nodes[2], nodes[3]}
+	reaches(t, tip(t, nodes[0])+5, rest...)
+	back := again(t, one)
+	nodes[1] = back.ready
+	reaches(t, tip(t, nodes[0])+5, nodes...)
+	agrees(t, nodes...)
+
+	// With two gone nothing is decided, and nothing forks.
+	back.kill()
+	killed(t, two)
+	left := []control.Node{nodes[0], nodes[3]}
+	still := stands(t, left...)
+	guest := filepath.Join(t.TempDir(), "guest")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if r := run(ctx, t, guest, "ask", "--network", net.ready.Invites[0], "hello"); r.status == 0 {
+		t.Fatal("an invite was redeemed while the ledger stood still")
+	}
+	for _, n := range left {
+		if at := tip(t, n); at != still {
+			t.Fatalf("two of four validators went from block %d to %d", still, at)
+		}
+	}
+	back = again(t, two)
+	nodes[2] = back.ready
+	rest = []control.Node{nodes[0], nodes[2], nodes[3]}
+	reaches(t, still+5, rest...)
+	other := again(t, one)
+	nodes[1] = other.ready
+	reaches(t, still+10, nodes...)
+	agrees(t, nodes...)
+	t.Log(interval(t, nodes[0], 20))
+
+	other.stop(t)
+	back.stop(t)
+	net.stop(t)
+	for _, v := range net.ready.Validators {
+		gone(t, v.PID)
+	}
+}
+
+// stands waits until nodes have the same tip and no new one for longer than a
+// round takes, and returns it.
+func stands(t *testing.T, nodes ...control.Node) (height int64) {
+	t.Helper()
+	last, same := int64(-1), 0
+	eventually(t, func() (bool, string) {
+		height = tip(t, nodes[0])
+		for _, n := range nodes[1:] {
+			height = max(height, tip(t, n))
+		}
+		if same++; height != last {
+			last, same = height, 0
+		}
+		return same >= 60, "a ledger that stands still" // polls, 50 ms or more apart
+	})
+	return height
+}
+
+// interval is a RESULT line with the median time between the last n blocks.
+func interval(t *testing.T, on control.Node, n int64) string {
+	t.Helper()
+	top := tip(t, on)
+	var times []time.Time
+	for h := top - n; h <= top; h++ {
+		b, err := asking(t, on).Commit(t.Context(), &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, b.Header.Time)
+	}
+	var gaps []time.Duration
+	for i := range times[1:] {
+		gaps = append(gaps, times[i+1].Sub(times[i]))
+	}
+	slices.Sort(gaps)
+	return fmt.Sprintf("RESULT testnet block_time=%s median_ms=%d max_ms=%d", blockTime, gaps[len(gaps)/2].Milliseconds(), gaps[len(gaps)-1].Milliseconds())
+}
+
+// TestTestnetEndsWithItsCommand: a command that is killed takes its validators
+// along, and a second start goes on with the same ledger.
+func TestTestnetEndsWithItsCommand(t *testing.T) {
+	net := testnet(t)
+	reaches(t, 5, net.ready.Validators[0].Node)
+	net.kill()
+	for _, v := range net.ready.Validators {
+		gone(t, v.PID)
+	}
+	second := background[control.Testnet](t, net.ready.Home, "testnet", "--home", net.ready.Home)
+	if second.ready.Chain != net.ready.Chain || second.ready.Validators[0].Genesis != net.ready.Validators[0].Genesis {
+		t.Fatalf("%s became %s", net.ready.Chain, second.ready.Chain)
+	}
+	trust, err := client.ParseTrust(second.ready.Trust)
+	if err != nil || trust.Height < 5 {
+		t.Fatalf("trust %v: %v", trust, err)
+	}
+	second.stop(t)
+}
+
+// TestNodeFollowsByStateSync: an invite lets an empty home follow the ledger from
+// a snapshot, through the peers' links alone, and not through one that shows
+// another genesis.
+func TestNodeFollowsByStateSync(t *testing.T) {
+	net := testnet(t)
+	first := net.ready.Validators[0].Node
+	longer(t, 155, first) // beyond which a node takes a snapshot
+	home := filepath.Join(t.TempDir(), "follower")
+	follower := background[control.Node](t, home, "node", net.ready.Invites[0])
+	now := tip(t, first)
+	longer(t, now+5, follower.ready)
+	agrees(t, first, follower.ready)
+	s, err := asking(t, follower.ready).Status(t.Context())
+	if err != nil || s.SyncInfo.EarliestBlockHeight < 10 || s.ValidatorInfo.VotingPower != 0 {
+		t.Fatalf("the node has blocks from %d on and a power of %d: %v", s.SyncInfo.EarliestBlockHeight, s.ValidatorInfo.VotingPower, err)
+	}
+	follower.stop(t)
+	follower = background[control.Node](t, home, "node") // it remembers the network
+	longer(t, tip(t, first), follower.ready)
+	follower.stop(t)
+	net.stop(t)
+}
+
+// longer is reaches for what takes a minute.
+func longer(t *testing.T, height int64, n control.Node) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * patience); tip(t, n) < height; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is at block %d and not at %d", n.Home, tip(t, n), height)
+		}
+	}
+}
