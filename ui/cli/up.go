@@ -39,6 +39,9 @@ a token, and under this machine's addresses alone, as any other host name is ref
 			if o.ChallengeWindow == 0 {
 				return usage("--challenge-window must be at least 1 second")
 			}
+			if o.KeyDelay == 0 {
+				return usage("--key-delay must be at least 1 second")
+			}
 			if scratch != "" && !strings.HasPrefix(filepath.Base(scratch), scratchPrefix) {
 				return usage("--scratch %q is no folder of the tour", scratch)
 			}
