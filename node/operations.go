@@ -321,8 +321,8 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 // own shelf.
 func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
 	b, err := p.bundle(ctx, receipt)
-	if errors.Is(err, session.ErrNoRecord) {
-		return web.Check{}, web.ErrUnknownReceipt
+	if errors.Is(err, consumer.ErrUnknownReceipt) || errors.Is(err, consumer.ErrNoReceiptID) {
+		return web.Check{}, fmt.Errorf("%w: %w", web.ErrUnknownReceipt, err)
 	}
 	if err != nil {
 		return web.Check{}, err

@@ -110,10 +110,13 @@ func (r Result) Receipt() string { return ReceiptID(r.Session, r.Seq) }
 // ReceiptID is the text form of a receipt's name.
 func ReceiptID(session, seq uint64) string { return fmt.Sprintf("%d-%d", session, seq) }
 
+// ErrNoReceiptID says that a text names no receipt.
+var ErrNoReceiptID = errors.New("not of the form SESSION-NUMBER")
+
 // ParseReceiptID reads what ReceiptID wrote.
 func ParseReceiptID(text string) (session, seq uint64, err error) {
 	if _, err := fmt.Sscanf(text, "%d-%d", &session, &seq); err != nil || ReceiptID(session, seq) != text {
-		return 0, 0, fmt.Errorf("receipt %q is not of the form SESSION-NUMBER", text)
+		return 0, 0, fmt.Errorf("receipt %q: %w", text, ErrNoReceiptID)
 	}
 	return session, seq, nil
 }

@@ -28,6 +28,7 @@ type UpOptions struct {
 	// AnyPort lets a free port replace a taken one.
 	AnyPort bool
 	Model   string // name on the shelf, GGUF file or its https address, to serve instead of the default model
+	SHA256  string // that the file at Model's address must have, in hexadecimal; may be empty
 	Noise   bool   // serve the generated noise model
 	// Network is an invite to a network of others; this home then asks there and
 	// founds none. A home that has joined remembers it.
