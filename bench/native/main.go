@@ -61,7 +61,7 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "measure" {
 		report.Exit(child(os.Args[2]))
 	}
-	prompts := flag.Int("prompts", 5, "prompts, for each kernel and number of threads; the portable kernel gets one")
+	prompts := flag.Int("prompts", 20, "prompts, for each kernel and number of threads; the portable kernel gets a fourth of them")
 	tokens := flag.Int("tokens", 128, "tokens that an answer must have to count")
 	model := flag.String("model", "", "GGUF file instead of the default model")
 	peer := flag.Bool("peer", true, "measure llama.cpp too")
@@ -99,7 +99,7 @@ func run(model string, prompts, tokens int, peer bool) error {
 		for _, n := range threads {
 			t := task{Path: path, Threads: n, Prompts: prompts, Tokens: tokens, Peer: peer && k.without == ""}
 			if k.name == "portable" {
-				t.Prompts = 1
+				t.Prompts = max(1, prompts/4)
 			}
 			s, err := measure(k.without, t)
 			if err != nil {

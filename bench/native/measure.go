@@ -30,6 +30,18 @@ var questions = []string{
 	"Write a dialogue between an old clockmaker and an apprentice who wants to build a clock that runs for a hundred years.",
 	"Explain to a ten-year-old why the moon looks different each night, with an experiment that can be done at the kitchen table.",
 	"Describe a market in a harbour town at dawn: the smells, the voices, the goods, the quarrels and the weather.",
+	"Tell the life of a river from its spring to the sea, and of those who live on its banks and quarrel over its water.",
+	"Explain how bread is made, from the field to the table, and what each step changes in the grain, the flour and the dough.",
+	"Write a letter from a lighthouse keeper to a sister whom the keeper has not seen for twenty years.",
+	"Explain what a central bank does in a year of high prices, which of its means work slowly, and who feels them first.",
+	"Describe how a wooden boat is built without drawings, by people who learned it from their parents.",
+	"Tell what happens in the body of a runner during the first, the twentieth and the last kilometre of a marathon.",
+	"Write the minutes of a village meeting about a bridge that half of the village wants and the other half fears.",
+	"Explain how vaccines are tested before anybody may use them, and why each of the phases needs other people.",
+	"Describe the sky over one night, hour by hour, for somebody who has never lived far from a city.",
+	"Compare the ways in which bees, ants and people decide where to live, and say what each of them does when they disagree.",
+	"Write a story about a map that changes each time it is folded, and about the three people who owned it.",
+	"Explain how a piano makes its sound, from the finger to the ear, and why two pianos never sound the same.",
 }
 
 // child measures in this process and prints the speed as JSON.
