@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start
+.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -55,9 +55,11 @@ bench-settle bench-gateway bench-native: bench-%:
 	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
 	@bin/bench-$* $(ARGS)
 
-bench-start: build ## how long a person waits for the first answer (bench/start.md)
-	@go build -ldflags '-s -w' -o bin/bench-start ./bench/start
-	@bin/bench-start $(ARGS)
+bench-start: ## how long a person waits for the first answer (bench/start.md)
+bench-join: ## how long a friend's machine waits for work and pay (bench/join.md)
+bench-start bench-join: bench-%: build
+	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
+	@bin/bench-$* $(ARGS)
 
 soak: ## SOAK=10 minutes of killed providers, liars and restarts (SEED=1; test/soak/LOG.md)
 	@go vet -tags=pebbledb,soak ./test

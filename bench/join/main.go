@@ -1,0 +1,237 @@
+// Join measures how long a friend's machine waits from `daulat provide INVITE`, in
+// a home that is not there yet, to its first work and its first released pay. It
+// runs the program as users do: a network, a friend who sells for less than its
+// founder, and another guest who asks. The model is in the user's cache, or is
+// the generated one.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"daulat/bench/report"
+	"daulat/ui/control"
+)
+
+const (
+	window   = 20 // seconds for which pay is withheld
+	patience = 5 * time.Minute
+	ending   = 40 * time.Second // of a process, after Ctrl-C
+
+	maxWork = 15 * time.Second // the bars
+	maxPay  = 60 * time.Second
+)
+
+func main() {
+	program := flag.String("daulat", "bin/daulat", "the program under test")
+	rounds := flag.Int("rounds", 3, "friends who join, one after the other")
+	noise := flag.Bool("noise", false, "sell the generated model")
+	flag.Parse()
+	report.Context()
+	report.Exit(run(*program, *rounds, *noise))
+}
+
+// times are of one friend, from the start of the process.
+type times struct{ serving, work, pay time.Duration }
+
+func run(program string, rounds int, noise bool) error {
+	if rounds < 1 {
+		return errors.New("at least one round is needed")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rounds+1)*patience)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "bench-join-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := bench{program: program, dir: dir}
+	args := []string{"up", "--json", "--listen", "127.0.0.1:0", "--challenge-window", strconv.Itoa(window)}
+	if noise {
+		args = append(args, "--noise")
+	}
+	var ready control.Ready
+	up, err := b.start(ctx, "founder", &ready, args...)
+	if err != nil {
+		return err
+	}
+	all, err := b.friends(ctx, rounds)
+	if err := errors.Join(err, up.end()); err != nil {
+		return err
+	}
+	work, pay := median(all, func(t times) time.Duration { return t.work }), median(all, func(t times) time.Duration { return t.pay })
+	fmt.Printf("serving after %.1f s\n", median(all, func(t times) time.Duration { return t.serving }).Seconds())
+	report.Result("join", "first_work_s", work.Seconds(), "first_pay_s", pay.Seconds(), "window_s", window, "rounds", rounds, "model", ready.Model)
+	if work > maxWork || pay > maxPay {
+		return fmt.Errorf("the bars are %s to the first work and %s to the first pay", maxWork, maxPay)
+	}
+	return nil
+}
+
+func median(all []times, of func(times) time.Duration) time.Duration {
+	var picked []time.Duration
+	for _, t := range all {
+		picked = append(picked, of(t))
+	}
+	return report.Median(picked)
+}
+
+type bench struct{ program, dir string }
+
+// friends have one friend after the other join, each cheaper than all before.
+func (b bench) friends(ctx context.Context, rounds int) (all []times, err error) {
+	line, err := b.invite(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The asker joins before the clock runs: only the seller is timed.
+	if _, err := b.ask(ctx, "--network", line); err != nil {
+		return nil, err
+	}
+	for i := range rounds {
+		t, err := b.friend(ctx, fmt.Sprintf("friend-%d", i), 900-i)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Printf("friend %d: serving %.1f s, first work %.1f s, first pay %.1f s\n", i+1, t.serving.Seconds(), t.work.Seconds(), t.pay.Seconds())
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// friend joins, works once, and is timed until that work's pay is released.
+func (b bench) friend(ctx context.Context, home string, price int) (t times, err error) {
+	line, err := b.invite(ctx)
+	if err != nil {
+		return t, err
+	}
+	began := time.Now()
+	var serving control.Providing
+	seller, err := b.start(ctx, home, &serving, "provide", line, "--json", "--output-price", strconv.Itoa(price))
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, seller.end()) }()
+	t.serving = time.Since(began)
+	receipt, err := b.ask(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.work = time.Since(began)
+	var jobs []control.Job
+	if err := b.run(ctx, "asker", &jobs, "job", "ls"); err != nil {
+		return t, err
+	}
+	if last := jobs[len(jobs)-1]; last.Provider != serving.Account {
+		return t, fmt.Errorf("%s was served by %s and not by the friend", receipt, last.Provider)
+	}
+	if err := seller.paid(ctx); err != nil {
+		return t, err
+	}
+	t.pay = time.Since(began)
+	return t, nil
+}
+
+func (b bench) invite(ctx context.Context) (string, error) {
+	var made control.NewInvite
+	err := b.run(ctx, "founder", &made, "invite")
+	return made.Line, err
+}
+
+func (b bench) ask(ctx context.Context, args ...string) (receipt string, err error) {
+	var answer struct {
+		Receipt string `json:"receipt"`
+	}
+	err = b.run(ctx, "asker", &answer, append([]string{"ask", "--max-tokens", "16", "What is the capital of Indonesia?"}, args...)...)
+	return answer.Receipt, err
+}
+
+// run is one command in a home, whose JSON it reads.
+func (b bench) run(ctx context.Context, home string, out any, args ...string) error {
+	c := exec.CommandContext(ctx, b.program, append(args, "--json", "--home", filepath.Join(b.dir, home))...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	data, err := c.Output()
+	if err != nil {
+		return fmt.Errorf("daulat %s: %w: %s", args[0], err, said.String())
+	}
+	return json.Unmarshal(data, out)
+}
+
+// process is a daulat that stays.
+type process struct {
+	cmd      *exec.Cmd
+	released chan error // gets nil once pay was released, or why it never will be
+}
+
+var released = regexp.MustCompile(`, ([1-9][0-9]*) released`)
+
+// start runs a command that stays and returns once it printed its JSON.
+func (b bench) start(ctx context.Context, home string, out any, args ...string) (*process, error) {
+	c := exec.CommandContext(ctx, b.program, append(args, "--home", filepath.Join(b.dir, home))...)
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: c, released: make(chan error, 1)}
+	go p.follow(stderr)
+	if err := json.NewDecoder(stdout).Decode(out); err != nil {
+		return nil, errors.Join(fmt.Errorf("daulat %s did not start: %w", args[0], err), p.end())
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the process
+	return p, nil
+}
+
+// follow reads what the process says, and looks for released pay.
+func (p *process) follow(said io.Reader) {
+	last := ""
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		last = lines.Text()
+		if released.MatchString(last) {
+			select {
+			case p.released <- nil:
+			default:
+			}
+		}
+	}
+	select {
+	case p.released <- fmt.Errorf("it ended without pay: %s", last):
+	default:
+	}
+}
+
+func (p *process) paid(ctx context.Context) error {
+	select {
+	case err := <-p.released:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end is Ctrl-C.
+func (p *process) end() error {
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended by itself
+	kill := time.AfterFunc(ending, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	return p.cmd.Wait()
+}
