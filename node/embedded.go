@@ -55,10 +55,25 @@ func mustCID(s string) canon.CID {
 // that model.
 var ErrCounterfeit = errors.New("the name belongs to another model")
 
-// genuine refuses the default model's name for any other manifest.
+// lookalikes are what people read for one another in an ASCII name.
+var lookalikes = strings.NewReplacer("i", "l", "1", "l", "|", "l", "0", "o", "rn", "m", "vv", "w")
+
+// looks is a name without what a reader may overlook: case, lookalikes, and
+// whatever is no letter or digit.
+func looks(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, lookalikes.Replace(strings.ToLower(name)))
+}
+
+// genuine refuses the default model's name, and what looks like it, for any other
+// manifest. Names of models are ASCII (core/artifact).
 func genuine(name string, id canon.CID) error {
-	if strings.EqualFold(name, DefaultModel) && id != DefaultModelID {
-		return fmt.Errorf("%w: %s is %s, and this is %s", ErrCounterfeit, DefaultModel, DefaultModelID, id)
+	if looks(name) == looks(DefaultModel) && id != DefaultModelID {
+		return fmt.Errorf("%w: %s is %s, and this is %s, called %q", ErrCounterfeit, DefaultModel, DefaultModelID, id, name)
 	}
 	return nil
 }

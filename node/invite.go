@@ -10,6 +10,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/invite"
+	"daulat/ledger/client"
 	"daulat/ui/control"
 )
 
@@ -18,11 +19,17 @@ func (o operations) NewInvite(ctx context.Context, t control.InviteTerms) (contr
 	if o.validator == nil {
 		return control.NewInvite{}, control.WrongInput{Err: fmt.Errorf("a guest's home can't invite: nobody could reach the ledger through it")}
 	}
-	limits, err := o.wallet.InviteLimits(ctx)
+	return makeInvite(ctx, o.wallet, o.trust, o.peer.Addrs(), t)
+}
+
+// makeInvite locks a grant of the wallet's under a new key, and returns the line
+// that names the peers.
+func makeInvite(ctx context.Context, wallet account, trust client.Trust, peers []string, t control.InviteTerms) (control.NewInvite, error) {
+	limits, err := wallet.InviteLimits(ctx)
 	if err != nil {
 		return control.NewInvite{}, err
 	}
-	now, err := o.wallet.Now(ctx)
+	now, err := wallet.Now(ctx)
 	if err != nil {
 		return control.NewInvite{}, err
 	}
@@ -30,31 +37,30 @@ func (o operations) NewInvite(ctx context.Context, t control.InviteTerms) (contr
 	if err != nil {
 		return control.NewInvite{}, err
 	}
-	i, err := invite.Make(key.Public(), o.wallet.Account(), t.Grant, now+uint64(max(0, t.Life)/time.Second), now, limits)
+	i, err := invite.Make(key.Public(), wallet.Account(), t.Grant, now+uint64(max(0, t.Life)/time.Second), now, limits)
 	if err != nil {
 		return control.NewInvite{}, control.WrongInput{Err: err}
 	}
-	line, err := o.line(i, key)
+	line, err := lineOf(trust, peers, i, key)
 	if err != nil {
 		return control.NewInvite{}, err
 	}
-	if err := o.wallet.CreateInvite(ctx, i.Key, i.Grant, i.Expires); err != nil {
+	if err := wallet.CreateInvite(ctx, i.Key, i.Grant, i.Expires); err != nil {
 		return control.NewInvite{}, err
 	}
 	return control.NewInvite{Invite: inviteOf(i), Line: line.Encode()}, nil
 }
 
-// line is what a friend needs to know of the network.
-func (o operations) line(i invite.Invite, key canon.PrivateKey) (invite.Line, error) {
-	l := invite.Line{Version: invite.LineVersion, Chain: o.trust.ChainID, Height: uint64(o.trust.Height), Seed: key.Seed(),
+// lineOf is what a friend needs to know of the network.
+func lineOf(trust client.Trust, peers []string, i invite.Invite, key canon.PrivateKey) (invite.Line, error) {
+	l := invite.Line{Version: invite.LineVersion, Chain: trust.ChainID, Height: uint64(trust.Height), Seed: key.Seed(),
 		Grant: i.Grant, Expires: i.Expires}
-	for text, into := range map[string]*canon.Hash{o.trust.GenesisHash: &l.Genesis, o.trust.Hash: &l.Header} {
+	for text, into := range map[string]*canon.Hash{trust.GenesisHash: &l.Genesis, trust.Hash: &l.Header} {
 		if _, err := hex.Decode(into[:], []byte(text)); err != nil {
 			return l, fmt.Errorf("hash in the trust line: %w", err)
 		}
 	}
-	l.Peers = o.peer.Addrs()
-	l.Peers = l.Peers[:min(len(l.Peers), invite.MaxPeers)]
+	l.Peers = peers[:min(len(peers), invite.MaxPeers)]
 	return l, l.Validate()
 }
 

@@ -200,7 +200,7 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 			return nil, err
 		}
 		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Executor: f.Executor,
-			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints})
+			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints, Unserved: standing.Unserved})
 	}
 	return all, nil
 }

@@ -120,9 +120,10 @@ func (s *Shelf) Pull(ctx context.Context, address, hash, name, licence string, s
 	return e, s.add(e)
 }
 
-// Import puts a GGUF file on the shelf under a name. The default model's name
-// belongs to its compiled-in ID.
+// Import puts a GGUF file on the shelf under a name, without the space around it.
+// The default model's name belongs to its compiled-in ID.
 func (s *Shelf) Import(ctx context.Context, path, name, licence string) (ModelEntry, error) {
+	name = strings.TrimSpace(name)
 	manifest, err := s.describe(ctx, path, name, licence)
 	if err != nil {
 		return ModelEntry{}, fmt.Errorf("import %s: %w", path, err)

@@ -81,9 +81,9 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	err = u.start(ctx, o)
 	if err == nil {
 		ready(u)
-		err = u.gateway.Serve(ctx, u.listener)
+		err = u.serve(ctx)
 	}
-	return errors.Join(err, u.close())
+	return ended(err, u.close())
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
@@ -146,8 +146,7 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 
 // openDoor lets guests reach the ledger through this home's peer.
 func (u *up) openDoor() {
-	u.peer.Handle(doorProtocol, newDoor(u.wallet.Client).serve)
-	u.validator.ServeRPC(u.peer.Listen(ledgerProtocol, maxGuests))
+	u.onClose(openDoor(u.peer, u.validator, u.wallet.Client))
 }
 
 func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, error) {

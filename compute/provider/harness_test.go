@@ -250,7 +250,13 @@ const (
 // lease opens a session with the given escrow and exposure step.
 func (s *setup) lease(escrow, step uint64) *asker {
 	s.t.Helper()
-	a := &asker{setup: s, account: s.chain.Account("consumer", wallet), key: linktest.Key(s.t)}
+	return s.leaseOf("consumer", escrow, step)
+}
+
+// leaseOf opens a session of the named account.
+func (s *setup) leaseOf(name string, escrow, step uint64) *asker {
+	s.t.Helper()
+	a := &asker{setup: s, account: s.chain.Account(name, wallet), key: linktest.Key(s.t)}
 	a.node = linktest.Node(s.t, linktest.Key(s.t))
 	id, err := a.account.PlaceOrder(s.t.Context(), a.key.Public(), job.Terms{Version: canon.Version, Kind: job.Inference,
 		Executor: "toy/1", Model: s.model, Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: 1000, Output: 1000},

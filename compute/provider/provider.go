@@ -6,10 +6,11 @@
 // ledger opened for this provider ends, whoever dies meanwhile; a close by the
 // consumer is seen before a quarter of its window and one second are over; no
 // consumer can take more unpaid work of a session than its exposure step, or
-// than the longest answer is worth if that is less.
+// than the longest answer is worth if that is less; an account that left more
+// than that unpaid over all its sessions is served no further for an hour.
 //
-// Start at [Open]; serve.go follows one request, settle.go one payment, and
-// watch.go decides when the ledger is asked.
+// Start at [Open]; serve.go follows one request, settle.go one payment, watch.go
+// decides when the ledger is asked, and debts.go remembers who did not pay.
 package provider
 
 import (
@@ -85,6 +86,7 @@ type Provider struct {
 	silent   bool // what is on offer could not be announced yet
 	leases   map[uint64]*lease
 	watches  map[uint64]watched // sessions that are not over
+	debts    debts
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
@@ -96,7 +98,8 @@ type Provider struct {
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
-		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{}}
+		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{},
+		debts: debts{of: map[string]map[uint64]debt{}}}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call

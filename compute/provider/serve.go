@@ -63,6 +63,7 @@ func refusal(err error) *session.Refusal {
 		return r
 	}
 	for code, reasons := range map[session.Code][]error{
+		session.Busy:    {job.ErrDebt},
 		session.Spent:   {job.ErrExposure, job.ErrEscrow, job.ErrNotOpen},
 		session.Invalid: {canon.ErrSignature, job.ErrInvalid, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt},
 	} {
@@ -82,7 +83,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if l.record.Closing {
 		return fmt.Errorf("session %d: %w: its final voucher is here", l.record.Session.ID, job.ErrNotOpen)
 	}
-	if err := p.catchUp(l, a.Last); err != nil {
+	if err := p.catchUp(ctx, l, a.Last); err != nil {
 		return err
 	}
 	admitted, err := p.admit(ctx, l, a)
@@ -118,7 +119,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err := s.Receive(&paid); err != nil {
 		return err
 	}
-	if err := p.take(l, paid); err != nil {
+	if err := p.take(ctx, l, paid); err != nil {
 		return err
 	}
 	return s.Send(session.Reply{Paid: true})
@@ -127,7 +128,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 // admit decides by the ledger's session; where that is out of date, as after a
 // top-up, it is read again once.
 func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Served, error) {
-	m, err := p.admitted(l.record, a)
+	m, err := p.admitted(ctx, l.record, a)
 	if !errors.Is(err, job.ErrEscrow) {
 		return m, err
 	}
@@ -136,22 +137,26 @@ func (p *Provider) admit(ctx context.Context, l *lease, a session.Ask) (job.Serv
 		return m, err
 	}
 	l.record.Session = fresh
-	return p.admitted(l.record, a)
+	return p.admitted(ctx, l.record, a)
 }
 
 // admitted applies the session's rule with the provider's own bound. The consumer
 // alone chose the exposure step, up to all of its escrow; no request needs more
-// than the longest answer costs, so nobody gets more before paying.
-func (p *Provider) admitted(r session.Record, a session.Ask) (job.Served, error) {
-	context, known := p.contexts[r.Session.Terms.Model]
+// than the longest answer costs, so nobody gets more before paying. Nor does the
+// account that left more than that unpaid in all its sessions.
+func (p *Provider) admitted(ctx context.Context, r session.Record, a session.Ask) (job.Served, error) {
+	reach, known := p.contexts[r.Session.Terms.Model]
 	if !known { // no longer on offer
-		context = math.MaxUint64
+		reach = math.MaxUint64
 	}
-	longest, err := r.Session.Price.Longest(context)
+	longest, err := r.Session.Price.Longest(reach)
 	if err != nil {
 		return r.Served, err
 	}
 	r.Session.Terms.Step = min(r.Session.Terms.Step, longest)
+	if err := p.trusts(ctx, r.Session); err != nil {
+		return r.Served, err
+	}
 	return r.Session.Admit(p.Ledger.ChainID(), r.Served, a.Ask, a.Signature, a.Request)
 }
 
@@ -167,11 +172,7 @@ func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent rec
 	}
 	record := l.record
 	record.Served = record.Session.Drop(record.Served, part)
-	if err := p.Journal.Save(record); err != nil {
-		return err
-	}
-	l.record = record
-	return nil
+	return p.keep(l, record)
 }
 
 // compute runs the model and streams its tokens. The model does not wait for the
@@ -228,9 +229,12 @@ func stream(s *link.Stream, tokens <-chan receipt.Token) error {
 
 // take notes a voucher for the history up to the unpaid answer, or for the
 // history before it.
-func (p *Provider) take(l *lease, paid session.Payment) error {
+func (p *Provider) take(ctx context.Context, l *lease, paid session.Payment) error {
 	history := l.record.Served
 	if l.record.Unpaid != nil {
+		if err := p.timely(ctx, l.record.Session.ID); err != nil {
+			return err
+		}
 		history = *l.record.Unpaid
 	}
 	next, err := l.record.Session.Pay(p.Ledger.ChainID(), history, paid.Voucher, paid.Signature)
@@ -247,30 +251,22 @@ func (p *Provider) take(l *lease, paid session.Payment) error {
 	record.Closing = paid.Voucher.Final
 	record.Newest = &receipt.Entry{Receipt: r, ReceiptSignature: signature,
 		Voucher: paid.Voucher, VoucherSignature: paid.Signature}
-	if err := p.Journal.Save(record); err != nil {
-		return err
-	}
-	l.record = record
-	return nil
+	return p.keep(l, record)
 }
 
 // catchUp settles what became of the last answer, if its voucher never came: the
 // consumer either sends that voucher now, or says by an older one that the
 // answer was lost.
-func (p *Provider) catchUp(l *lease, last *session.Payment) error {
+func (p *Provider) catchUp(ctx context.Context, l *lease, last *session.Payment) error {
 	if l.record.Unpaid == nil {
 		return nil
 	}
 	if last != nil && last.Voucher.Seq == l.record.Unpaid.Tally.Range.Count {
-		return p.take(l, *last)
+		return p.take(ctx, l, *last)
 	}
 	record := l.record
 	record.Served, record.Unpaid = record.Session.Drop(record.Served, *record.Unpaid), nil
-	if err := p.Journal.Save(record); err != nil {
-		return err
-	}
-	l.record = record
-	return nil
+	return p.keep(l, record)
 }
 
 // finish takes the final voucher and brings the pair to the ledger at once.
@@ -281,10 +277,10 @@ func (p *Provider) finish(ctx context.Context, s *link.Stream, l *lease, f sessi
 	if err := canon.Verify(l.record.Session.SessionKey, receipt.DomainVoucher, f.Voucher, f.Signature); err != nil {
 		return err
 	}
-	if err := p.catchUp(l, &f); err != nil {
+	if err := p.catchUp(ctx, l, &f); err != nil {
 		return err
 	}
-	if err := p.take(l, f); err != nil {
+	if err := p.take(ctx, l, f); err != nil {
 		return err
 	}
 	defer p.watch(l.record.Session.ID) // until the ledger shows the end

@@ -53,9 +53,13 @@ func (p *Provider) watch(id uint64) {
 	p.watches[id] = watched{}
 }
 
-// watchAll takes up the sessions of an earlier run that were not over.
+// watchAll takes up the sessions of an earlier run that were not over, and what
+// those before left unpaid.
 func (p *Provider) watchAll() error {
-	records, err := p.Journal.Records(func(r session.Record) bool { return !over(r.Session.State) })
+	records, err := p.Journal.Records(func(r session.Record) bool {
+		p.debts.note(r)
+		return !over(r.Session.State)
+	})
 	for _, r := range records {
 		p.watch(r.Session.ID)
 	}
@@ -165,7 +169,7 @@ func (p *Provider) look(ctx context.Context, id, now uint64) (r session.Record, 
 		return r, false, err
 	}
 	if over(fresh.State) {
-		return r, false, p.refresh(ctx, fresh)
+		return r, false, p.refresh(ctx, fresh, now)
 	}
 	r, err = p.Journal.Record(id)
 	if err != nil && !errors.Is(err, session.ErrNoRecord) { // nothing was served yet
@@ -176,9 +180,9 @@ func (p *Provider) look(ctx context.Context, id, now uint64) (r session.Record, 
 	return r, r.Newest != nil && needed(r, now), nil
 }
 
-// refresh notes that a session is over. If an answer is under way in it, the
-// next round does.
-func (p *Provider) refresh(ctx context.Context, fresh job.Session) error {
+// refresh notes that a session is over at block time now. If an answer is under
+// way in it, the next round does.
+func (p *Provider) refresh(ctx context.Context, fresh job.Session, now uint64) error {
 	l, err := p.lease(ctx, fresh.ID)
 	if err != nil {
 		return err
@@ -188,8 +192,12 @@ func (p *Provider) refresh(ctx context.Context, fresh job.Session) error {
 		return nil
 	}
 	defer l.unlock()
-	l.record.Session = fresh
-	if err := p.Journal.Save(l.record); err != nil && p.Journal.Err() == nil {
+	record := l.record
+	record.Session = fresh
+	if record.Ended == 0 {
+		record.Ended = now
+	}
+	if err := p.keep(l, record); err != nil && p.Journal.Err() == nil {
 		return err
 	} // one that takes no more hears of it after a restart
 	p.forget(fresh.ID)

@@ -33,7 +33,7 @@ const Weights = "weights"
 // Manifest describes an artifact.
 type Manifest struct {
 	Version uint64      `cbor:"v"`
-	Name    string      `cbor:"name"`    // for people; the CID is what counts
+	Name    string      `cbor:"name"`    // for people; the CID is what counts; of a model printable ASCII
 	Media   string      `cbor:"media"`   // media type of the whole
 	Licence string      `cbor:"licence"` // SPDX expression
 	Consent string      `cbor:"consent,omitempty"`
@@ -123,6 +123,8 @@ func (m Manifest) validate() error {
 		return fmt.Errorf("version %d is unknown", m.Version)
 	case !isText(m.Name):
 		return fmt.Errorf("name must have 1 to %d bytes of plain text", maxText)
+	case m.Model != nil && !isModelName(m.Name):
+		return fmt.Errorf("name of a model must be printable ASCII without a space at either end, not %q", m.Name)
 	case !isText(m.Media):
 		return fmt.Errorf("media type must have 1 to %d bytes of plain text", maxText)
 	case !isText(m.Licence):
@@ -155,6 +157,17 @@ func (m *Model) validate() error {
 		return fmt.Errorf("model lacks semantics or architecture of 1 to %d bytes of plain text, or a context limit", maxText)
 	}
 	return nil
+}
+
+// isModelName reports that s looks like no other name that differs from it in
+// the script or in a space at its end: models are chosen by what people read.
+func isModelName(s string) bool {
+	for _, r := range s {
+		if r < ' ' || r > '~' {
+			return false
+		}
+	}
+	return s[0] != ' ' && s[len(s)-1] != ' '
 }
 
 // isText reports that people can be shown s.

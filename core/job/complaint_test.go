@@ -105,10 +105,10 @@ func TestStandingFollowsTheSession(t *testing.T) {
 	released := settled
 	released.State, released.Escrow = job.SessionReleased, escrow.Account{Deposited: 10, Paid: 7, Refunded: 3}
 
-	start := job.Standing{Withheld: 100, Released: 200, Sessions: 1, Requests: 2, Complaints: 3}
+	start := job.Standing{Withheld: 100, Released: 200, Sessions: 1, Requests: 2, Complaints: 3, Unserved: 4}
 	want := []job.Standing{start, start,
-		{Withheld: 107, Released: 200, Sessions: 2, Requests: 6, Complaints: 3},
-		{Withheld: 100, Released: 207, Sessions: 2, Requests: 6, Complaints: 3}}
+		{Withheld: 107, Released: 200, Sessions: 2, Requests: 6, Complaints: 3, Unserved: 4},
+		{Withheld: 100, Released: 207, Sessions: 2, Requests: 6, Complaints: 3, Unserved: 4}}
 	got, before := start, job.Session{}
 	for i, after := range []job.Session{open, closing, settled, released} {
 		if got = got.Moved(before, after); got != want[i] {
@@ -121,6 +121,14 @@ func TestStandingFollowsTheSession(t *testing.T) {
 	}
 	if got := start.Accused(); got.Complaints != 4 || got.Requests != start.Requests {
 		t.Fatalf("%+v", got)
+	}
+	for name, claim := range map[string]*receipt.Entry{"no pair": nil, "a pair of no answer": {}} {
+		empty := job.Session{State: job.SessionSettled, Claim: claim}
+		want := start
+		want.Sessions, want.Unserved = 2, 5
+		if got := start.Moved(closing, empty).Moved(empty, empty); got != want {
+			t.Fatalf("a session with %s: %+v", name, got)
+		}
 	}
 	full := job.Standing{Released: ^uint64(0), Sessions: ^uint64(0), Requests: ^uint64(0) - 1, Complaints: ^uint64(0)}
 	top := job.Standing{Released: ^uint64(0), Sessions: ^uint64(0), Requests: ^uint64(0), Complaints: ^uint64(0)}

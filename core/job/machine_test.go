@@ -38,6 +38,7 @@ type world struct {
 	Order    job.Order         `cbor:"order"`
 	Session  *job.Session      `cbor:"session,omitempty"`
 	Wallets  map[string]uint64 `cbor:"wallets"`
+	Revoked  bool              `cbor:"revoked"` // the provider's key
 	ToppedUp bool              `cbor:"topped"`
 }
 
@@ -221,6 +222,11 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 			w.Order, w.Session = o, &s
 			return true
 		}},
+		{"revoke", func(w *world) bool {
+			again := w.Revoked
+			w.Revoked = true
+			return !again
+		}},
 		{"top up", func(w *world) bool {
 			if w.Session == nil || w.ToppedUp {
 				return false
@@ -256,12 +262,15 @@ func TestEveryInterleavingEndsAndConservesMoney(t *testing.T) {
 					if w.Session == nil {
 						return false
 					}
-					s, payments, err := w.Session.Record(by, p, shut, w.Now)
+					s, payments, err := w.Session.Record(by, p, w.Revoked, shut, w.Now)
 					if by == stranger && err == nil {
 						onlyRecorded(t, *w.Session, s, payments, p, e, shut)
 					}
+					if w.Revoked && err == nil {
+						t.Fatalf("%s brings %+v under a revoked key", by, e)
+					}
 					if err != nil {
-						kept(t, *w.Session, by, e)
+						kept(t, *w, by, e)
 						return false
 					}
 					w.Session = &s
@@ -288,18 +297,19 @@ func onlyRecorded(t *testing.T, before, after job.Session, payments []escrow.Pay
 	if shut || len(payments) > 0 || !reflect.DeepEqual(after, want) {
 		t.Fatalf("a stranger (close: %t) turned %+v into %+v with payments %v", shut, before, after, payments)
 	}
-	same, _, err := before.Record(consumer, p, false, 1)
+	same, _, err := before.Record(consumer, p, false, false, 1)
 	if err != nil || !reflect.DeepEqual(same, after) {
 		t.Fatalf("the consumer would have got %+v, %v", same, err)
 	}
 }
 
 // kept expects that a pair was refused to its provider only if the ledger
-// already holds one that is worth as much: no order of events, and nothing that
-// the consumer signs, takes back what it promised.
-func kept(t *testing.T, s job.Session, by string, e receipt.Entry) {
+// already holds one that is worth as much, or its key is revoked: no order of
+// events, and nothing that the consumer signs, takes back what it promised.
+func kept(t *testing.T, w world, by string, e receipt.Entry) {
 	t.Helper()
-	live := s.State == job.SessionOpen || s.State == job.SessionClosing
+	s := *w.Session
+	live := !w.Revoked && (s.State == job.SessionOpen || s.State == job.SessionClosing)
 	if live && by == provider && (s.Claim == nil || s.Claim.Due() < e.Due()) {
 		t.Fatalf("a pair worth %d is refused to the provider of %+v", e.Due(), s)
 	}

@@ -74,11 +74,22 @@ func open(o Order, p Party, now uint64) Session {
 		State: SessionOpen, Opened: now, Clock: now + o.Terms.Duration, Escrow: escrow.Lock(o.Terms.Escrow)}
 }
 
+// Ordered reports an error unless the session is what became of that order: a node
+// that nobody trusts may show another account's, or one with other terms.
+func (s Session) Ordered(o Order) error {
+	if s.ID != o.ID || s.Consumer != o.Consumer || s.SessionKey != o.SessionKey || !s.Terms.Equal(o.Terms) || !s.Price.Within(o.Terms.Ceiling) {
+		return fmt.Errorf("session %d: %w", s.ID, ErrOtherOrder)
+	}
+	return nil
+}
+
 // Errors of the session's rules.
 var (
+	ErrOtherOrder    = errors.New("it did not come of the order that was placed")
 	ErrStale         = errors.New("a newer pair of receipt and voucher is known")
 	ErrSessionClosed = errors.New("session is settled")
 	ErrStranger      = errors.New("that is another account's to do")
+	ErrRevoked       = errors.New("the identity key that signed the receipt is revoked")
 )
 
 // Freeze sets the windows of a session that has just opened.
@@ -104,13 +115,13 @@ func (s Session) Check(chain string, e receipt.Entry) (Sound, error) {
 	return Sound{entry: e, session: s.ID}, nil
 }
 
-// Settle checks a pair and records it.
+// Settle checks a pair whose provider key is in force and records it.
 func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64) (Session, []escrow.Payment, error) {
 	p, err := s.Check(chain, e)
 	if err != nil {
 		return s, nil, err
 	}
-	return s.Record(by, p, shut, now)
+	return s.Record(by, p, false, shut, now)
 }
 
 // Record takes a pair that is newer than the known one. Anybody may bring it,
@@ -119,12 +130,19 @@ func (s Session) Settle(by, chain string, e receipt.Entry, shut bool, now uint64
 // More is the parties' alone: with shut the session starts to close, and a
 // final voucher that the provider brings settles at once, as both sides then
 // agree.
-func (s Session) Record(by string, p Sound, shut bool, now uint64) (Session, []escrow.Payment, error) {
+//
+// revoked says that the session's provider key has been revoked by now. Its
+// signatures may be anybody's then, so no pair counts any more; one that was
+// recorded before stays, and the clocks end the session by it.
+func (s Session) Record(by string, p Sound, revoked, shut bool, now uint64) (Session, []escrow.Payment, error) {
 	if p.session != s.ID {
 		return s, nil, fmt.Errorf("session %d: %w", s.ID, receipt.ErrSession)
 	}
 	if err := s.live(); err != nil {
 		return s, nil, err
+	}
+	if revoked {
+		return s, nil, fmt.Errorf("session %d: %w", s.ID, ErrRevoked)
 	}
 	if shut && !s.party(by) {
 		return s, nil, fmt.Errorf("close session %d: %w", s.ID, ErrStranger)

@@ -51,11 +51,11 @@ func TestSoundPairBelongsToItsSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, p := range map[string]job.Sound{"of another session": p, "that nobody checked": {}} {
-		if after, _, err := other.Record(provider, p, false, 1); !errors.Is(err, receipt.ErrSession) || after.Claim != nil {
+		if after, _, err := other.Record(provider, p, false, false, 1); !errors.Is(err, receipt.ErrSession) || after.Claim != nil {
 			t.Errorf("a pair %s was recorded: %v", name, err)
 		}
 	}
-	if after, _, err := s.Record(provider, p, false, 1); err != nil || after.Claim == nil {
+	if after, _, err := s.Record(provider, p, false, false, 1); err != nil || after.Claim == nil {
 		t.Fatal(err)
 	}
 }
@@ -96,5 +96,46 @@ func TestStalePairsAndStrangersAreRefused(t *testing.T) {
 	}
 	if after, _, err := s.Settle(consumer, chain, newest, false, 1); err != nil || *after.Claim != newest {
 		t.Errorf("the same again: %v", err)
+	}
+}
+
+// Nobody brings a pair under a key that is revoked, in any state and with any
+// pair. What was recorded before stays and is paid, and all else ends as ever:
+// by a close or by the clock, with the money back to the consumer.
+func TestRevokedKeySettlesNothing(t *testing.T) {
+	start, _ := lease(t, testTerms())
+	start = start.Freeze(job.Windows{Close: 2, Challenge: 2})
+	all := entries(t, key(t, "i"), key(t, "s"))
+	before, _, err := start.Settle(provider, chain, all[0], false, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for due, s := range map[uint64]job.Session{0: start, all[0].Due(): before} {
+		for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
+			s.State = state
+			for _, e := range all {
+				p, err := s.Check(chain, e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, by := range []string{provider, consumer, stranger} {
+					for _, shut := range []bool{false, true} {
+						after, payments, err := s.Record(by, p, true, shut, 1)
+						if !errors.Is(err, job.ErrRevoked) || len(payments) > 0 || !reflect.DeepEqual(after, s) {
+							t.Fatalf("%s brings a pair under a revoked key: %+v, %v", by, after, err)
+						}
+					}
+				}
+			}
+		}
+		s.State = job.SessionOpen
+		s, err := s.Close(consumer, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, payments, err := s.Tick(s.Clock)
+		if err != nil || s.Escrow.Withheld != due || len(payments) != 1 || payments[0].To != consumer {
+			t.Errorf("the clock gives %+v and pays %v, %v; %d are due", s.Escrow, payments, err, due)
+		}
 	}
 }

@@ -2,13 +2,16 @@ package job
 
 // Standing is what the ledger has seen of a provider: running totals over its
 // sessions. Requests is what both sides signed, which two accounts of one owner
-// can raise at will, so no rule may reward it.
+// can raise at will, so no rule may reward it. Unserved counts sessions of which
+// nothing came: the provider served nothing, or the consumer accepted nothing.
+// The ledger cannot tell which, so it is a hint and no proof.
 type Standing struct {
 	Withheld   uint64 `cbor:"withheld"` // udlt earned and not yet paid
 	Released   uint64 `cbor:"released"` // udlt paid
 	Sessions   uint64 `cbor:"sessions"` // settled
 	Requests   uint64 `cbor:"requests"` // served in settled sessions
 	Complaints uint64 `cbor:"complaints"`
+	Unserved   uint64 `cbor:"unserved"` // settled sessions without one accepted answer
 }
 
 // Moved is the standing after one of the provider's sessions went from before
@@ -20,8 +23,10 @@ func (t Standing) Moved(before, after Session) Standing {
 	t.Released = add(t.Released, after.Escrow.Paid-before.Escrow.Paid)
 	if after.settled() && !before.settled() {
 		t.Sessions = add(t.Sessions, 1)
-		if after.Claim != nil {
-			t.Requests = add(t.Requests, after.Claim.Receipt.Seq)
+		if c := after.Claim; c != nil && c.Receipt.Seq > 0 {
+			t.Requests = add(t.Requests, c.Receipt.Seq)
+		} else {
+			t.Unserved = add(t.Unserved, 1)
 		}
 	}
 	return t

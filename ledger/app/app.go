@@ -36,6 +36,9 @@ import (
 	"github.com/cosmos/cosmos-sdk/x/distribution"
 	distributionkeeper "github.com/cosmos/cosmos-sdk/x/distribution/keeper"
 	distributiontypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
+	"github.com/cosmos/cosmos-sdk/x/evidence"
+	evidencekeeper "github.com/cosmos/cosmos-sdk/x/evidence/keeper"
+	evidencetypes "github.com/cosmos/cosmos-sdk/x/evidence/types"
 	"github.com/cosmos/cosmos-sdk/x/feegrant"
 	feegrantkeeper "github.com/cosmos/cosmos-sdk/x/feegrant/keeper"
 	feegrantmodule "github.com/cosmos/cosmos-sdk/x/feegrant/module"
@@ -76,6 +79,7 @@ type keepers struct {
 	staking      *stakingkeeper.Keeper
 	distribution distributionkeeper.Keeper
 	slashing     slashingkeeper.Keeper
+	evidence     *evidencekeeper.Keeper
 	feegrant     feegrantkeeper.Keeper
 	gov          *govkeeper.Keeper
 	upgrade      *upgradekeeper.Keeper
@@ -87,7 +91,7 @@ type keepers struct {
 // storeNames are the stores whose roots the AppHash commits to.
 var storeNames = []string{
 	authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distributiontypes.StoreKey,
-	slashingtypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey, feegrant.StoreKey,
+	slashingtypes.StoreKey, evidencetypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey, feegrant.StoreKey,
 	upgradetypes.StoreKey, registry.Name, market.Name, invite.Name,
 }
 
@@ -108,12 +112,12 @@ var (
 	// upgrade changes the binary before anything else runs; auth then clears
 	// expired unordered transactions.
 	preBlockers   = []string{upgradetypes.ModuleName, authtypes.ModuleName}
-	beginBlockers = []string{distributiontypes.ModuleName, slashingtypes.ModuleName, stakingtypes.ModuleName,
-		genutiltypes.ModuleName}
+	beginBlockers = []string{distributiontypes.ModuleName, slashingtypes.ModuleName,
+		evidencetypes.ModuleName, stakingtypes.ModuleName, genutiltypes.ModuleName}
 	endBlockers = []string{market.Name, invite.Name, banktypes.ModuleName, govtypes.ModuleName, stakingtypes.ModuleName,
 		feegrant.ModuleName, genutiltypes.ModuleName}
 	genesisOrder = []string{authtypes.ModuleName, banktypes.ModuleName, distributiontypes.ModuleName,
-		stakingtypes.ModuleName, slashingtypes.ModuleName, govtypes.ModuleName, consensustypes.ModuleName,
+		stakingtypes.ModuleName, slashingtypes.ModuleName, evidencetypes.ModuleName, govtypes.ModuleName, consensustypes.ModuleName,
 		feegrant.ModuleName, upgradetypes.ModuleName, registry.Name, market.Name, invite.Name, genutiltypes.ModuleName}
 )
 
@@ -160,6 +164,9 @@ func newKeepers(base *baseapp.BaseApp, c codecs, keys map[string]*storetypes.KVS
 	k.distribution = distributionkeeper.NewKeeper(c.proto, store(distributiontypes.StoreKey), k.account, k.bank,
 		k.staking, authtypes.FeeCollectorName, authority)
 	k.slashing = slashingkeeper.NewKeeper(c.proto, c.amino, store(slashingtypes.StoreKey), k.staking, authority)
+	k.evidence = evidencekeeper.NewKeeper(c.proto, store(evidencetypes.StoreKey), k.staking, k.slashing, c.account,
+		runtime.ProvideCometInfoService())
+	k.evidence.SetRouter(evidencetypes.NewRouter()) // CometBFT finds evidence; accounts can submit none
 	k.staking.SetHooks(stakingtypes.NewMultiStakingHooks(k.distribution.Hooks(), k.slashing.Hooks()))
 	k.feegrant = feegrantkeeper.NewKeeper(c.proto, store(feegrant.StoreKey), k.account)
 	k.gov = govkeeper.NewKeeper(c.proto, store(govtypes.StoreKey), k.account, k.bank, k.distribution,
@@ -191,6 +198,7 @@ func (a *App) wireModules() error {
 		staking.NewAppModule(c.proto, k.staking, k.account, k.bank),
 		distribution.NewAppModule(c.proto, k.distribution, k.account, k.bank, k.staking),
 		slashing.NewAppModule(c.proto, k.slashing, k.account, k.bank, k.staking, c.registry),
+		evidence.NewAppModule(*k.evidence),
 		gov.NewAppModule(c.proto, k.gov, k.account, k.bank),
 		consensus.NewAppModule(c.proto, k.consensus),
 		feegrantmodule.NewAppModule(c.proto, k.account, k.bank, k.feegrant, c.registry),

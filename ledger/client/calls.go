@@ -320,7 +320,7 @@ func (c *Client) Standing(ctx context.Context, provider string) (Standing, error
 	}
 	t := r.Standing
 	return Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
-		Complaints: t.Complaints}, nil
+		Complaints: t.Complaints, Unserved: t.Unserved}, nil
 }
 
 // Stake is what a provider can lose, in udlt: its bond and its withheld pay.

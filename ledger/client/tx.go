@@ -51,6 +51,10 @@ func (e *TxError) Error() string { return e.Log }
 // never will.
 var ErrExpired = errors.New("transaction expired before it was in a block")
 
+// ErrHalted says that the node makes no blocks any more, so nothing that is sent
+// to it will ever be in one.
+var ErrHalted = errors.New("the ledger has stopped")
+
 // ErrNoAccount says that an account is not on the ledger, as it never got a
 // coin.
 var ErrNoAccount = errors.New("account is not on the ledger yet: it needs a coin first")

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func (w *watcher) run() {
 		err := w.advance()
 		if err == nil {
 			failures = 0
-		} else if failures++; failures > maxFailures {
+		} else if failures++; failures > maxFailures || errors.Is(err, ErrHalted) {
 			w.fail(fmt.Errorf("wait for transaction: %w", err))
 		}
 	}

@@ -151,7 +151,7 @@ func (s *Store) noneOpen(ctx context.Context) (none bool, err error) {
 
 // freshOffers returns all offers with the slots that are in use.
 func (s *Store) freshOffers(ctx context.Context) ([]match.Offer, error) {
-	offers, err := s.offers.Offers(ctx)
+	offers, err := s.registry.Offers(ctx)
 	if err != nil {
 		return nil, err
 	}

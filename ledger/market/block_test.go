@@ -86,7 +86,7 @@ func TestTriesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	c := w.actor(1)
 	for range MaxTries / 2 {
-		*w.offers = append(*w.offers, match.Offer{Provider: "p", Executor: "other"})
+		w.registry.offers = append(w.registry.offers, match.Offer{Provider: "p", Executor: "other"})
 	}
 	terms := testTerms()
 	terms.Escrow = 100

@@ -64,7 +64,7 @@ func TestGenesisRoundTrip(t *testing.T) {
 		t.Fatalf("second export differs:\n%s\n%s", first, second)
 	}
 	// Both chains go on alike: every clock is still set.
-	*again.offers = *w.offers
+	*again.registry = *w.registry
 	for range 6 {
 		w.block(1000)
 		again.block(1000)

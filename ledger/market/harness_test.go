@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ import (
 	"daulat/ledger/registry"
 )
 
-var _ Offers = (*registry.Store)(nil)
+var _ Registry = (*registry.Store)(nil)
 
 const (
 	chainID = "daulat-test"
@@ -94,10 +95,24 @@ func (b *bank) GetBalance(ctx context.Context, addr sdk.AccAddress, denom string
 	return sdk.NewCoin(denom, math.NewIntFromUint64(n))
 }
 
-type offerList []match.Offer
+// providers is a registry in memory. Nothing that a message undoes changes it.
+type providers struct {
+	offers  []match.Offer
+	revoked map[canon.PublicKey]bool
+}
 
-func (l *offerList) Offers(context.Context) ([]match.Offer, error) {
-	return append([]match.Offer(nil), *l...), nil
+func (p *providers) Offers(context.Context) ([]match.Offer, error) {
+	return slices.Clone(p.offers), nil
+}
+
+func (p *providers) Revoked(_ context.Context, key canon.PublicKey) (bool, error) {
+	return p.revoked[key], nil
+}
+
+// revoke puts a provider's key out of force; its offers are left out of matching.
+func (w *world) revoke(a actor) {
+	w.registry.revoked[a.key.Public()] = true
+	w.registry.offers = slices.DeleteFunc(w.registry.offers, func(o match.Offer) bool { return o.Provider == a.account })
 }
 
 // actor is an account with an identity or session key.
@@ -109,13 +124,13 @@ type actor struct {
 
 // world is a market alone, with a bank and a list of offers that are its own.
 type world struct {
-	t      testing.TB
-	ctx    sdk.Context
-	cdc    codec.Codec
-	bank   *bank
-	offers *offerList
-	store  *Store
-	module Module
+	t        testing.TB
+	ctx      sdk.Context
+	cdc      codec.Codec
+	bank     *bank
+	registry *providers
+	store    *Store
+	module   Module
 }
 
 func newCodec(t testing.TB) codec.Codec {
@@ -135,10 +150,10 @@ func newCodec(t testing.TB) codec.Codec {
 func emptyWorld(t testing.TB) *world {
 	t.Helper()
 	keys := storetypes.NewKVStoreKeys(Name, "bank")
-	w := &world{t: t, cdc: newCodec(t), bank: newBank(keys["bank"]), offers: &offerList{}}
+	w := &world{t: t, cdc: newCodec(t), bank: newBank(keys["bank"]), registry: &providers{revoked: map[canon.PublicKey]bool{}}}
 	w.ctx = testutil.DefaultContextWithKeys(keys, nil, nil).WithChainID(chainID).WithBlockHeight(1)
 	w.at(1_000_000)
-	w.store = NewStore(runtime.NewKVStoreService(keys[Name]), w.cdc, w.bank, w.offers)
+	w.store = NewStore(runtime.NewKVStoreService(keys[Name]), w.cdc, w.bank, w.registry)
 	w.module = NewModule(w.cdc, w.store)
 	return w
 }
@@ -261,7 +276,7 @@ func testTerms() pb.Terms {
 
 // offer puts an offer of p up.
 func (w *world) offer(p actor, output, slots uint64) {
-	*w.offers = append(*w.offers, match.Offer{Provider: p.account, Key: p.key.Public(), Model: testModel, Executor: "float/1",
+	w.registry.offers = append(w.registry.offers, match.Offer{Provider: p.account, Key: p.key.Public(), Model: testModel, Executor: "float/1",
 		Price: job.Price{Input: 50, Output: output}, Assurance: job.Sampled, Slots: slots})
 }
 

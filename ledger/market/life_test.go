@@ -241,7 +241,7 @@ func TestExplanation(t *testing.T) {
 	if !strings.Contains(got, "the only offer asks more than the price ceiling") || !strings.Contains(got, p.account) {
 		t.Fatalf("explanation %q", got)
 	}
-	(*w.offers)[0].Price.Output = 200
+	w.registry.offers[0].Price.Output = 200
 	w.block(1)
 	if o := w.order(id); o.State != job.OrderMatched || o.Explanation != "" {
 		t.Fatalf("order is %+v", o)

@@ -26,12 +26,13 @@ type player struct {
 	consumers []actor
 	providers []actor
 	jobs      map[uint64]*history
-	last      uint64 // order ID
+	last      uint64            // order ID
+	dead      map[uint64]uint64 // sessions whose provider key is revoked, and what was due before
 	moves     map[string]int
 }
 
 func newPlayer(t *testing.T, seed uint64) *player {
-	p := &player{world: newWorld(t), r: rand.New(rand.NewPCG(seed, 1)), jobs: map[uint64]*history{}, moves: map[string]int{}}
+	p := &player{world: newWorld(t), r: rand.New(rand.NewPCG(seed, 1)), jobs: map[uint64]*history{}, dead: map[uint64]uint64{}, moves: map[string]int{}}
 	for n := byte(1); n <= 3; n++ {
 		p.consumers = append(p.consumers, p.actor(n))
 		p.providers = append(p.providers, p.actor(n+10))
@@ -113,6 +114,29 @@ func (p *player) settleSome() {
 	}
 }
 
+// revoke puts the cheapest provider's key out of force, once.
+func (p *player) revoke() {
+	liar := p.providers[0]
+	if p.registry.revoked[liar.key.Public()] {
+		return
+	}
+	p.world.revoke(liar)
+	for id := uint64(1); id <= p.last; id++ {
+		if s, err := p.store.session(p.ctx, id); err == nil && s.Provider == liar.account {
+			p.dead[id] = due(s)
+		}
+	}
+	p.count("revoke", nil)
+}
+
+// due is what a session's newest pair is worth.
+func due(s job.Session) uint64 {
+	if s.Claim == nil {
+		return 0
+	}
+	return s.Claim.Due()
+}
+
 func (p *player) step() {
 	p.ctx = p.ctx.WithEventManager(sdk.NewEventManager())
 	switch p.r.IntN(12) {
@@ -141,7 +165,9 @@ func (p *player) step() {
 	case 6, 7:
 		p.block(p.r.Uint64N(5000))
 	default:
-		p.settleSome()
+		if p.settleSome(); p.r.IntN(60) == 0 {
+			p.revoke()
+		}
 	}
 	p.book()
 }
@@ -174,6 +200,9 @@ func (p *player) settled() {
 		a := s.Escrow
 		if s.State != job.SessionReleased || a.Deposited != a.Paid+a.Refunded || a.Paid > h.promised {
 			p.t.Fatalf("session %d: %+v, promised %d", id, s, h.promised)
+		}
+		if worth, dead := p.dead[id]; dead && due(s) != worth {
+			p.t.Fatalf("session %d was worth %d when its key was revoked, and then %+v", id, worth, *s.Claim)
 		}
 		if s.Claim != nil && a.Paid != min(s.Claim.Due(), a.Deposited) {
 			p.t.Fatalf("session %d was paid %d for %+v", id, a.Paid, *s.Claim)
@@ -211,7 +240,7 @@ func TestRandomMoves(t *testing.T) {
 		}
 		p.settled()
 	}
-	for _, m := range []string{"place", "cancel", "cancel refused", "top up", "top up refused", "close", "close refused", "complain", "complain refused",
+	for _, m := range []string{"place", "cancel", "cancel refused", "top up", "top up refused", "close", "close refused", "complain", "complain refused", "revoke",
 		"entry open true", "entry open false", "entry closing true", "entry settled true", "entry released false"} {
 		if moves[m] == 0 {
 			t.Errorf("never played: %s (%v)", m, moves)

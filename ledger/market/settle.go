@@ -47,25 +47,28 @@ func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleRespo
 type claim struct {
 	wire     *pb.Entry
 	session  *job.Session // shared by all entries that name it
+	revoked  bool         // its provider key, which no entry changes
 	pair     job.Sound
 	err      error
 	panicked any
 }
 
-// claims reads the sessions that entries name, each once.
+// claims reads the sessions that entries name, and what became of their keys,
+// each once.
 func (s server) claims(ctx context.Context, entries []pb.Entry) []claim {
 	all, known := make([]claim, len(entries)), make(map[uint64]int, len(entries))
 	for i := range entries {
 		c := &all[i]
 		c.wire = &entries[i]
 		if first, ok := known[c.wire.Session]; ok {
-			c.session, c.err = all[first].session, all[first].err
+			c.session, c.revoked, c.err = all[first].session, all[first].revoked, all[first].err
 			continue
 		}
 		known[c.wire.Session] = i
 		session, err := s.session(ctx, c.wire.Session)
 		if c.err = err; err == nil {
 			c.session = &session
+			c.revoked, c.err = s.registry.Revoked(ctx, session.ProviderKey)
 		}
 	}
 	return all
@@ -107,7 +110,7 @@ func (s server) settle(ctx context.Context, sender string, c *claim, now uint64)
 
 // record saves what becomes of the session, for later entries too.
 func (s server) record(ctx context.Context, sender string, c *claim, now uint64) error {
-	after, payments, err := c.session.Record(sender, c.pair, c.wire.Close, now)
+	after, payments, err := c.session.Record(sender, c.pair, c.revoked, c.wire.Close, now)
 	if err != nil {
 		return err
 	}

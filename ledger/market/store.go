@@ -20,9 +20,11 @@ import (
 // Name is the module's name, store key and account.
 const Name = "market"
 
-// Offers tells what providers offer, in an order that depends on state alone.
-type Offers interface {
+// Registry tells what providers offer, in an order that depends on state alone,
+// and which of their identity keys no longer count.
+type Registry interface {
 	Offers(ctx context.Context) ([]match.Offer, error)
+	Revoked(ctx context.Context, key canon.PublicKey) (bool, error)
 }
 
 // The kinds of things that have clocks.
@@ -45,7 +47,7 @@ type (
 type Store struct {
 	addresses address.Codec
 	vault     coins.Vault
-	offers    Offers
+	registry  Registry
 
 	windows  collections.Item[job.Windows] // of sessions that open from now on
 	orders   collections.Map[uint64, job.Order]
@@ -65,7 +67,7 @@ type Store struct {
 }
 
 // NewStore lays the market's collections over a store.
-func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, offers Offers) *Store {
+func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, registry Registry) *Store {
 	b := collections.NewSchemaBuilder(service)
 	id := collections.Uint64Key
 	party := collections.PairKeyCodec(collections.StringKey, id)
@@ -73,7 +75,7 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, o
 	s := &Store{
 		addresses: addresses,
 		vault:     coins.Vault{Module: Name, Coins: bank, Addresses: addresses},
-		offers:    offers,
+		registry:  registry,
 		windows:   collections.NewItem(b, collections.NewPrefix(0), "windows", canonical[job.Windows]{}),
 		orders:    collections.NewMap(b, collections.NewPrefix(1), "orders", id, canonical[job.Order]{}),
 		sessions:  collections.NewMap(b, collections.NewPrefix(2), "sessions", id, canonical[job.Session]{}),

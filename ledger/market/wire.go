@@ -221,7 +221,7 @@ func parseComplaint(w pb.Complaint) (job.Complaint, error) {
 
 func wireStanding(t job.Standing) pb.Standing {
 	return pb.Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
-		Complaints: t.Complaints}
+		Complaints: t.Complaints, Unserved: t.Unserved}
 }
 
 // clock is block time in seconds.

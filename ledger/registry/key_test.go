@@ -140,6 +140,12 @@ func TestRevocation(t *testing.T) {
 			t.Errorf("revoked key %d came back", k)
 		}
 	}
+	for k := byte(1); k < 8; k++ {
+		revoked, err := w.store.Revoked(w.ctx, key(k).Public())
+		if w.check(err); revoked != (k == 1 || k == 5 || k == 6) {
+			t.Errorf("key %d is revoked: %t", k, revoked)
+		}
+	}
 }
 
 func TestBadRotationsChangeNothing(t *testing.T) {

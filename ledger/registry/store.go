@@ -108,6 +108,11 @@ func (s *Store) Offers(ctx context.Context) ([]match.Offer, error) {
 	return offers, err
 }
 
+// Revoked reports that an identity key was put out of force for good.
+func (s *Store) Revoked(ctx context.Context, key canon.PublicKey) (bool, error) {
+	return s.revoked.Has(ctx, keyText(key))
+}
+
 // offerCount is how many offers an account has.
 func (s *Store) offerCount(ctx context.Context, account string) (n int, err error) {
 	of := collections.NewPrefixedPairRange[string, string](account)

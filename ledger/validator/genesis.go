@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,12 +32,12 @@ import (
 	"daulat/ledger/registry"
 )
 
-// Genesis is how a ledger starts: some accounts with coins, and one validator.
+// Genesis is how a ledger starts: some accounts with coins, and its validators.
 type Genesis struct {
 	ChainID          string
 	Accounts         []Funding
-	ValidatorAccount string // operates the validator; may also be among Accounts
-	Stake            uint64 // udlt bonded by ValidatorAccount, beyond Accounts; default DefaultStake
+	ValidatorAccount string // operates the validator of Init; may also be among Accounts
+	Stake            uint64 // udlt bonded by each validator's account, beyond Accounts; default DefaultStake
 	CloseWindow      uint64 // seconds; 0 keeps the market's default
 	ChallengeWindow  uint64 // seconds; 0 keeps the market's default
 	KeyDelay         uint64 // seconds; 0 keeps the registry's default
@@ -48,6 +47,18 @@ type Genesis struct {
 type Funding struct {
 	Address string
 	Amount  uint64 // udlt
+}
+
+// Founder is a validator of the first block.
+type Founder struct {
+	Account string // operates it; may also be among Accounts
+	Keys    Keys
+}
+
+// Keys are the public keys of a home. The secret ones never leave it.
+type Keys struct {
+	Node      string           // ID of the node, by which its peers know it
+	Validator cmtcrypto.PubKey // of the validator, if it is one
 }
 
 // DefaultStake is what a first validator bonds: 1,000 DLT.
@@ -65,7 +76,53 @@ var ErrExists = errors.New("the home already has a genesis")
 // Init makes a home whose node is the only validator of a new ledger. It
 // refuses a home that has a genesis, and leaves none behind when it fails.
 func Init(home string, g Genesis) error {
-	if err := initHome(home, g); err != nil {
+	if Exists(home) {
+		return fmt.Errorf("initialise ledger: %w", ErrExists)
+	}
+	keys, err := MakeKeys(home)
+	if err != nil {
+		return err
+	}
+	doc, err := NewGenesis(g, []Founder{{Account: g.ValidatorAccount, Keys: keys}})
+	if err != nil {
+		return err
+	}
+	return Adopt(home, doc)
+}
+
+// MakeKeys returns the keys of a home, and makes them if it has none.
+func MakeKeys(home string) (Keys, error) {
+	if err := makeHome(home); err != nil {
+		return Keys{}, fmt.Errorf("make ledger keys: %w", err)
+	}
+	cfg := cometConfig(Config{Home: home, TimeoutCommit: BlockTime})
+	node, err := p2p.LoadOrGenNodeKey(cfg.NodeKeyFile())
+	if err != nil {
+		return Keys{}, fmt.Errorf("make ledger keys: %w", err)
+	}
+	key, err := privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()).GetPubKey()
+	if err != nil {
+		return Keys{}, fmt.Errorf("make ledger keys: %w", err)
+	}
+	return Keys{Node: string(node.ID()), Validator: key}, nil
+}
+
+// Adopt makes a home follow the ledger of doc. Its node is a validator if doc
+// or a later block says so of its key, and a full node otherwise. It refuses a
+// home that has a genesis.
+func Adopt(home string, doc *cmttypes.GenesisDoc) error {
+	if Exists(home) {
+		return fmt.Errorf("initialise ledger: %w", ErrExists)
+	}
+	if _, err := MakeKeys(home); err != nil {
+		return err
+	}
+	fresh := filepath.Join(home, "config", "genesis.new")
+	err := doc.SaveAs(fresh)
+	if err == nil {
+		err = os.Rename(fresh, genesisFile(home)) // whole or not at all
+	}
+	if err != nil {
 		return fmt.Errorf("initialise ledger: %w", err)
 	}
 	return nil
@@ -77,41 +134,29 @@ func Exists(home string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-func initHome(home string, g Genesis) error {
-	if Exists(home) {
-		return ErrExists
-	}
-	if err := makeHome(home); err != nil {
-		return err
-	}
-	cfg := cometConfig(Config{Home: home, TimeoutCommit: BlockTime})
-	if _, err := p2p.LoadOrGenNodeKey(cfg.NodeKeyFile()); err != nil {
-		return err
-	}
-	key, err := privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()).GetPubKey()
+// NewGenesis states the whole of the first state of a ledger whose validators
+// are the founders.
+func NewGenesis(g Genesis, founders []Founder) (*cmttypes.GenesisDoc, error) {
+	doc, err := document(g, founders, time.Now().UTC())
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("make genesis: %w", err)
 	}
-	doc, err := document(home, g, key, time.Now().UTC())
-	if err != nil {
-		return err
-	}
-	fresh := filepath.Join(home, "config", "genesis.new")
-	if err := doc.SaveAs(fresh); err != nil {
-		return err
-	}
-	return os.Rename(fresh, genesisFile(home)) // whole or not at all
+	return doc, nil
 }
 
-// document states the whole of the first state; key is the validator's.
-func document(home string, g Genesis, key cmtcrypto.PubKey, now time.Time) (*cmttypes.GenesisDoc, error) {
-	a, err := app.New(log.NewNopLogger(), dbm.NewMemDB(), home)
+func document(g Genesis, founders []Founder, now time.Time) (*cmttypes.GenesisDoc, error) {
+	dir, err := os.MkdirTemp("", "daulat-genesis-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	a, err := app.New(log.NewNopLogger(), dbm.NewMemDB(), dir)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close() // holds nothing but memory
 	state := a.DefaultGenesis()
-	if err := fill(state, a.Codec(), g, key, now); err != nil {
+	if err := fill(state, a.Codec(), g, founders, now); err != nil {
 		return nil, err
 	}
 	if err := a.ValidateGenesis(state); err != nil {
@@ -130,107 +175,143 @@ func document(home string, g Genesis, key cmtcrypto.PubKey, now time.Time) (*cmt
 	return doc, doc.ValidateAndComplete()
 }
 
-func fill(state app.Genesis, cdc codec.Codec, g Genesis, key cmtcrypto.PubKey, now time.Time) error {
+func fill(state app.Genesis, cdc codec.Codec, g Genesis, founders []Founder, now time.Time) error {
 	if g.Stake == 0 {
 		g.Stake = DefaultStake
 	}
-	operator, err := sdk.AccAddressFromBech32(g.ValidatorAccount)
-	if err != nil {
-		return fmt.Errorf("validator account %q: %w", g.ValidatorAccount, err)
+	if len(founders) == 0 {
+		return errors.New("a ledger needs a validator")
 	}
-	staking, err := bonded(operator, key, g.Stake)
+	staking, err := bonded(founders, g.Stake)
 	if err != nil {
 		return err
 	}
-	accounts, bank, err := balances(g, operator)
+	accounts, bank, err := balances(g, founders)
 	if err != nil {
 		return err
 	}
 	state[authtypes.ModuleName] = cdc.MustMarshalJSON(authtypes.NewGenesisState(authtypes.DefaultParams(), accounts))
 	state[banktypes.ModuleName] = cdc.MustMarshalJSON(bank)
 	state[stakingtypes.ModuleName] = cdc.MustMarshalJSON(staking)
-	state[slashingtypes.ModuleName] = cdc.MustMarshalJSON(signing(key, now))
+	state[slashingtypes.ModuleName] = cdc.MustMarshalJSON(signing(founders, now))
 	return setWindows(state, cdc, g)
 }
 
-// balances are the accounts with their coins; the stake lies with the pool of
+// balances are the accounts with their coins; the stakes lie with the pool of
 // bonded coins.
-func balances(g Genesis, operator sdk.AccAddress) (authtypes.GenesisAccounts, *banktypes.GenesisState, error) {
+func balances(g Genesis, founders []Founder) (authtypes.GenesisAccounts, *banktypes.GenesisState, error) {
 	bank := banktypes.DefaultGenesisState()
 	var accounts authtypes.GenesisAccounts
-	seen := map[string]bool{}
-	total := sdkmath.NewIntFromUint64(g.Stake)
-	for _, f := range append([]Funding{{Address: operator.String()}}, g.Accounts...) {
+	add := func(address sdk.AccAddress) {
+		accounts = append(accounts, authtypes.NewBaseAccount(address, nil, uint64(len(accounts)), 0))
+	}
+	operators := map[string]bool{} // named once as operators, once with their coins
+	for _, f := range founders {
+		address, err := sdk.AccAddressFromBech32(f.Account)
+		if err != nil {
+			return nil, nil, fmt.Errorf("validator account %q: %w", f.Account, err)
+		}
+		operators[address.String()] = true
+		add(address)
+	}
+	funded := map[string]bool{}
+	total := sdkmath.NewIntFromUint64(g.Stake).MulRaw(int64(len(founders)))
+	stake := total
+	for _, f := range g.Accounts {
 		address, err := sdk.AccAddressFromBech32(f.Address)
 		if err != nil {
 			return nil, nil, fmt.Errorf("account %q: %w", f.Address, err)
 		}
-		if !seen[address.String()] {
-			seen[address.String()] = true
-			accounts = append(accounts, authtypes.NewBaseAccount(address, nil, uint64(len(accounts)), 0))
-		} else if address.Equals(operator) {
-			operator = nil // named once as operator, once with its coins
-		} else {
+		name := address.String()
+		if funded[name] {
 			return nil, nil, fmt.Errorf("account %s is funded twice", f.Address)
 		}
+		funded[name] = true
+		if !operators[name] {
+			add(address)
+		}
 		if f.Amount > 0 {
-			bank.Balances = append(bank.Balances, banktypes.Balance{Address: address.String(), Coins: coins(f.Amount)})
+			bank.Balances = append(bank.Balances, banktypes.Balance{Address: name, Coins: coins(sdkmath.NewIntFromUint64(f.Amount))})
 			total = total.Add(sdkmath.NewIntFromUint64(f.Amount))
 		}
 	}
-	if !total.IsUint64() || total.Uint64() > math.MaxInt64 {
+	if !total.IsInt64() {
 		return nil, nil, errors.New("all coins together must fit 63 bits")
 	}
 	pool := authtypes.NewModuleAddress(stakingtypes.BondedPoolName).String()
-	bank.Balances = append(bank.Balances, banktypes.Balance{Address: pool, Coins: coins(g.Stake)})
-	bank.Supply = coins(total.Uint64())
+	bank.Balances = append(bank.Balances, banktypes.Balance{Address: pool, Coins: coins(stake)})
+	bank.Supply = coins(total)
 	return accounts, bank, nil
 }
 
-func coins(amount uint64) sdk.Coins {
-	return sdk.NewCoins(sdk.NewCoin(app.Denom, sdkmath.NewIntFromUint64(amount)))
-}
+func coins(amount sdkmath.Int) sdk.Coins { return sdk.NewCoins(sdk.NewCoin(app.Denom, amount)) }
 
-// bonded is a validator that its operator has bonded to before the first block.
-func bonded(operator sdk.AccAddress, key cmtcrypto.PubKey, stake uint64) (*stakingtypes.GenesisState, error) {
-	public, err := cryptocodec.FromCmtPubKeyInterface(key)
-	if err != nil {
-		return nil, err
-	}
-	packed, err := codectypes.NewAnyWithValue(public)
-	if err != nil {
-		return nil, err
-	}
+// bonded are validators that their operators have bonded to before the first
+// block, all with the same stake.
+func bonded(founders []Founder, stake uint64) (*stakingtypes.GenesisState, error) {
 	amount := sdkmath.NewIntFromUint64(stake)
 	if amount.LT(sdk.DefaultPowerReduction) {
 		return nil, fmt.Errorf("a stake of %d udlt gives no voting power", stake)
 	}
-	shares := sdkmath.LegacyNewDecFromInt(amount)
-	address := sdk.ValAddress(operator).String()
-	v := stakingtypes.Validator{
-		OperatorAddress:   address,
-		ConsensusPubkey:   packed,
-		Status:            stakingtypes.Bonded,
-		Tokens:            amount,
-		DelegatorShares:   shares,
-		Description:       stakingtypes.Description{Moniker: "first"},
-		UnbondingTime:     time.Unix(0, 0).UTC(),
-		Commission:        stakingtypes.NewCommission(sdkmath.LegacyZeroDec(), sdkmath.LegacyZeroDec(), sdkmath.LegacyZeroDec()),
-		MinSelfDelegation: sdkmath.OneInt(),
+	var validators []stakingtypes.Validator
+	var delegations []stakingtypes.Delegation
+	seen := map[string]bool{}
+	for i, f := range founders {
+		operator, err := sdk.AccAddressFromBech32(f.Account)
+		if err != nil {
+			return nil, fmt.Errorf("validator account %q: %w", f.Account, err)
+		}
+		public, err := cryptocodec.FromCmtPubKeyInterface(f.Keys.Validator)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range []string{operator.String(), f.Keys.Validator.Address().String()} {
+			if seen[name] {
+				return nil, fmt.Errorf("two validators have account or key %s", name)
+			}
+			seen[name] = true
+		}
+		packed, err := codectypes.NewAnyWithValue(public)
+		if err != nil {
+			return nil, err
+		}
+		shares := sdkmath.LegacyNewDecFromInt(amount)
+		address := sdk.ValAddress(operator).String()
+		validators = append(validators, stakingtypes.Validator{
+			OperatorAddress:   address,
+			ConsensusPubkey:   packed,
+			Status:            stakingtypes.Bonded,
+			Tokens:            amount,
+			DelegatorShares:   shares,
+			Description:       stakingtypes.Description{Moniker: fmt.Sprintf("founder-%d", i+1)},
+			UnbondingTime:     time.Unix(0, 0).UTC(),
+			Commission:        stakingtypes.NewCommission(sdkmath.LegacyZeroDec(), sdkmath.LegacyZeroDec(), sdkmath.LegacyZeroDec()),
+			MinSelfDelegation: sdkmath.OneInt(),
+		})
+		delegations = append(delegations, stakingtypes.NewDelegation(operator.String(), address, shares))
 	}
-	d := stakingtypes.NewDelegation(operator.String(), address, shares)
-	return stakingtypes.NewGenesisState(stakingtypes.DefaultParams(), []stakingtypes.Validator{v}, []stakingtypes.Delegation{d}), nil
+	return stakingtypes.NewGenesisState(stakingtypes.DefaultParams(), validators, delegations), nil
 }
 
-// signing opens the validator's record of missed blocks. Without it the ledger
+// A validator that signs fewer than one block in twenty, of about the last hour
+// and a half, is set aside until its operator asks to be back. The SDK's default
+// would do so after 25 seconds of absence.
+const missWindow = 10_000 // blocks
+
+var leastSigned = sdkmath.LegacyNewDecWithPrec(5, 2)
+
+// signing opens each validator's record of missed blocks. Without one the ledger
 // halts at the second block.
-func signing(key cmtcrypto.PubKey, now time.Time) *slashingtypes.GenesisState {
+func signing(founders []Founder, now time.Time) *slashingtypes.GenesisState {
 	g := slashingtypes.DefaultGenesisState()
-	address := sdk.ConsAddress(key.Address())
-	g.SigningInfos = []slashingtypes.SigningInfo{{
-		Address:              address.String(),
-		ValidatorSigningInfo: slashingtypes.NewValidatorSigningInfo(address, 0, 0, now, false, 0),
-	}}
+	g.Params.SignedBlocksWindow, g.Params.MinSignedPerWindow = missWindow, leastSigned
+	for _, f := range founders {
+		address := sdk.ConsAddress(f.Keys.Validator.Address())
+		g.SigningInfos = append(g.SigningInfos, slashingtypes.SigningInfo{
+			Address:              address.String(),
+			ValidatorSigningInfo: slashingtypes.NewValidatorSigningInfo(address, 0, 0, now, false, 0),
+		})
+	}
 	return g
 }
 

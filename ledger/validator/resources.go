@@ -61,9 +61,9 @@ func (d stateDB) Close() error { return d.close() }
 // maxLog is the size in bytes at which a log is set aside at the next start.
 const maxLog = 8 << 20
 
-// openLog writes warnings and errors to a file, and to also if that is not nil.
-// Once stopping is set, the one error of every stop is left out.
-func openLog(path string, also *slog.Logger, stopping *atomic.Bool, c *closers) (logger, error) {
+// openLog writes warnings and errors to a file, and to also if that is not nil,
+// through q.
+func openLog(path string, also *slog.Logger, q quiet, c *closers) (logger, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".old"); err != nil {
 			return logger{}, err
@@ -78,7 +78,8 @@ func openLog(path string, also *slog.Logger, stopping *atomic.Bool, c *closers) 
 	if also != nil {
 		handler = slog.NewMultiHandler(handler, warnings{also.Handler()})
 	}
-	return logger{slog.New(quiet{handler, stopping})}, nil
+	q.Handler = handler
+	return logger{slog.New(q)}, nil
 }
 
 // warnings passes on what is worth a person's attention.
@@ -91,23 +92,25 @@ func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Hand
 func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
 
 // quiet keeps silent about what CometBFT calls an error, though each stop
-// causes it.
+// causes it, and listens for the end of consensus.
 type quiet struct {
 	slog.Handler
 	stopping *atomic.Bool
+	halt     *halt
 }
 
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	q.halt.notice(r)
 	if q.stopping.Load() && r.Message == "Stopped accept routine, as transport is closed" {
 		return nil
 	}
 	return q.Handler.Handle(ctx, r)
 }
 func (q quiet) WithAttrs(a []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(a), q.stopping}
+	return quiet{q.Handler.WithAttrs(a), q.stopping, q.halt}
 }
 func (q quiet) WithGroup(name string) slog.Handler {
-	return quiet{q.Handler.WithGroup(name), q.stopping}
+	return quiet{q.Handler.WithGroup(name), q.stopping, q.halt}
 }
 
 // logger is slog as the SDK wants it.

@@ -3,8 +3,9 @@
 //
 // Guarantees: a home is initialised once and never overwritten; a node that was
 // stopped, or killed, resumes from its home where the last block left it; all
-// listeners are on loopback unless told otherwise; warnings and errors always
-// reach data/node.log, so a halt is never silent.
+// listeners are on loopback unless told otherwise; warnings and errors reach
+// data/node.log; a halt is never silent: [Validator.Halted] tells the process,
+// and calls that wait for a block get the cause.
 //
 // Three servers take questions without a token: CometBFT's RPC, REST (JSON over
 // HTTP) and gRPC. All they give is public: blocks, state, the transactions that
@@ -14,7 +15,12 @@
 // names (DNS rebinding) and origins, and RPC has no WebSocket; gRPC speaks a
 // protocol that browsers do not. Every size, time and number is bounded.
 //
-// Start at [Init], then [Start]. A home holds config (genesis and keys) and
+// A ledger has one validator, or several that find each other by their peers'
+// addresses: a node is one if the ledger says so of its key, and otherwise a full
+// node that checks and keeps every block. A home without state gets it from a
+// snapshot of its peers, which the light client checks, or block by block.
+//
+// Start at [Init], or [NewGenesis] and [Adopt], then [Start]. A home holds config (genesis and keys) and
 // data (databases and log).
 package validator
 
@@ -26,6 +32,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +51,7 @@ import (
 	"github.com/cosmos/cosmos-sdk/server"
 	cmtlog "github.com/cosmos/cosmos-sdk/server/log"
 	pruningtypes "github.com/cosmos/cosmos-sdk/store/v2/pruning/types"
+	snapshottypes "github.com/cosmos/cosmos-sdk/store/v2/snapshots/types"
 
 	"daulat/ledger/app"
 	"daulat/ledger/client"
@@ -61,17 +69,19 @@ type Config struct {
 	GRPC          string        // the same for gRPC
 	REST          string        // the same for REST
 	Hosts         []string      // names by which others call this machine; localhost and addresses need no mention
-	P2P           string        // address to listen on; default a free port of 127.0.0.1
+	P2P           string        // where peers reach the node; default a free port of 127.0.0.1, kept as RPC's is
+	Peers         []string      // nodes to stay connected with, as ID@HOST:PORT; none on a ledger of one validator
+	Sync          *StateSync    // where a home without state gets it; nil: block by block
+	SnapshotEvery uint64        // blocks between two snapshots for others; default SnapshotEvery
 	Logger        *slog.Logger  // gets what the log file gets; may be nil
 }
 
 // Limits of what a node keeps and accepts.
 const (
-	keepStates    = 10_000     // versions of the state that queries can name
-	pruneInterval = 100        // blocks
-	queryGas      = 50_000_000 // of one query by a stranger
-	maxTx         = 1 << 20    // bytes
-	gossipSleep   = 20 * time.Millisecond
+	keepStates    = 10_000               // versions of the state that queries can name
+	pruneInterval = 100                  // blocks
+	queryGas      = 50_000_000           // of one query by a stranger
+	maxTx         = 1 << 20              // bytes
 	firstBlock    = 5 * time.Millisecond // between two looks for it
 )
 
@@ -79,22 +89,30 @@ const (
 type Validator struct {
 	node     *node.Node
 	app      *app.App
+	home     string
 	rpc      *local.Local
 	servers  servers
+	halt     halt
 	genesis  string
 	stopping atomic.Bool
 	stop     sync.Once
 	stopped  error
+	snapper  snapper
 	release  closers // what the node does not close itself
 }
 
 // Start runs the node whose home was initialised, and returns when it takes
-// queries and transactions: a new block is there. ctx bounds the start alone.
+// queries and transactions: a new block is there. A node with peers may have to
+// wait for them, and returns before; [Validator.WaitBlock] waits. ctx bounds the
+// start alone.
 func Start(ctx context.Context, c Config) (*Validator, error) {
 	if c.TimeoutCommit == 0 {
 		c.TimeoutCommit = BlockTime
 	}
-	v := &Validator{}
+	if c.SnapshotEvery == 0 {
+		c.SnapshotEvery = SnapshotEvery
+	}
+	v := &Validator{home: c.Home, halt: halt{done: make(chan struct{})}}
 	if err := v.start(ctx, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("start ledger node: %w", err), v.Stop())
 	}
@@ -112,7 +130,10 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if v.genesis, err = client.GenesisHash(doc); err != nil {
 		return err
 	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, &v.stopping, &v.release)
+	if err := forgetHalfSynced(c.Home); err != nil {
+		return err
+	}
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt}, &v.release)
 	if err != nil {
 		return err
 	}
@@ -123,22 +144,40 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	db = stateDB{DB: db, close: sync.OnceValue(db.Close)}
 	v.release.add(db.Close)
 	retain := uint64(client.TrustingPeriod / c.TimeoutCommit)
+	snapshots, err := openSnapshots(c.Home, &v.release)
+	if err != nil {
+		return err
+	}
 	v.app, err = app.New(logger, db, c.Home, baseapp.SetChainID(doc.ChainID),
 		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(keepStates, pruneInterval)),
 		baseapp.SetIAVLSyncPruning(true), // nothing prunes behind a closed database
 		baseapp.SetMinRetainBlocks(retain),
+		baseapp.SetSnapshot(snapshots, snapshottypes.NewSnapshotOptions(0, keepSnapshots)), // snapper takes them
 		baseapp.SetQueryGasLimit(queryGas))
 	if err != nil {
 		return err
 	}
 	last := v.app.LastBlockHeight()
-	if err := v.startNode(ctx, cometConfig(c), doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
+	if c.P2P, err = keptAddress(c.P2P, c.Home, "p2p-address"); err != nil {
+		return err
+	}
+	cfg := cometConfig(c)
+	if c.Sync != nil && last == 0 {
+		if err := c.Sync.begin(c.Home, cfg); err != nil {
+			return err
+		}
+	}
+	if err := v.startNode(ctx, cfg, doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
 		return err
 	}
 	if err := v.servers.start(c, v, logger); err != nil {
 		return err
 	}
-	return v.awaitBlock(ctx, last)
+	v.snapper.start(v, c, logger)
+	if len(c.Peers) > 0 {
+		return nil
+	}
+	return v.WaitBlock(ctx, last+1)
 }
 
 func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *cmttypes.GenesisDoc, logger cmtlog.CometLoggerWrapper) error {
@@ -158,7 +197,10 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 		return err
 	}
 	v.rpc = local.New(v.node)
-	return v.node.Start()
+	if err := v.node.Start(); err != nil {
+		return err
+	}
+	return v.halt.watch(v.node, &v.stopping)
 }
 
 // loadSigner reads the validator's key and what it signed last. A missing
@@ -180,25 +222,33 @@ func loadSigner(cfg *cmtconfig.Config) (*privval.FilePV, error) {
 	return privval.LoadFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
 }
 
-// awaitBlock returns when a block after last is committed: before, queries fail
-// and transactions are checked against no time.
-func (v *Validator) awaitBlock(ctx context.Context, last int64) error {
+// WaitBlock returns when the block is committed. Before a node's first block,
+// queries fail and transactions are checked against no time.
+func (v *Validator) WaitBlock(ctx context.Context, height int64) error {
 	tick := time.NewTicker(firstBlock)
 	defer tick.Stop()
 	for {
-		info, err := v.rpc.ABCIInfo(ctx)
-		if err != nil {
+		at, err := v.Height(ctx)
+		if err != nil || at >= height {
 			return err
-		}
-		if info.Response.LastBlockHeight > last {
-			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for block %d: %w", last+1, ctx.Err())
+			return fmt.Errorf("wait for block %d: %w", height, ctx.Err())
+		case <-v.halt.done:
+			return v.halt.cause
 		case <-tick.C:
 		}
 	}
+}
+
+// Height is of the last block whose state the node has; 0 if there is none.
+func (v *Validator) Height(ctx context.Context) (int64, error) {
+	info, err := v.rpc.ABCIInfo(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.Response.LastBlockHeight, nil
 }
 
 // Stop ends the servers, then the node, and closes its databases; the home can
@@ -212,6 +262,7 @@ func (v *Validator) Stop() error {
 			v.node.Wait()
 		}
 		v.servers.wait()
+		v.snapper.wait()
 		if v.app != nil {
 			v.stopped = errors.Join(v.stopped, v.app.Close())
 		}
@@ -220,8 +271,9 @@ func (v *Validator) Stop() error {
 	return v.stopped
 }
 
-// RPC is the node without a socket in between.
-func (v *Validator) RPC() rpcclient.Client { return v.rpc }
+// RPC is the node without a socket in between. Once the ledger has halted it
+// takes no transactions and tells no height, and says why.
+func (v *Validator) RPC() rpcclient.Client { return mortal{v.rpc, &v.halt} }
 
 // RPCAddress is where others reach the node, such as tcp://127.0.0.1:26657.
 func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }
@@ -229,6 +281,19 @@ func (v *Validator) RPCAddress() string { return "tcp://" + v.servers.rpc }
 // ServeRPC answers calls of RPC on one more listener, with the limits of the
 // first, until the node stops. The listener limits its connections.
 func (v *Validator) ServeRPC(l net.Listener) { v.servers.serveHTTP(l, v.servers.calling) }
+
+// Peer is how others reach the node to exchange blocks: ID@HOST:PORT.
+func (v *Validator) Peer() string {
+	return string(v.node.NodeInfo().ID()) + "@" + strings.TrimPrefix(v.node.Config().P2P.ListenAddress, "tcp://")
+}
+
+// Peers are the IDs of the nodes that it is connected with.
+func (v *Validator) Peers() (ids []string) {
+	for _, p := range v.node.Switch().Peers().Copy() {
+		ids = append(ids, string(p.ID()))
+	}
+	return ids
+}
 
 // GRPCAddress is where gRPC is served, without TLS, such as 127.0.0.1:9090.
 func (v *Validator) GRPCAddress() string { return v.servers.grpc }
@@ -242,25 +307,6 @@ func (v *Validator) ChainID() string { return v.node.GenesisDoc().ChainID }
 // GenesisHash tells this ledger from every other, even of the same name:
 // SHA-256 in hexadecimal, as in a client.Trust.
 func (v *Validator) GenesisHash() string { return v.genesis }
-
-func cometConfig(c Config) *cmtconfig.Config {
-	cfg := cmtconfig.DefaultConfig()
-	cfg.SetRoot(c.Home)
-	cfg.DBBackend = string(dbm.PebbleDBBackend)
-	cfg.Consensus.TimeoutCommit = c.TimeoutCommit
-	cfg.Consensus.PeerGossipSleepDuration = gossipSleep
-	cfg.RPC.ListenAddress = "" // servers does it, with checks that CometBFT lacks
-	cfg.Moniker = "daulat"     // the default is the machine's name, which everybody could read
-	cfg.Mempool.MaxTxBytes = maxTx
-	cfg.TxIndex.Indexer = "null" // clients read the blocks themselves
-	cfg.P2P.ListenAddress = "tcp://127.0.0.1:0"
-	if c.P2P != "" {
-		cfg.P2P.ListenAddress = c.P2P
-	}
-	cfg.P2P.AddrBookStrict = false // private addresses are fine
-	cfg.P2P.PexReactor = false     // peers are told, not found
-	return cfg
-}
 
 func genesisFile(home string) string { return filepath.Join(home, "config", "genesis.json") }
 

@@ -188,9 +188,17 @@ func TestStopAndResume(t *testing.T) {
 // killHome tells a copy of the test binary to run a node until it is killed.
 const killHome = "DAULAT_TEST_NODE_HOME"
 
+// children are what else a copy of the test binary may be told to run in a home.
+var children = map[string]func(home string) int{}
+
 func TestMain(m *testing.M) {
 	if home := os.Getenv(killHome); home != "" {
 		runUntilKilled(home)
+	}
+	for name, run := range children {
+		if home := os.Getenv(name); home != "" {
+			os.Exit(run(home))
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -23,6 +23,8 @@ type Record struct {
 	// Closing says that a final voucher may be out: the session carries no more
 	// requests, whatever the ledger still shows.
 	Closing bool `cbor:"closing,omitempty"`
+	// Ended is the block time at which a provider saw that the session was over.
+	Ended uint64 `cbor:"ended,omitempty"`
 }
 
 // Lie is an answer that was found wrong before it was paid for, with what binds

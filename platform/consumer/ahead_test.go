@@ -19,8 +19,9 @@ type account = sessiontest.Account // embedded under a name that is none of its 
 type overseen struct {
 	*account
 	waited atomic.Int64
-	held   chan struct{} // if set, CloseSession waits until it is closed
-	gaveUp atomic.Bool   // a close ended before that
+	held   chan struct{}                 // if set, CloseSession waits until it is closed
+	gaveUp atomic.Bool                   // a close ended before that
+	shown  func(job.Session) job.Session // if set, what the node makes of a session
 }
 
 type inPath struct{} // key of what marks a request's context
@@ -43,7 +44,11 @@ func (o *overseen) Order(ctx context.Context, id uint64) (job.Order, error) {
 
 func (o *overseen) Session(ctx context.Context, id uint64) (job.Session, error) {
 	o.see(ctx)
-	return o.account.Session(ctx, id)
+	s, err := o.account.Session(ctx, id)
+	if o.shown != nil {
+		s = o.shown(s)
+	}
+	return s, err
 }
 
 func (o *overseen) Now(ctx context.Context) (uint64, error) {
@@ -67,7 +72,7 @@ func (o *overseen) CloseSession(ctx context.Context, id uint64) error {
 func (s *setup) open() (n int) {
 	s.t.Helper()
 	for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
-		all, err := s.account.Sessions(s.t.Context(), "consumer", state)
+		all, err := s.account.Sessions(s.ctx, "consumer", state)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -78,7 +83,7 @@ func (s *setup) open() (n int) {
 
 func (s *setup) quiet() {
 	s.t.Helper()
-	if err := s.client.Quiet(s.t.Context()); err != nil {
+	if err := s.client.Quiet(s.ctx); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -119,7 +124,7 @@ func (s *setup) warm(lanes int) {
 // together asks once in each lane at the same time and returns the sessions.
 func (s *setup) together(lanes int) (sessions []uint64) {
 	s.t.Helper()
-	ctx := context.WithValue(s.t.Context(), inPath{}, true)
+	ctx := context.WithValue(s.ctx, inPath{}, true)
 	var mu sync.Mutex
 	var all, met sync.WaitGroup
 	met.Add(lanes)
@@ -175,7 +180,7 @@ func TestRetryDoesNotWaitForTheCleanUp(t *testing.T) {
 		t.Errorf("the request waited for the clean-up; session is %s", s.onLedger(1).State)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.client.CloseAll(t.Context()) }()
+	go func() { done <- s.client.CloseAll(s.ctx) }()
 	close(held)
 	s.eventually("the session closes", func() bool { return s.onLedger(1).State == job.SessionClosing })
 	s.advance(sessiontest.Windows.Close)

@@ -196,6 +196,9 @@ func (c *Client) open(ctx context.Context, terms job.Terms, until time.Time) (*S
 	if err != nil {
 		return nil, err
 	}
+	if err := opened.Ordered(job.Order{ID: id, Consumer: c.Ledger.Account(), SessionKey: c.Key.Public(), Terms: terms}); err != nil {
+		return nil, err
+	}
 	now, err := c.Ledger.Now(ctx)
 	if err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func TestAsksAndPays(t *testing.T) {
 	if paid := x.vouchers(); len(paid) != 2 || paid[1].Voucher.Amount != 14 || paid[1].Voucher.Final {
 		t.Errorf("vouchers are %+v", paid)
 	}
-	if err := s.client.CloseAll(t.Context()); err != nil {
+	if err := s.client.CloseAll(s.ctx); err != nil {
 		t.Fatal(err)
 	}
 	now := s.onLedger(first.Session)
@@ -79,6 +79,7 @@ func TestProviderThatBreaksTheRules(t *testing.T) {
 			if n, m := len(bad.vouchers()), len(good.vouchers()); n != 1 || m != 1 {
 				t.Errorf("%d vouchers went to the bad one, %d to the good one", n, m)
 			}
+			s.quiet() // the bad one's session is closed in the background
 			if now := s.onLedger(first.Session); now.State != job.SessionSettled || now.Escrow.Withheld != 4 {
 				t.Errorf("session is %s with %+v", now.State, now.Escrow)
 			}
@@ -101,7 +102,7 @@ func TestAnswerThatBreaksOffGoesOnElsewhere(t *testing.T) {
 			good.behave(conduct{shift: c.shift})
 			var shown []uint32
 			begun := 0
-			_, err := s.client.Ask(t.Context(), terms(), prompt(1, 4), func(consumer.Admission) error { begun++; return nil },
+			_, err := s.client.Ask(s.ctx, terms(), prompt(1, 4), func(consumer.Admission) error { begun++; return nil },
 				func(token receipt.Token) error { shown = append(shown, token.ID); return nil })
 			if (err == nil) != (c.paid == 1) || !slices.Equal(shown, c.want) || begun != 1 {
 				t.Errorf("shown %v after %d admissions, %v", shown, begun, err)
@@ -132,7 +133,7 @@ func TestReplayedReceipt(t *testing.T) {
 func TestProviderThatNeverAnswers(t *testing.T) {
 	s := start(t)
 	bad := s.sells("bad", 1)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(s.ctx)
 	bad.behave(conduct{silent: true, early: func(wire.Ask) { cancel() }})
 	if _, err := s.try(ctx, 1, 3); err == nil {
 		t.Fatal("silence is an answer")
@@ -150,7 +151,7 @@ func TestProviderThatIsSilentToTheEnd(t *testing.T) {
 	s := start(t)
 	bad := s.sells("bad", 1)
 	s.buy(1, 3)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(s.ctx)
 	bad.behave(conduct{silent: true, deadEnd: true, early: func(wire.Ask) { cancel() }})
 	if _, err := s.try(ctx, 1, 3); err == nil {
 		t.Fatal("silence is an answer")
@@ -173,7 +174,7 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	s.run()
 	liar, honest := s.sells("liar", 1), s.sells("honest", 2)
 	first := s.buy(1, 3)
-	_, err := s.try(t.Context(), 1, 5)
+	_, err := s.try(s.ctx, 1, 5)
 	var lie *consumer.LieError
 	if !errors.As(err, &lie) {
 		t.Fatalf("got %v", err)
@@ -199,7 +200,7 @@ func TestWrongAnswerIsFoundAndNotPaid(t *testing.T) {
 	}
 	s.crash(s.disk()) // what knows of the lie now is the journal alone
 	settled := make(chan error, 1)
-	go func() { settled <- s.client.Settle(context.WithValue(t.Context(), inPath{}, true), first.Session) }()
+	go func() { settled <- s.client.Settle(context.WithValue(s.ctx, inPath{}, true), first.Session) }()
 	s.eventually("the client waits for the ledger", func() bool { return s.ledger.waited.Load() > 2 || len(settled) > 0 })
 	s.advance(sessiontest.Windows.Close)
 	if err := <-settled; err != nil {
@@ -225,7 +226,7 @@ func TestAnswerThatCannotBeChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
-			ctx, leave := context.WithCancel(t.Context())
+			ctx, leave := context.WithCancel(s.ctx)
 			defer leave()
 			s.client.Auditor = failing(func() error {
 				if c.leaves {
@@ -250,7 +251,7 @@ func TestAnswerThatCannotBeChecked(t *testing.T) {
 				t.Errorf("session is %s since %q", now.State, now.Reason)
 			}
 			s.advance(sessiontest.Windows.Close)
-			if err := s.client.CloseAll(t.Context()); err != nil {
+			if err := s.client.CloseAll(s.ctx); err != nil {
 				t.Error(err)
 			}
 		})
@@ -305,7 +306,7 @@ func TestCrashAfterTheVoucher(t *testing.T) {
 	if second := s.buy(1, 3); second.Session != first.Session || second.Seq <= first.Seq {
 		t.Errorf("went on with %+v", second)
 	}
-	if err := s.client.CloseAll(t.Context()); err != nil {
+	if err := s.client.CloseAll(s.ctx); err != nil {
 		t.Fatal(err)
 	}
 	if now := s.onLedger(first.Session); now.Escrow.Withheld != 8 {
@@ -327,7 +328,7 @@ func crashAfterTheAsk(t *testing.T, bought int) {
 	for range bought {
 		s.buy(1, 3)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(s.ctx)
 	left := make(chan []byte, 1)
 	x.behave(conduct{silent: true, early: func(wire.Ask) { left <- s.disk() }})
 	var gone sync.WaitGroup
@@ -343,7 +344,7 @@ func crashAfterTheAsk(t *testing.T, bought int) {
 	if last.Ask.Session != lost.Ask.Session || last.Ask.Seq <= lost.Ask.Seq || last.Request.Counter <= lost.Request.Counter {
 		t.Errorf("asked %+v after %+v", last.Ask, lost.Ask)
 	}
-	if err := s.client.CloseAll(t.Context()); err != nil {
+	if err := s.client.CloseAll(s.ctx); err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -375,7 +376,7 @@ func TestRequestBeyondTheStepIsNotPutToAWarmSession(t *testing.T) {
 	s := start(t)
 	s.sells("seller", 1)
 	first := s.buy(1, 3)
-	_, _ = s.try(t.Context(), 1, 60)
+	_, _ = s.try(s.ctx, 1, 60)
 	s.quiet()
 	if now := s.onLedger(first.Session); now.State != job.SessionSettled {
 		t.Errorf("session is %s", now.State)
@@ -391,7 +392,7 @@ func TestClosesAloneAfterTheProviderIsGone(t *testing.T) {
 	}
 	s.crash(s.disk())
 	closed := make(chan error, 1)
-	go func() { closed <- s.client.Settle(t.Context(), first.Session) }()
+	go func() { closed <- s.client.Settle(s.ctx, first.Session) }()
 	s.eventually("the session closes", func() bool {
 		now := s.onLedger(first.Session)
 		if now.State == job.SessionClosing {
@@ -407,6 +408,23 @@ func TestClosesAloneAfterTheProviderIsGone(t *testing.T) {
 	}
 }
 
+// A node that shows another session than the one that was ordered gets no request
+// out of the client.
+func TestAnotherSessionThanOrdered(t *testing.T) {
+	s := start(t)
+	x := s.sells("seller", 1)
+	s.ledger.shown = func(j job.Session) job.Session {
+		j.Terms.Step++
+		return j
+	}
+	if _, err := s.try(s.ctx, 1, 3); !errors.Is(err, job.ErrOtherOrder) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(x.asked()); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+}
+
 // A session carries one request at a time, however many come at once.
 func TestRequestsAtOnce(t *testing.T) {
 	s := start(t)
@@ -415,7 +433,7 @@ func TestRequestsAtOnce(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 5 {
-				if _, err := s.try(t.Context(), 1, 1); err != nil {
+				if _, err := s.try(s.ctx, 1, 1); err != nil {
 					t.Error(err)
 				}
 			}
@@ -437,7 +455,7 @@ func TestAskerCanEndARequest(t *testing.T) {
 	s := start(t)
 	x := s.sells("seller", 1)
 	enough := errors.New("enough")
-	if _, err := s.client.Ask(t.Context(), terms(), prompt(1, 3), func(a consumer.Admission) error {
+	if _, err := s.client.Ask(s.ctx, terms(), prompt(1, 3), func(a consumer.Admission) error {
 		if a.Ceiling != 12 || a.Provider != "seller" || a.Receipt != "1-1" {
 			t.Errorf("admission is %+v", a)
 		}
@@ -453,11 +471,11 @@ func TestAskerCanEndARequest(t *testing.T) {
 func TestOrderWithoutAMatchIsTakenBack(t *testing.T) {
 	s := start(t)
 	s.sells("dear", 9)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(s.ctx)
 	asked := make(chan error, 1)
 	go func() { _, err := s.try(ctx, 1, 3); asked <- err }()
 	s.eventually("the order is explained", func() bool {
-		o, err := s.account.Order(t.Context(), 1)
+		o, err := s.account.Order(s.ctx, 1)
 		return err == nil && strings.Contains(o.Explanation, "price ceiling")
 	})
 	cancel()
@@ -490,7 +508,7 @@ func TestRenewMatchesAnew(t *testing.T) {
 	cheap := s.sells("cheap", 1)
 	cheap.behave(conduct{cut: 1})
 	for _, want := range []string{"dear", "cheap"} {
-		if err := s.client.Renew(t.Context(), model); err != nil {
+		if err := s.client.Renew(s.ctx, model); err != nil {
 			t.Fatal(err)
 		}
 		if r := s.buy(1, 3); r.Provider != want {

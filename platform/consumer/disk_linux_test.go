@@ -15,7 +15,7 @@ func TestFullDiskIsNoProvidersFault(t *testing.T) {
 	x := s.sells("seller", 1)
 	s.buy(1, 3)
 	back := sessiontest.FillDisk(t, s.path)
-	_, err := s.try(t.Context(), 1, 3)
+	_, err := s.try(s.ctx, 1, 3)
 	back()
 	var broken *wire.BrokenError
 	if !errors.As(err, &broken) || broken.Path != s.path {
@@ -24,7 +24,7 @@ func TestFullDiskIsNoProvidersFault(t *testing.T) {
 	if n := len(x.vouchers()); n != 1 {
 		t.Errorf("%d vouchers left, and one is on disk", n)
 	}
-	if _, err := s.account.Order(t.Context(), 2); !errors.Is(err, sessiontest.ErrUnknown) {
+	if _, err := s.account.Order(s.ctx, 2); !errors.Is(err, sessiontest.ErrUnknown) {
 		t.Errorf("another order was placed: %v", err)
 	}
 }

@@ -27,6 +27,7 @@ var model = canon.NewCID(canon.DagCBOR, canon.Hash{1})
 // setup is a ledger and a client with its journal.
 type setup struct {
 	t       testing.TB
+	ctx     context.Context // ends long before the package's time-out, so that what hangs fails by itself
 	chain   *sessiontest.Chain
 	account *sessiontest.Account
 	ledger  *overseen // the client's view of it
@@ -43,6 +44,9 @@ const wallet = 1000
 func start(t testing.TB) *setup {
 	t.Helper()
 	s := &setup{t: t, chain: sessiontest.New(), key: linktest.Key(t), path: filepath.Join(t.TempDir(), "journal")}
+	var end context.CancelFunc
+	s.ctx, end = context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(end)
 	s.account, s.node = s.chain.Account("consumer", wallet), linktest.Node(t, linktest.Key(t))
 	s.run()
 	t.Cleanup(func() {
@@ -109,7 +113,7 @@ func (s *setup) try(ctx context.Context, tokens, most int) (consumer.Result, err
 
 func (s *setup) buy(tokens, most int) consumer.Result {
 	s.t.Helper()
-	r, err := s.try(s.t.Context(), tokens, most)
+	r, err := s.try(s.ctx, tokens, most)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -118,7 +122,7 @@ func (s *setup) buy(tokens, most int) consumer.Result {
 
 func (s *setup) onLedger(id uint64) job.Session {
 	s.t.Helper()
-	now, err := s.account.Session(s.t.Context(), id)
+	now, err := s.account.Session(s.ctx, id)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -173,7 +177,7 @@ func (s *setup) sells(name string, udlt uint64) *seller {
 	x.node = linktest.Node(s.t, x.key)
 	x.node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	err := x.account.Announce(s.t.Context(), match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
+	err := x.account.Announce(s.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
 		Offers: []match.Offer{{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
 			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}}})
 	if err != nil {

@@ -29,6 +29,10 @@ type Runtime interface {
 	Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error
 	// Provide sells answers until ctx ends; ready is called once it serves.
 	Provide(ctx context.Context, o control.ProvideOptions, p control.Progress, ready func(control.Providing)) error
+	// Node runs a ledger node until ctx ends; ready is called once it serves.
+	Node(ctx context.Context, o control.NodeOptions, p control.Progress, ready func(control.Node)) error
+	// Testnet runs several validators until ctx ends; ready is called once they agree.
+	Testnet(ctx context.Context, o control.TestnetOptions, p control.Progress, ready func(control.Testnet)) error
 	// Visit asks on the network that the home joined, or joins with o.Network, for
 	// as long as use runs.
 	Visit(ctx context.Context, o control.UpOptions, p control.Progress, use func(context.Context, control.Attached) error) error
@@ -140,7 +144,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 			cmd.SetContext(a.ctx)
 		}
 	}
-	root.AddCommand(a.up(), a.invite(), a.provide(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
 	return root
 }
 

@@ -113,9 +113,9 @@ func (a *app) provider() *cobra.Command {
 				return err
 			}
 			return a.print(offers, func(w io.Writer) {
-				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "EXECUTOR", "MODEL"}}
+				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "UNSERVED", "EXECUTOR", "MODEL"}}
 				for _, o := range offers {
-					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Executor, cmp.Or(o.Model, o.ModelID))
+					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, cmp.Or(o.Model, o.ModelID))
 				}
 				rows.write(w)
 			})

@@ -72,8 +72,8 @@ a token, and under this machine's addresses alone, as any other host name is ref
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.StringVar(&o.SHA256, "sha256", "", "hash of the file at --model's address; plain http needs it")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set when a network is made")
-	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set when a network is made")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set at the founding")
+	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set at the founding")
 	f.StringVar(&scratch, "scratch", "", "folder of the tour that runs this, removed at the end")
 	_ = f.MarkHidden("scratch") // it exists
 	passphraseFlag(cmd, &ask)

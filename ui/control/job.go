@@ -59,6 +59,9 @@ type Provider struct {
 	Price     Price  `json:"price_udlt_per_1000"`
 	Assurance string `json:"assurance"`
 	Slots     uint64 `json:"slots"`
+	// Unserved is how many of the account's sessions ended with nothing that both
+	// sides signed for: a hint at draws that were not served, and no proof.
+	Unserved uint64 `json:"unserved"`
 	// Complaints is how many the ledger holds about the account.
 	Complaints uint64 `json:"complaints"`
 }

@@ -11,8 +11,12 @@ func (w WrongInput) Unwrap() error { return w.Err }
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 
-// DefaultChallengeWindow is how long a new network withholds pay, in seconds.
-const DefaultChallengeWindow = 20
+// How long a new network withholds pay, in seconds: a network that people use, and
+// one that is tried out.
+const (
+	DefaultChallengeWindow = 24 * 3600
+	TrialChallengeWindow   = 20
+)
 
 // DefaultKeyDelay is how long a new identity key waits on a new network, in seconds.
 const DefaultKeyDelay = 60

@@ -1,0 +1,243 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	"daulat/ledger/client"
+	"daulat/ledger/validator"
+	"daulat/link"
+	"daulat/ui/control"
+)
+
+// nodeFile keeps how a home's ledger node runs.
+const nodeFile = "node.json"
+
+// operatorKey names the account that operates a home's validator, and carries
+// the redemption of invites.
+const operatorKey = "operator"
+
+// nodeSettings are what a testnet's founder set for one validator.
+type nodeSettings struct {
+	Peers         []string      `json:"peers"` // ID@HOST:PORT
+	BlockTime     time.Duration `json:"block_time_ns"`
+	SnapshotEvery uint64        `json:"snapshot_every"`
+}
+
+// ledgerNode is a home that runs a ledger node and nothing else.
+type ledgerNode struct {
+	seller
+	validator *validator.Validator
+}
+
+// Node runs a ledger node until ctx ends. ready is called once it serves, which
+// may be before it has a block.
+func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Progress, ready func(control.Node)) error {
+	home, err := OpenHome(o.Home)
+	if err != nil {
+		return err
+	}
+	release, err := home.Lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	n := &ledgerNode{seller: seller{home: home, say: say, ask: o.Passphrase}}
+	return errors.Join(n.run(ctx, o, ready), n.close())
+}
+
+func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(control.Node)) error {
+	if err := n.open(); err != nil {
+		return err
+	}
+	if err := n.openCaller(); err != nil {
+		return err
+	}
+	var s nodeSettings
+	if err := loadJSON(n.home.path(nodeFile), &s); err != nil {
+		return err
+	}
+	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
+	if o.P2P != "" {
+		if _, _, err := net.SplitHostPort(o.P2P); err != nil {
+			return control.WrongInput{Err: fmt.Errorf("--p2p %s: %w", o.P2P, err)}
+		}
+		c.P2P = "tcp://" + o.P2P
+	}
+	guest, err := n.home.isGuest()
+	if err != nil {
+		return err
+	}
+	if o.Invite != "" || guest {
+		if len(s.Peers) > 0 {
+			return control.WrongInput{Err: errors.New("this home is a validator of a testnet: follow another network with another --home")}
+		}
+		if err := n.follow(ctx, o.Invite, &c); err != nil {
+			return err
+		}
+	} else if !validator.Exists(c.Home) {
+		return control.WrongInput{Err: errors.New("this home follows no ledger yet: daulat node needs an INVITE")}
+	}
+	n.say("starting the ledger node")
+	if n.validator, err = validator.Start(ctx, c); err != nil {
+		return err
+	}
+	n.onClose(n.validator.Stop)
+	if err := n.openPeer(o.Link); err != nil {
+		return err
+	}
+	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
+		REST: n.validator.RESTAddress(), GRPC: n.validator.GRPCAddress(), P2P: n.validator.Peer(), Link: n.peer.Addrs()})
+	if err := n.validator.WaitBlock(ctx, 1); err == nil {
+		height, _ := n.validator.Height(ctx)
+		n.say(fmt.Sprintf("the ledger is here, at block %d", height))
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// openPeer opens the peer through which others reach this node.
+func (n *ledgerNode) openPeer(listen string) error {
+	key, err := n.key(identityName)
+	if err != nil {
+		return err
+	}
+	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), key, listen); err != nil {
+		return err
+	}
+	n.onClose(n.peer.Close)
+	operator, err := n.keyring.Account(operatorKey)
+	if err != nil {
+		return err
+	}
+	n.onClose(openDoor(n.peer, n.validator, client.New(n.validator.RPC(), n.validator.ChainID(), operator)))
+	return nil
+}
+
+// follow sets c to the ledger of an invite, or of the one that the home follows,
+// through the peers that the invite names. They are not trusted: the genesis has
+// the invite's hash, and the state is proved from the invite's header.
+func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Config) error {
+	network, _, err := openNetwork(n.home, n.caller, line, n.say)
+	if err != nil {
+		return err
+	}
+	trust, err := client.ParseTrust(network.known.Trust)
+	if err != nil {
+		return err
+	}
+	n.say("reaching the network " + trust.ChainID)
+	c.Sync = &validator.StateSync{Trust: trust}
+	var failed []error
+	for _, addrs := range network.paths {
+		if err := n.reach(ctx, addrs, trust, c); err != nil {
+			failed = append(failed, fmt.Errorf("peer %s: %w", addrs[0], err))
+		}
+	}
+	if len(c.Peers) == 0 {
+		return fmt.Errorf("reach the network: %w", errors.Join(failed...))
+	}
+	for _, err := range failed {
+		n.log.Warn("a peer of the network is left out", "error", err)
+	}
+	if err := n.chooseSync(ctx, c); err != nil {
+		return err
+	}
+	return network.save()
+}
+
+// ErrGenesis says that a peer showed the genesis of another ledger.
+var ErrGenesis = errors.New("it shows a genesis that is not the invite's")
+
+// reach opens the ways to one peer's node. The first peer that has the genesis
+// gives it.
+func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Trust, c *validator.Config) error {
+	rpc, err := client.Over(func(ctx context.Context) (net.Conn, error) { return n.caller.DialConn(ctx, addrs, ledgerProtocol) })
+	if err != nil {
+		return err
+	}
+	doc, err := genesisOf(ctx, rpc, trust)
+	if err != nil {
+		return err
+	}
+	status, err := rpc.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !validator.Exists(c.Home) {
+		if err := validator.Adopt(c.Home, doc); err != nil {
+			return err
+		}
+	}
+	calls, at, err := n.way(addrs, ledgerProtocol)
+	if err != nil {
+		return err
+	}
+	blocks, to, err := n.way(addrs, nodeProtocol)
+	if err != nil {
+		return errors.Join(err, calls.close())
+	}
+	n.onClose(calls.close)
+	n.onClose(blocks.close)
+	c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
+	c.Peers = append(c.Peers, string(status.NodeInfo.DefaultNodeID)+"@"+to)
+	return nil
+}
+
+func (n *ledgerNode) way(addrs []string, protocol string) (*tunnel, string, error) {
+	return reachFrom(n.caller, addrs, protocol)
+}
+
+// genesisOf is the genesis that a node shows, if it is the trusted one.
+func genesisOf(ctx context.Context, rpc client.RPC, trust client.Trust) (*cmttypes.GenesisDoc, error) {
+	r, err := rpc.Genesis(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the genesis: %w", err)
+	}
+	hash, err := client.GenesisHash(r.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	if hash != trust.GenesisHash {
+		return nil, ErrGenesis
+	}
+	return r.Genesis, nil
+}
+
+// chooseSync drops the state sync if block by block is as good: the ledger is
+// young, so it may have no snapshot.
+func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error {
+	rpc, err := client.Dial(c.Sync.RPC[0])
+	if err != nil {
+		return err
+	}
+	status, err := rpc.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the network for its height: %w", err)
+	}
+	tip := status.SyncInfo.LatestBlockHeight
+	if tip < youngLedger {
+		c.Sync = nil
+		n.say(fmt.Sprintf("getting the ledger's %d blocks", tip))
+		return nil
+	}
+	n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", tip))
+	return nil
+}
+
+// youngLedger is the height below which the blocks come as fast as a snapshot
+// does, and a snapshot may be missing.
+const youngLedger = 3 * validator.SnapshotEvery
+
+// openDoor lets guests reach the ledger, and nodes that follow it the node,
+// through a home's peer. carrier redeems their invites.
+func openDoor(peer *link.Node, v *validator.Validator, carrier *client.Client) (close func() error) {
+	peer.Handle(doorProtocol, newDoor(carrier).serve)
+	v.ServeRPC(peer.Listen(ledgerProtocol, maxGuests))
+	return serveNode(peer, v.Peer()).close
+}

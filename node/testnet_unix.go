@@ -1,0 +1,8 @@
+//go:build unix
+
+package node
+
+import "syscall"
+
+// ownGroup keeps the terminal's Ctrl-C from a child process.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

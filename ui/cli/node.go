@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) node() *cobra.Command {
+	var o control.NodeOptions
+	var ask, untilEOF bool
+	cmd := &cobra.Command{
+		Use:   "node [INVITE]",
+		Short: "Follow the ledger of a network as a full node",
+		Long: `Follow the ledger of a network: check and keep every block, and serve the ledger to others. The
+INVITE names the network and is not used up. An empty home gets the ledger's state from a snapshot
+of its peers, checked against the trusted header of the invite, or block by block if the ledger is
+young. The home remembers the network, so later starts need no line. Peers are reached through
+their links: no port has to be open, here or there. Ctrl-C ends it.
+
+In the home of a testnet's validator it is that validator.`,
+		Example: `  daulat node INVITE --home ~/.daulat-node
+  daulat node --home ~/.daulat-node
+  daulat node --home ~/.daulat-testnet/validator-2`,
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Invite = args[0]
+			}
+			o.Home = a.home
+			if ask {
+				o.Passphrase = a.passphrase(cmd.Context())
+			}
+			ctx := cmd.Context()
+			if untilEOF {
+				var end context.CancelFunc
+				ctx, end = context.WithCancel(ctx)
+				defer end()
+				go func() {
+					_, _ = io.Copy(io.Discard, os.Stdin) // until whoever started this is gone
+					end()
+				}()
+			}
+			return a.runtime.Node(ctx, o, a.progress(), func(n control.Node) {
+				_ = a.print(n, func(w io.Writer) { // nothing to do about a closed terminal
+					fmt.Fprintf(w, "ledger %s: RPC %s, REST %s, gRPC %s, P2P %s\n", n.Chain, n.Ledger, n.REST, n.GRPC, n.P2P)
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default a port of loopback)")
+	f.BoolVar(&untilEOF, "until-eof", false, "end when standard input does")
+	_ = f.MarkHidden("until-eof") // the flag exists
+	passphraseFlag(cmd, &ask)
+	return cmd
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
+)
+
+func (a *app) testnet() *cobra.Command {
+	var o control.TestnetOptions
+	cmd := &cobra.Command{
+		Use:   "testnet",
+		Short: "Run a ledger of several validators on this machine",
+		Long: `Run a ledger of several validators, each a process of its own on loopback, with its home in
+HOME/validator-1 and so on. Four survive the loss of any one; with two gone the ledger stands
+still until one is back, and never forks. A validator that is killed stays so until it is started
+by hand with "daulat node --home HOME/validator-2". A second start of the same HOME goes on where
+the first stopped. Ctrl-C ends all validators that this command started.
+
+Each start prints invites, with which providers and askers join. The default HOME is that of
+"daulat up" with -testnet behind it.`,
+		Example: `  daulat testnet
+  daulat testnet --validators 4 --home /tmp/net
+  daulat provide INVITE --home /tmp/provider
+  daulat ask --network INVITE --home /tmp/me "What is the capital of Indonesia?"
+  daulat provide --ledger RPC-ADDRESS --home /tmp/provider
+  daulat node INVITE --home /tmp/node`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.BlockTime < 10*time.Millisecond || o.BlockTime > time.Minute {
+				return usage("--block-time must lie between 10ms and 1m")
+			}
+			if o.SnapshotEvery == 0 || o.ChallengeWindow == 0 || o.Invites < 0 || o.Invites > 16 {
+				return usage("--snapshot-every and --challenge-window must be at least 1, and --invites 0 to 16")
+			}
+			if o.Home = a.home; !cmd.Flags().Changed("home") {
+				o.Home += "-testnet"
+			}
+			return a.runtime.Testnet(cmd.Context(), o, a.progress(), func(t control.Testnet) {
+				_ = a.print(t, func(w io.Writer) { sayTestnet(w, t) }) // nothing to do about a closed terminal
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Validators, "validators", 4, "how many, set at the founding")
+	f.DurationVar(&o.BlockTime, "block-time", 500*time.Millisecond, "pause between two blocks, set at the founding")
+	f.Uint64Var(&o.SnapshotEvery, "snapshot-every", 100, "blocks between two snapshots, set at the founding")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.TrialChallengeWindow, "seconds of withholding pay, set at the founding")
+	f.IntVar(&o.Invites, "invites", 2, "how many invites to make")
+	return cmd
+}
+
+func sayTestnet(w io.Writer, t control.Testnet) {
+	fmt.Fprintf(w, "\nThe ledger %s is up.\n  trust   %s\n", t.Chain, t.Trust)
+	for _, v := range t.Validators {
+		fmt.Fprintf(w, "  ledger  %s  process %d, again with: %s\n", v.Ledger, v.PID, line(v.Restart))
+	}
+	for _, i := range t.Invites {
+		fmt.Fprintf(w, "\nAn invite:\n%s\n", line(i))
+	}
+	if len(t.Invites) > 0 {
+		fmt.Fprint(w, `
+To sell answers:  daulat provide INVITE --home HOME
+To ask:           daulat ask --network INVITE --home HOME "What is the capital of Indonesia?"
+To follow it:     daulat node INVITE --home HOME
+`)
+	}
+	fmt.Fprint(w, "Ctrl-C here ends everything.\n")
+}
