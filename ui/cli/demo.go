@@ -92,8 +92,13 @@ func (t tour) run(ctx context.Context, once bool) error {
 		return err
 	}
 	result.Ready = ready
+	hint := "(Ctrl-C here ends everything)"
+	if once {
+		hint = fmt.Sprintf("(the network ends now, and goes on with: %s)", t.typed("up"))
+	}
+	t.sayReady(t.text, ready, result.Answer.Receipt, hint)
 	if !once {
-		t.finish(result, "(Ctrl-C here ends everything)")
+		t.finish(result)
 		<-ctx.Done()
 	}
 	t.say("stopping the network")
@@ -101,15 +106,14 @@ func (t tour) run(ctx context.Context, once bool) error {
 		return fmt.Errorf("daulat up did not end cleanly: %w", err)
 	}
 	if once {
-		t.finish(result, fmt.Sprintf("(first start the network again, which goes on where it stopped: %s)", t.typed("up")))
+		t.finish(result)
 	}
 	return nil
 }
 
-// finish prints how to go on and, last, what came out.
-func (t tour) finish(s shown, hint string) {
+// finish prints what came out, last.
+func (t tour) finish(s shown) {
 	_ = t.print(s, func(w io.Writer) { // nothing to do about a closed terminal
-		t.sayReady(w, s.Ready, s.Answer.Receipt, hint)
 		r := s.Check
 		fmt.Fprintf(w, "RESULT main-job weights=%s model=%s verified=yes cheat=caught tokens=%d price_udlt=%d receipt=%s\n",
 			s.Weights, r.ModelID, r.Output, r.Price, r.Receipt)
