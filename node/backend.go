@@ -184,7 +184,7 @@ func translate(err error) error {
 	)
 	switch {
 	case errors.As(err, &none):
-		return gateway.ErrNoProvider{Explanation: none.Explanation}
+		return gateway.ErrNoProvider{Explanation: fmt.Sprintf("%s (job %d)", none.Explanation, none.Order)}
 	case errors.As(err, &lie):
 		return told{openai.Error{Status: http.StatusBadGateway, Message: lie.Error(), Type: "server_error", Code: "provider_lied"}, err}
 	case errors.As(err, &broken):

@@ -50,7 +50,7 @@ type download struct {
 // fetchURL downloads a file to path; what was there is replaced. With hash, the
 // SHA-256 in hexadecimal, nothing else is taken for it.
 func fetchURL(ctx context.Context, address, hash, path string, say control.Progress) error {
-	u, err := checkURL(address)
+	u, err := checkURL(address, hash)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func fetchURL(ctx context.Context, address, hash, path string, say control.Progr
 		if len(via) > 10 {
 			return errors.New("too many redirects")
 		}
-		_, err := checkURL(r.URL.String())
+		_, err := checkURL(r.URL.String(), hash)
 		return err
 	}}
 	d := &download{client: client, url: u, file: f, say: say, said: time.Now(), pause: downloadPause}
@@ -76,17 +76,17 @@ func fetchURL(ctx context.Context, address, hash, path string, say control.Progr
 	return checkHash(f, hash)
 }
 
-// checkURL admits https, and http on this machine only: nobody between can then
-// put another file in its place.
-func checkURL(address string) (*url.URL, error) {
+// checkURL admits https, and http on this machine or to a file whose hash is
+// given: nobody between can then put another file in its place.
+func checkURL(address, hash string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("model address: %w", err)
 	}
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return nil, fmt.Errorf("model address %s: only https is taken, as anybody on the way could change the file", u.Redacted())
+	if u.Scheme != "https" && !(u.Scheme == "http" && (local || hash != "")) {
+		return nil, control.WrongInput{Err: fmt.Errorf("model address %s: only https is taken, or plain http with --sha256, as anybody on the way could change the file", u.Redacted())}
 	}
 	return u, nil
 }

@@ -149,8 +149,12 @@ func TestDownloadAddresses(t *testing.T) {
 		"http://example.org/m.gguf": false, "http://127.0.0.1.example.org/m": false, "ftp://localhost/m": false, "https://%zz": false,
 		"http://localhost@example.org/m": false,
 	} {
-		if _, err := checkURL(address); (err == nil) != good {
+		if _, err := checkURL(address, ""); (err == nil) != good {
 			t.Errorf("%s: %v", address, err)
+		}
+		hashed := good || strings.HasPrefix(address, "http://")
+		if _, err := checkURL(address, strings.Repeat("0", 64)); (err == nil) != hashed {
+			t.Errorf("%s, with a hash: %v", address, err)
 		}
 	}
 	if got := nameOf("https://example.org/a/My-Model.gguf?download=true"); got != "My-Model" {

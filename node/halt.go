@@ -7,9 +7,12 @@ import (
 	"daulat/ledger/client"
 )
 
-// serve answers until ctx ends, or until the ledger halts by itself: then it
-// returns why.
+// serve answers until ctx ends, or until this home's ledger halts by itself: then
+// it returns why.
 func (u *up) serve(ctx context.Context) error {
+	if u.validator == nil {
+		return u.gateway.Serve(ctx, u.listener)
+	}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"daulat/core/canon"
@@ -56,16 +58,29 @@ func (o operations) Jobs(ctx context.Context) ([]control.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	orders, err := o.wallet.Orders(ctx, o.wallet.Account())
+	if err != nil {
+		return nil, err
+	}
 	complaints, err := o.complaints(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	jobs := []control.Job{}
 	for _, s := range sessions {
-		j := o.jobOf(s)
+		j, err := o.jobOf(s)
+		if err != nil {
+			return nil, err
+		}
 		j.Complaints = complaints[s.ID]
 		jobs = append(jobs, j)
 	}
+	for _, order := range orders {
+		if order.State != job.OrderMatched { // that one is a session
+			jobs = append(jobs, o.jobOfOrder(order))
+		}
+	}
+	slices.SortFunc(jobs, func(a, b control.Job) int { return cmp.Compare(a.ID, b.ID) })
 	return jobs, nil
 }
 
@@ -92,7 +107,10 @@ func (o operations) Job(ctx context.Context, id uint64) (control.Job, error) {
 	if err != nil {
 		return control.Job{}, err
 	}
-	j := o.jobOf(s)
+	j, err := o.jobOf(s)
+	if err != nil {
+		return j, err
+	}
 	j.Session = sessionOf(s)
 	complaints, err := o.complaints(ctx, s.Provider)
 	if err != nil {
@@ -117,17 +135,34 @@ func (o operations) unmatched(ctx context.Context, id uint64) (control.Job, erro
 	if err != nil {
 		return control.Job{}, fmt.Errorf("job %d: %w", id, err)
 	}
-	return control.Job{ID: id, State: string(order.State), Reason: order.Explanation, Model: o.nameOf(order.Terms.Model), ModelID: order.Terms.Model.String(),
-		Consumer: order.Consumer, Escrow: order.Terms.Escrow}, nil
+	return o.jobOfOrder(order), nil
 }
 
-func (o operations) jobOf(s job.Session) control.Job {
+// jobOfOrder is an order that is no session.
+func (o operations) jobOfOrder(order job.Order) control.Job {
+	return control.Job{ID: order.ID, State: string(order.State), Reason: order.Explanation, Model: o.nameOf(order.Terms.Model), ModelID: order.Terms.Model.String(),
+		Consumer: order.Consumer, Escrow: order.Terms.Escrow}
+}
+
+// jobOf is a session as the ledger shows it and, of what that has not seen yet,
+// as the journal does.
+func (o operations) jobOf(s job.Session) (control.Job, error) {
 	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: o.nameOf(s.Terms.Model), ModelID: s.Terms.Model.String(),
 		Consumer: s.Consumer, Provider: s.Provider, Escrow: s.Escrow.Deposited}
 	if s.Claim != nil {
 		j.Requests, j.Amount = s.Claim.Receipt.Seq, s.Claim.Due()
 	}
-	return j
+	if over(s.State) {
+		return j, nil
+	}
+	r, err := o.asks.Record(s.ID)
+	if errors.Is(err, session.ErrNoRecord) { // somebody else's key asked
+		return j, nil
+	}
+	if served := r.Served.Tally; err == nil && served.Range.Count >= j.Requests {
+		j.Requests, j.Amount, j.Unsettled = served.Range.Count, served.Amount, true
+	}
+	return j, err
 }
 
 func sessionOf(s job.Session) *control.Session {
@@ -165,7 +200,7 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 			return nil, err
 		}
 		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Executor: f.Executor,
-			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints})
+			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints, Unserved: standing.Unserved})
 	}
 	return all, nil
 }
@@ -286,8 +321,8 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 // own shelf.
 func (p page) Verify(ctx context.Context, receipt string) (web.Check, error) {
 	b, err := p.bundle(ctx, receipt)
-	if errors.Is(err, session.ErrNoRecord) {
-		return web.Check{}, web.ErrUnknownReceipt
+	if errors.Is(err, consumer.ErrUnknownReceipt) || errors.Is(err, consumer.ErrNoReceiptID) {
+		return web.Check{}, fmt.Errorf("%w: %w", web.ErrUnknownReceipt, err)
 	}
 	if err != nil {
 		return web.Check{}, err

@@ -156,7 +156,7 @@ func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, 
 			return e, nil
 		}
 		if isURL(o.Model) {
-			return u.shelf.Pull(ctx, o.Model, "", nameOf(o.Model), unknownLicence, u.say)
+			return u.shelf.Pull(ctx, o.Model, o.SHA256, nameOf(o.Model), unknownLicence, u.say)
 		}
 		return u.shelf.Import(ctx, o.Model, nameOf(o.Model), unknownLicence)
 	case o.Noise:

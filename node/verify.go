@@ -38,6 +38,9 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 		return control.Report{}, control.WrongInput{Err: err}
 	}
 	bundle, err := verify.DecodeBundle(o.Bundle)
+	if errors.Unwrap(err) != nil { // from the decoder, whose words are about bytes
+		err = errors.New("that is no receipt: \"daulat receipt export\" writes one")
+	}
 	if err != nil {
 		return control.Report{}, control.WrongInput{Err: err}
 	}

@@ -74,8 +74,18 @@ func open(o Order, p Party, now uint64) Session {
 		State: SessionOpen, Opened: now, Clock: now + o.Terms.Duration, Escrow: escrow.Lock(o.Terms.Escrow)}
 }
 
+// Ordered reports an error unless the session is what became of that order: a node
+// that nobody trusts may show another account's, or one with other terms.
+func (s Session) Ordered(o Order) error {
+	if s.ID != o.ID || s.Consumer != o.Consumer || s.SessionKey != o.SessionKey || !s.Terms.Equal(o.Terms) || !s.Price.Within(o.Terms.Ceiling) {
+		return fmt.Errorf("session %d: %w", s.ID, ErrOtherOrder)
+	}
+	return nil
+}
+
 // Errors of the session's rules.
 var (
+	ErrOtherOrder    = errors.New("it did not come of the order that was placed")
 	ErrStale         = errors.New("a newer pair of receipt and voucher is known")
 	ErrSessionClosed = errors.New("session is settled")
 	ErrStranger      = errors.New("that is another account's to do")

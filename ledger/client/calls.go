@@ -191,6 +191,19 @@ func (c *Client) Order(ctx context.Context, id uint64) (job.Order, error) {
 	return o, wrap(err, "order %d", id)
 }
 
+// Orders lists the orders of one consumer, or all for an empty name.
+func (c *Client) Orders(ctx context.Context, party string) ([]job.Order, error) {
+	orders, err := list(func(page *sdkquery.PageRequest) ([]marketpb.Order, *sdkquery.PageResponse, error) {
+		var r marketpb.QueryOrdersResponse
+		err := c.query(ctx, marketQuery+"Orders", &marketpb.QueryOrders{Party: party, Pagination: page}, &r)
+		return r.Orders, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	return parseAll(orders, func(o marketpb.Order) (job.Order, error) { return parseOrder(&o) })
+}
+
 // Session returns one session: proven if the client is verified, else as the
 // node tells it.
 func (c *Client) Session(ctx context.Context, id uint64) (job.Session, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cometbft/cometbft/node"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
@@ -52,6 +53,9 @@ func (h *halt) notice(r slog.Record) {
 	})
 }
 
+// haltPoll is the pause between two looks whether consensus began.
+const haltPoll = 50 * time.Millisecond
+
 // watch closes done when the node's consensus routine ends, unless the node is
 // being stopped.
 func (h *halt) watch(n *node.Node, stopping *atomic.Bool) error {
@@ -59,11 +63,21 @@ func (h *halt) watch(n *node.Node, stopping *atomic.Bool) error {
 	if err != nil {
 		return err
 	}
-	routine, ok := env.ConsensusState.(interface{ Wait() })
+	routine, ok := env.ConsensusState.(interface {
+		IsRunning() bool
+		Wait()
+	})
 	if !ok {
 		return fmt.Errorf("consensus is a %T, whose end cannot be seen", env.ConsensusState)
 	}
 	go func() {
+		// Consensus begins once the node has caught up, and only then has an end.
+		for !routine.IsRunning() {
+			if stopping.Load() {
+				return
+			}
+			time.Sleep(haltPoll)
+		}
 		routine.Wait() // ends with the node at the latest
 		if stopping.Load() {
 			return

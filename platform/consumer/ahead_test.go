@@ -19,8 +19,9 @@ type account = sessiontest.Account // embedded under a name that is none of its 
 type overseen struct {
 	*account
 	waited atomic.Int64
-	held   chan struct{} // if set, CloseSession waits until it is closed
-	gaveUp atomic.Bool   // a close ended before that
+	held   chan struct{}                 // if set, CloseSession waits until it is closed
+	gaveUp atomic.Bool                   // a close ended before that
+	shown  func(job.Session) job.Session // if set, what the node makes of a session
 }
 
 type inPath struct{} // key of what marks a request's context
@@ -43,7 +44,11 @@ func (o *overseen) Order(ctx context.Context, id uint64) (job.Order, error) {
 
 func (o *overseen) Session(ctx context.Context, id uint64) (job.Session, error) {
 	o.see(ctx)
-	return o.account.Session(ctx, id)
+	s, err := o.account.Session(ctx, id)
+	if o.shown != nil {
+		s = o.shown(s)
+	}
+	return s, err
 }
 
 func (o *overseen) Now(ctx context.Context) (uint64, error) {

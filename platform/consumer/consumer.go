@@ -110,18 +110,26 @@ func (r Result) Receipt() string { return ReceiptID(r.Session, r.Seq) }
 // ReceiptID is the text form of a receipt's name.
 func ReceiptID(session, seq uint64) string { return fmt.Sprintf("%d-%d", session, seq) }
 
+// ErrNoReceiptID says that a text names no receipt.
+var ErrNoReceiptID = errors.New("not of the form SESSION-NUMBER")
+
 // ParseReceiptID reads what ReceiptID wrote.
 func ParseReceiptID(text string) (session, seq uint64, err error) {
 	if _, err := fmt.Sscanf(text, "%d-%d", &session, &seq); err != nil || ReceiptID(session, seq) != text {
-		return 0, 0, fmt.Errorf("receipt %q is not of the form SESSION-NUMBER", text)
+		return 0, 0, fmt.Errorf("receipt %q: %w", text, ErrNoReceiptID)
 	}
 	return session, seq, nil
 }
 
 // NoMatchError says that no provider took an order in time.
-type NoMatchError struct{ Explanation string }
+type NoMatchError struct {
+	Order       uint64
+	Explanation string
+}
 
-func (e *NoMatchError) Error() string { return "no provider matches: " + e.Explanation }
+func (e *NoMatchError) Error() string {
+	return fmt.Sprintf("no provider matches job %d: %s", e.Order, e.Explanation)
+}
 
 // Admission says who will answer, before anything is asked.
 type Admission struct {
@@ -155,17 +163,40 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 
 // Open places an order, waits until it is matched, and returns the session.
 func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
+	return c.open(ctx, terms, time.Now().Add(matchWait))
+}
+
+// openAny is Open that asks providers which merely failed again, if nobody else
+// takes the order. The asker's patience is one: both orders share it.
+func (c *Client) openAny(ctx context.Context, terms job.Terms) (*Session, error) {
+	begun := time.Now()
+	until, first := begun.Add(matchWait), begun.Add(matchWait)
+	if c.mayForgive() {
+		first = begun.Add(matchWait / 2)
+	}
+	s, err := c.open(ctx, terms, first)
+	var none *NoMatchError
+	if errors.As(err, &none) && c.forgive() {
+		s, err = c.open(ctx, terms, until)
+	}
+	return s, err
+}
+
+func (c *Client) open(ctx context.Context, terms job.Terms, until time.Time) (*Session, error) {
 	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
 	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.matched(ctx, id); err != nil {
+	if err := c.matched(ctx, id, until); err != nil {
 		return nil, err
 	}
 	opened, err := c.Ledger.Session(ctx, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := opened.Ordered(job.Order{ID: id, Consumer: c.Ledger.Account(), SessionKey: c.Key.Public(), Terms: terms}); err != nil {
 		return nil, err
 	}
 	now, err := c.Ledger.Now(ctx)
@@ -199,18 +230,18 @@ const (
 	shunLied       = 24 * time.Hour
 
 	matchPoll = 100 * time.Millisecond
-	matchWait = 3 * time.Second // after which a reason for no match is given: it reaches the user within five
+	matchWait = 3 * time.Second // after which a reason for no match is given: it reaches the user within five, orders and cancelling included
 	// closeMargin is how long before its deadline a session takes no more
 	// requests, in seconds.
 	closeMargin = 90
 )
 
 // matched waits for a match, and takes the order back when there is a reason
-// why there is none.
-func (c *Client) matched(ctx context.Context, id uint64) error {
+// why there is none and the time is over.
+func (c *Client) matched(ctx context.Context, id uint64, until time.Time) error {
 	tick := time.NewTicker(matchPoll)
 	defer tick.Stop()
-	explain := time.After(matchWait)
+	explain := time.After(time.Until(until))
 	late := false
 	for {
 		o, err := c.Ledger.Order(ctx, id)
@@ -239,5 +270,5 @@ func (c *Client) giveUp(ctx context.Context, id uint64, why string) error {
 	if err := c.Ledger.CancelOrder(ctx, id); err != nil {
 		return fmt.Errorf("take order %d back: %w", id, err)
 	}
-	return &NoMatchError{Explanation: why}
+	return &NoMatchError{Order: id, Explanation: why}
 }

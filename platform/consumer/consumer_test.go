@@ -79,6 +79,7 @@ func TestProviderThatBreaksTheRules(t *testing.T) {
 			if n, m := len(bad.vouchers()), len(good.vouchers()); n != 1 || m != 1 {
 				t.Errorf("%d vouchers went to the bad one, %d to the good one", n, m)
 			}
+			s.quiet() // the bad one's session is closed in the background
 			if now := s.onLedger(first.Session); now.State != job.SessionSettled || now.Escrow.Withheld != 4 {
 				t.Errorf("session is %s with %+v", now.State, now.Escrow)
 			}
@@ -404,6 +405,23 @@ func TestClosesAloneAfterTheProviderIsGone(t *testing.T) {
 	}
 	if now := s.onLedger(first.Session); now.Escrow.Withheld != 4 {
 		t.Errorf("%d udlt are due", now.Escrow.Withheld)
+	}
+}
+
+// A node that shows another session than the one that was ordered gets no request
+// out of the client.
+func TestAnotherSessionThanOrdered(t *testing.T) {
+	s := start(t)
+	x := s.sells("seller", 1)
+	s.ledger.shown = func(j job.Session) job.Session {
+		j.Terms.Step++
+		return j
+	}
+	if _, err := s.try(s.ctx, 1, 3); !errors.Is(err, job.ErrOtherOrder) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(x.asked()); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
 	}
 }
 

@@ -74,7 +74,11 @@ func (c *Client) settledAnswer(ctx context.Context, session, seq uint64) (verify
 // transcript finds a receipt's transcript among those that the session's newest
 // voucher covers.
 func (c *Client) transcript(session, seq uint64) (all []receipt.Transcript, at int, err error) {
-	if all, err = c.Journal.Transcripts(session); err != nil {
+	all, err = c.Journal.Transcripts(session)
+	if errors.Is(err, wire.ErrNoRecord) {
+		return nil, 0, unknown(session, seq)
+	}
+	if err != nil {
 		return nil, 0, err
 	}
 	for i, t := range all {
@@ -82,7 +86,14 @@ func (c *Client) transcript(session, seq uint64) (all []receipt.Transcript, at i
 			return all, i, nil
 		}
 	}
-	return nil, 0, fmt.Errorf("receipt %s is not known here", ReceiptID(session, seq))
+	return nil, 0, unknown(session, seq)
+}
+
+// ErrUnknownReceipt says that the client never got the answer.
+var ErrUnknownReceipt = errors.New("no answer here has that receipt")
+
+func unknown(session, seq uint64) error {
+	return fmt.Errorf("receipt %s: %w", ReceiptID(session, seq), ErrUnknownReceipt)
 }
 
 // settledPath links a transcript to the root that the ledger holds.

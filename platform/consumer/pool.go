@@ -34,11 +34,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	if s := c.coming(ctx, terms.Model); s != nil {
 		return s, nil
 	}
-	s, err := c.Open(ctx, terms)
-	var none *NoMatchError
-	if errors.As(err, &none) && c.forgive() {
-		s, err = c.Open(ctx, terms)
-	}
+	s, err := c.openAny(ctx, terms)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,18 @@ func (c *Client) excluded() []string {
 	return all[:min(len(all), job.MaxExcluded)]
 }
 
+// mayForgive reports whether forgive would let any be asked.
+func (c *Client) mayForgive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.shunned {
+		if !s.lied {
+			return true
+		}
+	}
+	return false
+}
+
 // forgive lets providers that merely failed be asked again, as there may be no
 // other; it reports whether there were any.
 func (c *Client) forgive() bool {

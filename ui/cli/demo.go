@@ -194,7 +194,7 @@ func (t tour) command(ctx context.Context, out any, args ...string) error {
 // start runs `daulat up` and waits until it is ready. Should this process be
 // killed, that one removes the tour's folder.
 func (t tour) start(ctx context.Context, dir string) (*exec.Cmd, control.Ready, error) {
-	args := []string{"up", "--home", t.home, "--scratch", dir}
+	args := []string{"up", "--challenge-window", fmt.Sprint(control.TrialChallengeWindow), "--home", t.home, "--scratch", dir}
 	if t.noise {
 		args = append(args, "--noise")
 	}

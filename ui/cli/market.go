@@ -15,7 +15,7 @@ import (
 func (a *app) job() *cobra.Command {
 	ls := &cobra.Command{
 		Use:     "ls",
-		Short:   "List the jobs that this home's accounts take part in",
+		Short:   "List the jobs that this home ordered, those that nobody took too",
 		Example: "  daulat job ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,21 +60,35 @@ func (a *app) job() *cobra.Command {
 	return group("job", "Look at orders and sessions", ls, show)
 }
 
-// reason is why a job left the open state, and whether its consumer complained.
+// reason is why a job left the open state, whether its figures are the ledger's
+// yet, and whether its consumer complained.
 func reason(j control.Job) string {
-	if len(j.Complaints) == 0 {
-		return j.Reason
+	var parts []string
+	if j.Reason != "" {
+		parts = append(parts, j.Reason)
 	}
-	return strings.TrimPrefix(j.Reason+"; complaint about "+strings.Join(j.Complaints, " "), "; ")
+	if j.Unsettled {
+		parts = append(parts, notSettled)
+	}
+	if len(j.Complaints) > 0 {
+		parts = append(parts, "complaint about "+strings.Join(j.Complaints, " "))
+	}
+	return strings.Join(parts, "; ")
 }
+
+const notSettled = "not settled yet"
 
 func sayJob(w io.Writer, j control.Job) {
 	fmt.Fprintf(w, "job       %d, %s\n", j.ID, line(j.State))
 	if j.Reason != "" {
 		fmt.Fprintf(w, "reason    %s\n", line(j.Reason))
 	}
-	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow\n",
-		line(strings.TrimSpace(j.Model+"  "+j.ModelID)), line(j.Consumer), line(j.Provider), j.Requests, j.Amount, j.Escrow)
+	note := ""
+	if j.Unsettled {
+		note = "; " + notSettled
+	}
+	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow%s\n",
+		line(strings.TrimSpace(j.Model+"  "+j.ModelID)), line(j.Consumer), line(cmp.Or(j.Provider, "none")), j.Requests, j.Amount, j.Escrow, note)
 	if len(j.Complaints) > 0 {
 		fmt.Fprintf(w, "complaint the consumer found a lie in %s\n", line(strings.Join(j.Complaints, " ")))
 	}
@@ -99,9 +113,9 @@ func (a *app) provider() *cobra.Command {
 				return err
 			}
 			return a.print(offers, func(w io.Writer) {
-				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "EXECUTOR", "MODEL"}}
+				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "UNSERVED", "EXECUTOR", "MODEL"}}
 				for _, o := range offers {
-					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Executor, cmp.Or(o.Model, o.ModelID))
+					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, cmp.Or(o.Model, o.ModelID))
 				}
 				rows.write(w)
 			})

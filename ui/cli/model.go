@@ -56,8 +56,8 @@ func (a *app) pullModel() *cobra.Command {
 			if o.URL == "" && (o.SHA256 != "" || o.Name != "") {
 				return usage("the default model has its own name and hash: --name and --sha256 go with a URL")
 			}
-			if hash, err := hex.DecodeString(o.SHA256); err != nil || o.SHA256 != "" && len(hash) != 32 {
-				return usage("--sha256 %q is not 64 hexadecimal digits", o.SHA256)
+			if err := checkSHA256(o.SHA256); err != nil {
+				return err
 			}
 			o.Home = a.home
 			m, err := a.runtime.PullModel(cmd.Context(), o, a.progress())
@@ -68,8 +68,15 @@ func (a *app) pullModel() *cobra.Command {
 		},
 	}
 	modelFlags(cmd, &o.Name, &o.Licence)
-	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "take the file only if it has this hash, in hexadecimal")
+	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "take the file only if it has this hash; plain http needs it")
 	return cmd
+}
+
+func checkSHA256(text string) error {
+	if hash, err := hex.DecodeString(text); err != nil || text != "" && len(hash) != 32 {
+		return usage("--sha256 %q is not 64 hexadecimal digits", text)
+	}
+	return nil
 }
 
 func (a *app) importModel() *cobra.Command {

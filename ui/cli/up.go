@@ -39,6 +39,15 @@ a token, and under this machine's addresses alone, as any other host name is ref
 			if o.ChallengeWindow == 0 {
 				return usage("--challenge-window must be at least 1 second")
 			}
+			if o.KeyDelay == 0 {
+				return usage("--key-delay must be at least 1 second")
+			}
+			if err := checkSHA256(o.SHA256); err != nil {
+				return err
+			}
+			if o.SHA256 != "" && !strings.Contains(o.Model, "://") {
+				return usage("--sha256 goes with the address of a --model")
+			}
 			if scratch != "" && !strings.HasPrefix(filepath.Base(scratch), scratchPrefix) {
 				return usage("--scratch %q is no folder of the tour", scratch)
 			}
@@ -61,9 +70,10 @@ a token, and under this machine's addresses alone, as any other host name is ref
 	f.StringVar(&o.Network, "network", "", "invite to a network of others: asks there and founds none")
 	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default: of loopback)")
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
+	f.StringVar(&o.SHA256, "sha256", "", "hash of the file at --model's address; plain http needs it")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
-	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set when a network is made")
-	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set when a network is made")
+	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.DefaultChallengeWindow, "seconds of withholding pay, set at the founding")
+	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set at the founding")
 	f.StringVar(&scratch, "scratch", "", "folder of the tour that runs this, removed at the end")
 	_ = f.MarkHidden("scratch") // it exists
 	passphraseFlag(cmd, &ask)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ func (a *app) wallet() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
+	send := &cobra.Command{
 		Use:     "send ADDRESS UDLT",
 		Short:   "Send coins to an account",
 		Example: "  daulat wallet send ADDRESS 1000",
@@ -39,7 +40,7 @@ func (a *app) wallet() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amount, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil || amount == 0 {
-				return usage("amount %q is not a number of udlt above 0", args[1])
+				return badAmount(args[1])
 			}
 			at, err := a.attach()
 			if err != nil {
@@ -51,8 +52,22 @@ func (a *app) wallet() *cobra.Command {
 			sent := map[string]any{"to": args[0], "amount_udlt": amount}
 			return a.print(sent, func(w io.Writer) { fmt.Fprintf(w, "%d udlt sent to %s\n", amount, args[0]) })
 		},
+	}
+	send.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if amount := negative.FindStringSubmatch(err.Error()); amount != nil {
+			return badAmount(amount[1])
+		}
+		return control.WrongInput{Err: err}
 	})
+	cmd.AddCommand(send)
 	return cmd
+}
+
+// negative finds an amount that was taken for a flag, in what is said of it.
+var negative = regexp.MustCompile(` in (-[0-9]\S*)$`)
+
+func badAmount(text string) error {
+	return usage("amount %q is not a number of udlt above 0", text)
 }
 
 func (a *app) status() *cobra.Command {

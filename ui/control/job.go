@@ -10,18 +10,21 @@ type Price struct {
 
 // Job is an order and the session that it became.
 type Job struct {
-	ID       uint64   `json:"id"`
-	State    string   `json:"state"`
-	Reason   string   `json:"reason,omitempty"` // why it left the open state, or why there is no match
-	Model    string   `json:"model,omitempty"`  // name, if the home knows it
-	ModelID  string   `json:"model_id"`         // manifest
-	Consumer string   `json:"consumer"`         // account
-	Provider string   `json:"provider,omitempty"`
-	Requests uint64   `json:"requests"`
-	Amount   uint64   `json:"amount_udlt"`
-	Escrow   uint64   `json:"escrow_udlt"`
-	Receipts []string `json:"receipts,omitempty"` // those this home asked for
-	Session  *Session `json:"session,omitempty"`  // in `job show`
+	ID       uint64 `json:"id"`
+	State    string `json:"state"`
+	Reason   string `json:"reason,omitempty"` // why it left the open state, or why there is no match
+	Model    string `json:"model,omitempty"`  // name, if the home knows it
+	ModelID  string `json:"model_id"`         // manifest
+	Consumer string `json:"consumer"`         // account
+	Provider string `json:"provider,omitempty"`
+	Requests uint64 `json:"requests"`
+	Amount   uint64 `json:"amount_udlt"`
+	// Unsettled says that the ledger has not seen requests and amount yet: they are
+	// what this home's journal holds.
+	Unsettled bool     `json:"unsettled,omitempty"`
+	Escrow    uint64   `json:"escrow_udlt"`
+	Receipts  []string `json:"receipts,omitempty"` // those this home asked for
+	Session   *Session `json:"session,omitempty"`  // in `job show`
 	// Complaints are the receipts that the consumer complained about on the ledger.
 	Complaints []string `json:"complaints,omitempty"`
 }
@@ -56,6 +59,9 @@ type Provider struct {
 	Price     Price  `json:"price_udlt_per_1000"`
 	Assurance string `json:"assurance"`
 	Slots     uint64 `json:"slots"`
+	// Unserved is how many of the account's sessions ended with nothing that both
+	// sides signed for: a hint at draws that were not served, and no proof.
+	Unserved uint64 `json:"unserved"`
 	// Complaints is how many the ledger holds about the account.
 	Complaints uint64 `json:"complaints"`
 }

@@ -11,8 +11,12 @@ func (w WrongInput) Unwrap() error { return w.Err }
 // Progress is told what a long operation is doing.
 type Progress func(step string)
 
-// DefaultChallengeWindow is how long a new network withholds pay, in seconds.
-const DefaultChallengeWindow = 20
+// How long a new network withholds pay, in seconds: a network that people use, and
+// one that is tried out.
+const (
+	DefaultChallengeWindow = 24 * 3600
+	TrialChallengeWindow   = 20
+)
 
 // DefaultKeyDelay is how long a new identity key waits on a new network, in seconds.
 const DefaultKeyDelay = 60
@@ -24,6 +28,7 @@ type UpOptions struct {
 	// AnyPort lets a free port replace a taken one.
 	AnyPort bool
 	Model   string // name on the shelf, GGUF file or its https address, to serve instead of the default model
+	SHA256  string // that the file at Model's address must have, in hexadecimal; may be empty
 	Noise   bool   // serve the generated noise model
 	// Network is an invite to a network of others; this home then asks there and
 	// founds none. A home that has joined remembers it.

@@ -218,7 +218,7 @@ func refusal(err error) *openai.Error {
 	case errors.Is(err, ErrSpent):
 		return &openai.Error{Status: http.StatusTooManyRequests, Message: ErrSpent.Error(), Type: "insufficient_quota", Code: "insufficient_quota"}
 	case errors.Is(err, ErrUnknownReceipt):
-		return &openai.Error{Status: http.StatusNotFound, Message: err.Error(), Type: "invalid_request_error", Param: "receipt", Code: "unknown_receipt"}
+		return &openai.Error{Status: http.StatusNotFound, Message: ErrUnknownReceipt.Error(), Type: "invalid_request_error", Param: "receipt", Code: "unknown_receipt"}
 	case errors.Is(err, context.Canceled):
 		return &openai.Error{Status: http.StatusServiceUnavailable, Message: "the check was cancelled", Type: "server_error", Code: "cancelled"}
 	}

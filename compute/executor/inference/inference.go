@@ -2,7 +2,7 @@
 // [Engine] runs models; this package turns engines into answers that are a
 // function of model and request alone, and into the replay that judges them.
 //
-// Every engine passes the suite in enginetest_test.go before it is offered.
+// Every engine passes the suite in engine_test.go before it is offered.
 package inference
 
 import (
