@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
+	"github.com/cometbft/cometbft/p2p"
 	cmttypes "github.com/cometbft/cometbft/types"
 
 	"daulat/ledger/client"
@@ -174,6 +176,10 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 	if err != nil {
 		return err
 	}
+	id := status.NodeInfo.DefaultNodeID
+	if raw, err := hex.DecodeString(string(id)); err != nil || len(raw) != p2p.IDByteLength {
+		return errors.New("it does not say which ledger node it has")
+	}
 	if !validator.Exists(c.Home) {
 		if err := validator.Adopt(c.Home, doc); err != nil {
 			return err
@@ -190,7 +196,7 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 	n.onClose(calls.close)
 	n.onClose(blocks.close)
 	c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
-	c.Peers = append(c.Peers, string(status.NodeInfo.DefaultNodeID)+"@"+to)
+	c.Peers = append(c.Peers, string(id)+"@"+to)
 	return nil
 }
 

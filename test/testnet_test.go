@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,7 +92,16 @@ func (p *process[T]) stop(t *testing.T) {
 func testnet(t *testing.T) *process[control.Testnet] {
 	t.Helper()
 	home := filepath.Join(t.TempDir(), "net")
-	return background[control.Testnet](t, home, "testnet", "--home", home, "--block-time", blockTime, "--snapshot-every", snapshotEvery, "--invites", "1")
+	p := background[control.Testnet](t, home, "testnet", "--home", home, "--block-time", blockTime, "--snapshot-every", snapshotEvery, "--invites", "1")
+	t.Cleanup(func() { // what should have ended by then
+		for _, v := range p.ready.Validators {
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", v.PID))
+			if err == nil && strings.Contains(string(line), v.Home) {
+				_ = syscall.Kill(v.PID, syscall.SIGKILL) // it may end meanwhile
+			}
+		}
+	})
+	return p
 }
 
 func again(t *testing.T, v control.TestnetValidator) *process[control.Node] {

@@ -13,3 +13,8 @@ const (
 	MaxRESTBody = maxRESTBody
 	MaxReceive  = maxReceive
 )
+
+// ForgetHalfSynced is what a start does first, and Syncing the mark that it looks for.
+var ForgetHalfSynced = forgetHalfSynced
+
+const Syncing = syncing

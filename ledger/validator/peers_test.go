@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -246,4 +247,38 @@ func conflict(t *testing.T, v *validator.Validator, signer *privval.FilePV, heig
 		t.Fatal(err)
 	}
 	return e
+}
+
+// A state sync that was interrupted leaves no state, and what the key signed stays.
+func TestHalfSyncedHomeIsEmptied(t *testing.T) {
+	home := t.TempDir()
+	if err := validator.Init(home, genesis(t)); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, start(t, home))
+	signed, err := os.ReadFile(filepath.Join(home, "data", "priv_validator_state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := func(name string) bool {
+		_, err := os.Stat(filepath.Join(home, "data", name))
+		return err == nil
+	}
+	if err := validator.ForgetHalfSynced(home); err != nil || !half("application.db") || !half("state.db") {
+		t.Fatalf("a home that synced lost its state: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "config", validator.Syncing), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := validator.ForgetHalfSynced(home); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"application.db", "state.db", "blockstore.db", "cs.wal", "snapshots"} {
+		if half(name) {
+			t.Errorf("%s of an interrupted sync stays", name)
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(home, "data", "priv_validator_state.json")); err != nil || string(after) != string(signed) {
+		t.Errorf("what the key signed is forgotten: %v", err)
+	}
 }

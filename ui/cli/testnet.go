@@ -19,7 +19,8 @@ func (a *app) testnet() *cobra.Command {
 HOME/validator-1 and so on. Four survive the loss of any one; with two gone the ledger stands
 still until one is back, and never forks. A validator that is killed stays so until it is started
 by hand with "daulat node --home HOME/validator-2". A second start of the same HOME goes on where
-the first stopped. Ctrl-C ends all validators that this command started.
+the first stopped, with the settings that it was made with. Ctrl-C ends all validators that this
+command started.
 
 Each start prints invites, with which providers and askers join. The default HOME is that of
 "daulat up" with -testnet behind it.`,
