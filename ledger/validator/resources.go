@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -43,7 +44,8 @@ func (c *closers) database(ctx *cmtconfig.DBContext) (cometdb.DB, error) {
 
 // chainDB is a database of CometBFT's that may be closed twice. CometBFT does not
 // wait for the routines that look up what a peer lacks, and they go on for up to
-// two seconds after the node ended: from then on nothing is there.
+// two seconds after the node ended. Absence and errors make some of them panic, so
+// whoever reads a closed database ends there, its deferred calls made.
 type chainDB struct {
 	cometdb.DB
 	mu     sync.RWMutex
@@ -55,7 +57,7 @@ func (d *chainDB) Get(key []byte) ([]byte, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.closed {
-		return nil, nil
+		runtime.Goexit()
 	}
 	return d.DB.Get(key)
 }
@@ -64,7 +66,7 @@ func (d *chainDB) Has(key []byte) (bool, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.closed {
-		return false, nil
+		runtime.Goexit()
 	}
 	return d.DB.Has(key)
 }
