@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -36,18 +37,49 @@ func (c *closers) database(ctx *cmtconfig.DBContext) (cometdb.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := chainDB{DB: db, close: sync.OnceValue(db.Close)}
+	opened := &chainDB{DB: db}
 	c.add(opened.Close)
 	return opened, nil
 }
 
-// chainDB is a database of CometBFT's that may be closed twice.
+// chainDB is a database of CometBFT's that may be closed twice. CometBFT does not
+// wait for the routines that look up what a peer lacks, and they go on for up to
+// two seconds after the node ended. Absence and errors make some of them panic, so
+// whoever reads a closed database ends there, its deferred calls made.
 type chainDB struct {
 	cometdb.DB
-	close func() error
+	mu     sync.RWMutex
+	closed bool
+	err    error // of closing
 }
 
-func (d chainDB) Close() error { return d.close() }
+func (d *chainDB) Get(key []byte) ([]byte, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		runtime.Goexit()
+	}
+	return d.DB.Get(key)
+}
+
+func (d *chainDB) Has(key []byte) (bool, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		runtime.Goexit()
+	}
+	return d.DB.Has(key)
+}
+
+// Close waits for those who read.
+func (d *chainDB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.closed, d.err = true, d.DB.Close()
+	}
+	return d.err
+}
 
 // stateDB is the application's database that may be closed twice: by it, and if
 // it fails to start.
