@@ -29,6 +29,7 @@ type guestOf struct {
 	Trust    string    `json:"trust"`
 	Since    time.Time `json:"since"`    // of Trust
 	Verified string    `json:"verified"` // newest header that was verified from there
+	Seen     time.Time `json:"seen"`     // when Verified was new
 	Peers    []string  `json:"peers"`    // that reach the ledger
 }
 
@@ -75,13 +76,19 @@ func openNetwork(home Home, peer *link.Node, line string, say control.Progress) 
 }
 
 // adopt takes in what a line says of the network. A home belongs to one network;
-// another invite to it may bring newer peers.
+// another invite to it brings newer peers, and a header to a home that was away
+// for so long that its own can't be trusted any more.
 func (n *network) adopt(l invite.Line) error {
 	trust := client.Trust{ChainID: l.Chain, GenesisHash: l.Genesis.String(), Height: int64(l.Height), Hash: l.Header.String()}
-	if n.known.Trust == "" {
-		n.known = guestOf{Trust: trust.String(), Since: time.Now().UTC(), Verified: trust.String()}
-	} else if old, err := client.ParseTrust(n.known.Trust); err != nil || old.GenesisHash != trust.GenesisHash {
-		return control.WrongInput{Err: errors.Join(err, fmt.Errorf("the invite is to %s and this home belongs to %s: use another --home", trust.ChainID, old.ChainID))}
+	if n.known.Trust != "" {
+		old, err := client.ParseTrust(n.known.Trust)
+		if err != nil || old.GenesisHash != trust.GenesisHash {
+			return control.WrongInput{Err: errors.Join(err, fmt.Errorf("the invite is to %s and this home belongs to %s: use another --home", trust.ChainID, old.ChainID))}
+		}
+	}
+	now := time.Now().UTC()
+	if now.Sub(n.known.Seen) >= client.TrustingPeriod { // of a home that never joined, too
+		n.known = guestOf{Trust: trust.String(), Since: now, Verified: trust.String(), Seen: now}
 	}
 	n.known.Peers = l.Peers
 	return nil
@@ -118,7 +125,7 @@ func (n *network) save() error {
 func (n *network) verified(t client.Trust) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known.Verified = t.String()
+	n.known.Verified, n.known.Seen = t.String(), time.Now().UTC()
 	return nil
 }
 
@@ -175,6 +182,13 @@ func (n *network) try(f func(addrs []string) error) error {
 func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line) error {
 	n.say("reaching the network " + c.ChainID())
 	known, err := c.Registered(ctx)
+	if err == nil && known {
+		// Nothing else is proven to a home that knows its account already.
+		err = c.Current(ctx)
+	}
+	if errors.Is(err, client.ErrStale) {
+		return fmt.Errorf("this home was away for too long to tell the network from a forged one: a new invite lets it in again (%w)", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,17 @@ func NewVerified(rpc RPC, trust Trust, signer Signer, keep func(Trust) error) *C
 // Follows reports whether the client takes no node's word.
 func (c *Client) Follows() bool { return c.follower != nil }
 
+// Current verifies the node's newest header, so that a node of another ledger, one
+// that is far behind, and a trust line that is too old show before anything hangs
+// on them.
+func (c *Client) Current(ctx context.Context) error {
+	height, err := committed(ctx, c.rpc)
+	if err == nil {
+		_, err = c.advance(ctx, height)
+	}
+	return err
+}
+
 // verified returns the newest value that is proven under a key of a store, with
 // the header that commits to it, and ErrNotFound where the node shows none: that
 // nothing is there is its word.

@@ -155,8 +155,12 @@ func TestFollowerKeepsAnEyeOnTheClock(t *testing.T) {
 	} {
 		c := follows(l, tipRPC{l}, nil)
 		c.follower.now = func() time.Time { return row.now }
-		if _, err := c.Session(t.Context(), testID); !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
-			t.Errorf("%s: %v, not %v", name, err, row.want)
+		for what, err := range map[string]error{"current": c.Current(t.Context()), "session": second(c.Session(t.Context(), testID))} {
+			if !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+				t.Errorf("%s, %s: %v, not %v", name, what, err, row.want)
+			}
 		}
 	}
 }
+
+func second[T any](_ T, err error) error { return err }
