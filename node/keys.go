@@ -87,11 +87,25 @@ func over(s job.SessionState) bool { return s == job.SessionSettled || s == job.
 
 // Keys implements control.Operations.
 func (o operations) Keys(ctx context.Context) ([]control.Key, error) {
-	wallet, seller := o.wallet.Account(), o.ledger.Account()
-	keys := []control.Key{
-		{Name: "wallet", Kind: "account", Key: wallet, Account: wallet, State: control.KeyInForce},
-		{Name: "provider", Kind: "account", Key: seller, Account: seller, State: control.KeyInForce},
+	wallet := o.wallet.Account()
+	keys := []control.Key{{Name: "wallet", Kind: "account", Key: wallet, Account: wallet, State: control.KeyInForce}}
+	if o.sells() {
+		sellers, err := o.sellerKeys(ctx)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, sellers...)
 	}
+	key, err := o.key("session")
+	if err != nil {
+		return nil, err
+	}
+	return append(keys, control.Key{Name: "session", Kind: "session", Key: key.Public().String(), Account: wallet, State: control.KeyLocal}), nil
+}
+
+// sellerKeys are the provider's account and its identity keys, oldest first.
+func (o operations) sellerKeys(ctx context.Context) ([]control.Key, error) {
+	seller := o.ledger.Account()
 	known, err := o.ledger.Provider(ctx, seller)
 	if err != nil {
 		return nil, err
@@ -100,15 +114,18 @@ func (o operations) Keys(ctx context.Context) ([]control.Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys := []control.Key{{Name: "provider", Kind: "account", Key: seller, Account: seller, State: control.KeyInForce}}
 	for _, i := range all {
 		keys = append(keys, keyOf(i, known))
 	}
-	key, err := o.key("session")
-	if err != nil {
-		return nil, err
-	}
-	return append(keys, control.Key{Name: "session", Kind: "session", Key: key.Public().String(), Account: wallet, State: control.KeyLocal}), nil
+	return keys, nil
 }
+
+// sells reports whether a provider runs here; a guest only asks.
+func (o operations) sells() bool { return o.provider != nil }
+
+// errOnlyAsks says that a home has no identity key at work.
+var errOnlyAsks = errors.New("this home only asks here: an identity key is at work where answers are sold")
 
 func keyOf(i identity, known client.Provider) control.Key {
 	public := i.key.Public()
@@ -125,7 +142,7 @@ func keyOf(i identity, known client.Provider) control.Key {
 
 // RotateKey implements control.Operations.
 func (o operations) RotateKey(ctx context.Context, name string) (control.Key, error) {
-	if err := rotatable(name); err != nil {
+	if err := o.rotatable(name); err != nil {
 		return control.Key{}, err
 	}
 	o.keys.Lock()
@@ -136,7 +153,7 @@ func (o operations) RotateKey(ctx context.Context, name string) (control.Key, er
 // RevokeKey implements control.Operations. A rotation begins first, unless one is
 // under way, so that the provider comes back by itself.
 func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, error) {
-	if err := rotatable(name); err != nil {
+	if err := o.rotatable(name); err != nil {
 		return control.Key{}, err
 	}
 	o.keys.Lock()
@@ -159,10 +176,13 @@ func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, er
 	return o.nextKey(ctx)
 }
 
-// rotatable says why other keys than the identity stay.
-func rotatable(name string) error {
+// rotatable says why other keys than the identity of a provider stay.
+func (o operations) rotatable(name string) error {
 	switch name {
 	case identityName:
+		if !o.sells() {
+			return control.WrongInput{Err: errOnlyAsks}
+		}
 		return nil
 	case "wallet", "provider":
 		return control.WrongInput{Err: fmt.Errorf("key %s is an account, and its address is its key: it can't be rotated or revoked; send its coins to another account", name)}

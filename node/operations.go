@@ -43,7 +43,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	}
 	s := control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
 		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Passphrase: o.passphrase}
-	if o.sales == nil { // a guest that only asks
+	if !o.sells() {
 		return s, nil
 	}
 	s.Links = o.peer.Addrs()
