@@ -50,15 +50,6 @@ func ListenAddr(text string) (string, error) {
 	return fmt.Sprintf("/%s/%s/tcp/%d", family, a.Addr().Unmap().WithZone(""), a.Port()), nil
 }
 
-// KeyOf reads the key that an address names in its /p2p part.
-func KeyOf(addr string) (canon.PublicKey, error) {
-	key, _, err := parseAddr(addr)
-	if err == nil && key.IsZero() {
-		err = fmt.Errorf("address %q does not say whose it is", addr)
-	}
-	return key, err
-}
-
 func peerOf(key canon.PublicKey) (peer.ID, error) {
 	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
 	if err != nil {

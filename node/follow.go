@@ -185,11 +185,11 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 			return err
 		}
 	}
-	calls, at, err := n.way(addrs, ledgerProtocol)
+	calls, at, err := reachFrom(n.caller, addrs, ledgerProtocol)
 	if err != nil {
 		return err
 	}
-	blocks, to, err := n.way(addrs, nodeProtocol)
+	blocks, to, err := reachFrom(n.caller, addrs, nodeProtocol)
 	if err != nil {
 		return errors.Join(err, calls.close())
 	}
@@ -198,10 +198,6 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 	c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
 	c.Peers = append(c.Peers, string(id)+"@"+to)
 	return nil
-}
-
-func (n *ledgerNode) way(addrs []string, protocol string) (*tunnel, string, error) {
-	return reachFrom(n.caller, addrs, protocol)
 }
 
 // genesisOf is the genesis that a node shows, if it is the trusted one.

@@ -63,7 +63,8 @@ func openNetwork(home Home, peer *link.Node, line string, say control.Progress) 
 		if n.known.Trust == "" {
 			return nil, nil, control.WrongInput{Err: errors.New("this home has joined no network yet: an invite lets it")}
 		}
-		return n, nil, n.group()
+		n.paths = link.ByPeer(n.known.Peers)
+		return n, nil, nil
 	}
 	l, err := invite.ParseLine(line)
 	if err != nil {
@@ -72,7 +73,8 @@ func openNetwork(home Home, peer *link.Node, line string, say control.Progress) 
 	if err := n.adopt(l); err != nil {
 		return nil, nil, err
 	}
-	return n, &l, n.group()
+	n.paths = link.ByPeer(n.known.Peers)
+	return n, &l, nil
 }
 
 // adopt takes in what a line says of the network. A home belongs to one network;
@@ -91,25 +93,6 @@ func (n *network) adopt(l invite.Line) error {
 		n.known = guestOf{Trust: trust.String(), Since: now, Verified: trust.String(), Seen: now}
 	}
 	n.known.Peers = l.Peers
-	return nil
-}
-
-// group sorts addresses by the peer that each names.
-func (n *network) group() error {
-	place := map[canon.PublicKey]int{}
-	for _, a := range n.known.Peers {
-		key, err := link.KeyOf(a)
-		if err != nil {
-			return fmt.Errorf("peer of the network: %w", err)
-		}
-		i, ok := place[key]
-		if !ok {
-			i = len(n.paths)
-			place[key] = i
-			n.paths = append(n.paths, nil)
-		}
-		n.paths[i] = append(n.paths[i], a)
-	}
 	return nil
 }
 
