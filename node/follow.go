@@ -40,17 +40,10 @@ type ledgerNode struct {
 // Node runs a ledger node until ctx ends. ready is called once it serves, which
 // may be before it has a block.
 func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Progress, ready func(control.Node)) error {
-	home, err := OpenHome(o.Home)
-	if err != nil {
-		return err
-	}
-	release, err := home.Lock()
-	if err != nil {
-		return err
-	}
-	defer release()
-	n := &ledgerNode{seller: seller{home: home, say: say, ask: o.Passphrase}}
-	return errors.Join(n.run(ctx, o, ready), n.close())
+	return inHome(o.Home, func(home Home) error {
+		n := &ledgerNode{seller: seller{home: home, say: say, ask: o.Passphrase}}
+		return errors.Join(n.run(ctx, o, ready), n.close())
+	})
 }
 
 func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(control.Node)) error {

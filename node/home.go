@@ -66,6 +66,20 @@ func (h Home) Lock() (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// inHome opens a home and works in it as the only process.
+func inHome(dir string, work func(Home) error) error {
+	home, err := OpenHome(dir)
+	if err != nil {
+		return err
+	}
+	release, err := home.Lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return work(home)
+}
+
 func randomHex(n int) (string, error) {
 	raw := make([]byte, n)
 	if _, err := rand.Read(raw); err != nil {

@@ -22,18 +22,11 @@ const earnPoll = 3 * time.Second
 // Provide sells answers on a ledger that runs elsewhere, until ctx ends. ready is
 // called once it serves.
 func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say control.Progress, ready func(control.Providing)) error {
-	home, err := OpenHome(o.Home)
-	if err != nil {
-		return err
-	}
-	release, err := home.Lock()
-	if err != nil {
-		return err
-	}
-	defer release()
-	defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
-	s := &seller{home: home, say: say, ask: o.Passphrase}
-	return errors.Join(s.provide(ctx, o, ready), s.close())
+	return inHome(o.Home, func(home Home) error {
+		defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
+		s := &seller{home: home, say: say, ask: o.Passphrase}
+		return errors.Join(s.provide(ctx, o, ready), s.close())
+	})
 }
 
 func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {

@@ -77,28 +77,26 @@ func (Runtime) Testnet(ctx context.Context, o control.TestnetOptions, say contro
 	if err != nil {
 		return err
 	}
-	home, err := OpenHome(dir)
-	if err != nil {
-		return err
+	return inHome(dir, func(home Home) error {
+		t := &testnet{home: home, say: say}
+		homes, err := t.open(o)
+		if err != nil {
+			return err
+		}
+		return errors.Join(t.run(ctx, homes, o, ready), t.stop())
+	})
+}
+
+// open returns the homes of all validators, and founds their ledger if there is none.
+func (t *testnet) open(o control.TestnetOptions) (homes []string, err error) {
+	if t.keyring, err = t.home.openKeyring(); err != nil {
+		return nil, err
 	}
-	release, err := home.Lock()
-	if err != nil {
-		return err
+	if homes, err = t.homes(); err != nil || len(homes) > 0 {
+		return homes, err
 	}
-	defer release()
-	t := &testnet{home: home, say: say}
-	if t.keyring, err = home.openKeyring(); err != nil {
-		return err
-	}
-	homes, err := t.homes()
-	if err == nil && len(homes) == 0 {
-		say(fmt.Sprintf("founding a new ledger with %d validators", o.Validators))
-		homes, err = t.found(o)
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(t.run(ctx, homes, o, ready), t.stop())
+	t.say(fmt.Sprintf("founding a new ledger with %d validators", o.Validators))
+	return t.found(o)
 }
 
 // openKeyring opens the keys of a home, whose passphrase lies in it.

@@ -67,23 +67,16 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	if o.KeyDelay > registry.MaxKeyDelay {
 		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
-	home, err := OpenHome(o.Home)
-	if err != nil {
-		return err
-	}
-	release, err := home.Lock()
-	if err != nil {
-		return err
-	}
-	defer release()
-	defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
-	u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
-	err = u.start(ctx, o)
-	if err == nil {
-		ready(u)
-		err = u.serve(ctx)
-	}
-	return ended(err, u.close())
+	return inHome(o.Home, func(home Home) error {
+		defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
+		u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
+		err := u.start(ctx, o)
+		if err == nil {
+			ready(u)
+			err = u.serve(ctx)
+		}
+		return ended(err, u.close())
+	})
 }
 
 func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
