@@ -33,7 +33,8 @@ type nodeSettings struct {
 
 // ledgerNode is a home that runs a ledger node and nothing else.
 type ledgerNode struct {
-	seller
+	tenant
+	peer      *link.Node // through which others reach it
 	validator *validator.Validator
 }
 
@@ -41,7 +42,7 @@ type ledgerNode struct {
 // may be before it has a block.
 func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Progress, ready func(control.Node)) error {
 	return inHome(o.Home, func(home Home) error {
-		n := &ledgerNode{seller: seller{home: home, say: say, ask: o.Passphrase}}
+		n := &ledgerNode{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
 		return errors.Join(n.run(ctx, o, ready), n.close())
 	})
 }

@@ -55,7 +55,7 @@ func TestPeerWithAnotherGenesis(t *testing.T) {
 	trust := client.Trust{ChainID: "daulat-x", GenesisHash: hash, Height: 1, Hash: hash}
 	altered := *doc
 	altered.GenesisTime = doc.GenesisTime.Add(time.Second)
-	n := &ledgerNode{seller: seller{caller: linktest.Node(t, linktest.Key(t))}}
+	n := &ledgerNode{tenant: tenant{caller: linktest.Node(t, linktest.Key(t))}}
 	c := validator.Config{Home: filepath.Join(t.TempDir(), "joining"), Sync: &validator.StateSync{Trust: trust}}
 	if err := n.reach(t.Context(), showing(t, &altered), trust, &c); !errors.Is(err, ErrGenesis) {
 		t.Fatalf("an altered genesis: %v", err)

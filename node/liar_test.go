@@ -70,7 +70,7 @@ func TestLiarCostsNothingUnasked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := operations{up: &up{seller: seller{shelf: shelf, store: shelf.store}, validator: &validator.Validator{}}}
+	o := operations{up: &up{seller: seller{tenant: tenant{shelf: shelf, store: shelf.store}}, validator: &validator.Validator{}}}
 	spent := errors.New("spent")
 	charge := func() error { return spent }
 	if _, err := o.liar(t.Context(), charge, func(string) {}); !errors.Is(err, spent) {

@@ -24,7 +24,7 @@ const earnPoll = 3 * time.Second
 func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say control.Progress, ready func(control.Providing)) error {
 	return inHome(o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
-		s := &seller{home: home, say: say, ask: o.Passphrase}
+		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
 		return errors.Join(s.provide(ctx, o, ready), s.close())
 	})
 }

@@ -69,7 +69,7 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	}
 	return inHome(o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
-		u := &up{seller: seller{home: home, say: p, ask: o.Passphrase}}
+		u := &up{seller: seller{tenant: tenant{home: home, say: p, ask: o.Passphrase}}}
 		err := u.start(ctx, o)
 		if err == nil {
 			ready(u)
