@@ -9,6 +9,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"daulat/core/canon"
+	"daulat/ledger/record"
 )
 
 // MaxTicks bounds the clocks that run out in one block.
@@ -22,7 +23,7 @@ const Retry = 3600
 // One that fails is left as it is and tried again later: it may neither stop the
 // chain nor those behind it.
 func (s *Store) EndBlock(ctx context.Context) error {
-	now := clock(ctx)
+	now := record.Time(ctx)
 	due, err := s.due(ctx, now)
 	if err != nil {
 		return fmt.Errorf("invite clocks: %w", err)
@@ -31,13 +32,13 @@ func (s *Store) EndBlock(ctx context.Context) error {
 		if err := s.clocks.Remove(ctx, key); err != nil {
 			return fmt.Errorf("invite clocks: %w", err)
 		}
-		err := atomic(ctx, func(ctx sdk.Context) error { return s.tick(ctx, key.K2(), now) })
+		err := record.Atomic(ctx, func(ctx sdk.Context) error { return s.tick(ctx, key.K2(), now) })
 		if err == nil {
 			continue
 		}
 		name := hex.EncodeToString(key.K2())
 		sdk.UnwrapSDKContext(ctx).Logger().Error("invite clock failed", "invite", name, "error", err)
-		emit(ctx, "clock_failed", "invite", name)
+		record.Event(ctx, "clock_failed", "invite", name)
 		if err := s.clocks.Set(ctx, collections.Join(now+Retry, key.K2())); err != nil {
 			return fmt.Errorf("invite clocks: %w", err)
 		}

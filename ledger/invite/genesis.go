@@ -8,6 +8,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/invite"
 	pb "daulat/gen/invite"
+	"daulat/ledger/record"
 )
 
 // DefaultLimits are the bounds of a new chain: 64 open invites of an inviter,
@@ -83,7 +84,7 @@ func (s *Store) parseGenesis(w pb.Invite) (invite.Invite, error) {
 		if account == "" {
 			continue
 		}
-		normal, err := s.account(account)
+		normal, err := record.Account(s.addresses, account)
 		if err != nil {
 			return i, err
 		}

@@ -13,6 +13,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/invite"
 	pb "daulat/gen/invite"
+	"daulat/ledger/record"
 )
 
 func moduleAccount() sdk.AccAddress { return authtypes.NewModuleAddress(Name) }
@@ -161,7 +162,7 @@ func TestPagesAreBounded(t *testing.T) {
 	w := emptyWorld(t)
 	limits := pb.Params{MaxOpen: 1000, MaxGrant: 1000, MaxLife: 100}
 	w.check(w.store.load(w.ctx, &pb.GenesisState{Params: limits}))
-	const total = 2*MaxPage + 3
+	const total = 2*record.MaxPage + 3
 	alice := w.rich(1)
 	for k := range byte(total) {
 		w.check(w.create(alice, k+1, 1, 50))
@@ -172,7 +173,7 @@ func TestPagesAreBounded(t *testing.T) {
 		for {
 			r, err := queries{w.store}.Invites(w.ctx, &pb.QueryInvites{Inviter: party, Pagination: page})
 			w.check(err)
-			if len(r.Invites) > MaxPage {
+			if len(r.Invites) > record.MaxPage {
 				t.Fatalf("a page has %d entries", len(r.Invites))
 			}
 			for _, i := range r.Invites {

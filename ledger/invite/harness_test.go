@@ -25,6 +25,7 @@ import (
 	"daulat/core/escrow"
 	"daulat/core/invite"
 	pb "daulat/gen/invite"
+	"daulat/ledger/record"
 )
 
 const (
@@ -133,7 +134,7 @@ func (w *world) check(err error) {
 	}
 }
 
-func (w *world) now() uint64 { return clock(w.ctx) }
+func (w *world) now() uint64 { return record.Time(w.ctx) }
 
 func (w *world) at(seconds uint64) {
 	w.ctx = w.ctx.WithBlockTime(time.Unix(int64(seconds), 0).UTC())
@@ -171,7 +172,7 @@ func key(n byte) canon.PrivateKey {
 func deliver[Q, R any](w *world, handle func(context.Context, Q) (R, error), m Q) error {
 	w.t.Helper()
 	w.ctx = w.ctx.WithEventManager(sdk.NewEventManager())
-	err := atomic(w.ctx, func(ctx sdk.Context) error {
+	err := record.Atomic(w.ctx, func(ctx sdk.Context) error {
 		_, err := handle(ctx, m)
 		return err
 	})

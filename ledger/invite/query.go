@@ -12,10 +12,8 @@ import (
 	"daulat/core/canon"
 	"daulat/core/invite"
 	pb "daulat/gen/invite"
+	"daulat/ledger/record"
 )
-
-// MaxPage is the most entries that one answer lists.
-const MaxPage = 100
 
 // queries answers questions.
 type queries struct{ *Store }
@@ -30,7 +28,7 @@ func (q queries) Params(ctx context.Context, _ *pb.QueryParams) (*pb.QueryParams
 
 // Invite answers with one invite.
 func (q queries) Invite(ctx context.Context, r *pb.QueryInvite) (*pb.QueryInviteResponse, error) {
-	key, err := parseKey(r.Key)
+	key, err := record.Key("invite key", r.Key)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -47,7 +45,7 @@ func (q queries) Invite(ctx context.Context, r *pb.QueryInvite) (*pb.QueryInvite
 
 // Invites lists invites by key, those of one inviter if inviter is given.
 func (q queries) Invites(ctx context.Context, r *pb.QueryInvites) (*pb.QueryInvitesResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +54,7 @@ func (q queries) Invites(ctx context.Context, r *pb.QueryInvites) (*pb.QueryInvi
 			func(_ []byte, i invite.Invite) (pb.Invite, error) { return wireInvite(i), nil })
 		return &pb.QueryInvitesResponse{Invites: list, Pagination: next}, err
 	}
-	inviter, err := q.account(r.Inviter)
+	inviter, err := record.Account(q.addresses, r.Inviter)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -70,19 +68,4 @@ func (q queries) Invites(ctx context.Context, r *pb.QueryInvites) (*pb.QueryInvi
 		},
 		query.WithCollectionPaginationPairPrefix[string, []byte](inviter))
 	return &pb.QueryInvitesResponse{Invites: list, Pagination: next}, err
-}
-
-// bounded caps a page. Offsets and totals are refused, as they walk everything.
-func bounded(r *query.PageRequest) (*query.PageRequest, error) {
-	if r == nil {
-		return &query.PageRequest{Limit: MaxPage}, nil
-	}
-	if r.Offset > 0 || r.CountTotal {
-		return nil, status.Error(codes.InvalidArgument, "pages go by key: neither offset nor total is served")
-	}
-	page := *r
-	if page.Limit == 0 || page.Limit > MaxPage {
-		page.Limit = MaxPage
-	}
-	return &page, nil
 }

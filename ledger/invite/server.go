@@ -14,6 +14,7 @@ import (
 	"daulat/core/invite"
 	pb "daulat/gen/invite"
 	"daulat/ledger/coins"
+	"daulat/ledger/record"
 )
 
 // server answers messages. It may assume that the account that a message's
@@ -24,11 +25,11 @@ var _ pb.MsgServer = server{}
 
 // Create locks a grant under a key that no invite had before.
 func (s server) Create(ctx context.Context, m *pb.MsgCreate) (*pb.MsgCreateResponse, error) {
-	inviter, err := s.account(m.Inviter)
+	inviter, err := record.Account(s.addresses, m.Inviter)
 	if err != nil {
 		return nil, refuse(err)
 	}
-	key, err := parseKey(m.Key)
+	key, err := record.Key("invite key", m.Key)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -36,7 +37,7 @@ func (s server) Create(ctx context.Context, m *pb.MsgCreate) (*pb.MsgCreateRespo
 	if err != nil {
 		return nil, err
 	}
-	i, err := invite.Make(key, inviter, m.Grant, m.Expires, clock(ctx), limits)
+	i, err := invite.Make(key, inviter, m.Grant, m.Expires, record.Time(ctx), limits)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -46,7 +47,7 @@ func (s server) Create(ctx context.Context, m *pb.MsgCreate) (*pb.MsgCreateRespo
 	if err := s.vault.Lock(ctx, inviter, i.Grant); err != nil {
 		return nil, err
 	}
-	emit(ctx, "invite_created", "invite", key.String(), "inviter", inviter)
+	record.Event(ctx, "invite_created", "invite", key.String(), "inviter", inviter)
 	return &pb.MsgCreateResponse{}, s.put(ctx, invite.Invite{}, i)
 }
 
@@ -71,7 +72,7 @@ func (s server) admit(ctx context.Context, i invite.Invite, l invite.Limits) err
 
 // Revoke takes an open invite back and refunds its grant.
 func (s server) Revoke(ctx context.Context, m *pb.MsgRevoke) (*pb.MsgRevokeResponse, error) {
-	inviter, err := s.account(m.Inviter)
+	inviter, err := record.Account(s.addresses, m.Inviter)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -79,7 +80,7 @@ func (s server) Revoke(ctx context.Context, m *pb.MsgRevoke) (*pb.MsgRevokeRespo
 	if err != nil {
 		return nil, refuse(err)
 	}
-	after, err := before.Revoke(inviter, clock(ctx))
+	after, err := before.Revoke(inviter, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -89,10 +90,10 @@ func (s server) Revoke(ctx context.Context, m *pb.MsgRevoke) (*pb.MsgRevokeRespo
 // Redeem sends a grant to the guest that the invite's key named. An account is
 // the guest of one invite at most.
 func (s server) Redeem(ctx context.Context, m *pb.MsgRedeem) (*pb.MsgRedeemResponse, error) {
-	if _, err := s.account(m.Sender); err != nil {
+	if _, err := record.Account(s.addresses, m.Sender); err != nil {
 		return nil, refuse(err)
 	}
-	guest, err := s.account(m.Guest)
+	guest, err := record.Account(s.addresses, m.Guest)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -100,7 +101,7 @@ func (s server) Redeem(ctx context.Context, m *pb.MsgRedeem) (*pb.MsgRedeemRespo
 	if err != nil {
 		return nil, refuse(err)
 	}
-	proof, err := parseSignature(m.Proof)
+	proof, err := record.Signature(m.Proof)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -109,7 +110,7 @@ func (s server) Redeem(ctx context.Context, m *pb.MsgRedeem) (*pb.MsgRedeemRespo
 	if err := (invite.Claim{Chain: c.ChainID(), Key: before.Key, Guest: guest}).Check(proof); err != nil {
 		return nil, refuse(err)
 	}
-	after, err := before.Redeem(guest, clock(ctx))
+	after, err := before.Redeem(guest, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -132,13 +133,13 @@ func (s *Store) end(ctx context.Context, before, after invite.Invite) error {
 	if err := s.vault.Pay(ctx, to, after.Grant); err != nil {
 		return refuse(err)
 	}
-	emit(ctx, "invite_ended", "invite", after.Key.String(), "state", string(after.State), "to", to, "amount", decimal(after.Grant))
+	record.Event(ctx, "invite_ended", "invite", after.Key.String(), "state", string(after.State), "to", to, "amount", record.Number(after.Grant))
 	return nil
 }
 
 // named loads the invite of the key that text states.
 func (s *Store) named(ctx context.Context, text string) (invite.Invite, error) {
-	key, err := parseKey(text)
+	key, err := record.Key("invite key", text)
 	if err != nil {
 		return invite.Invite{}, err
 	}
@@ -165,15 +166,4 @@ func refuse(err error) error {
 		return sdkerrors.ErrUnauthorized.Wrap(err.Error())
 	}
 	return sdkerrors.ErrInvalidRequest.Wrap(err.Error())
-}
-
-// atomic runs do over a copy of the state, and keeps what it wrote only if it
-// succeeds.
-func atomic(ctx context.Context, do func(sdk.Context) error) error {
-	branch, write := sdk.UnwrapSDKContext(ctx).CacheContext()
-	if err := do(branch); err != nil {
-		return err
-	}
-	write()
-	return nil
 }

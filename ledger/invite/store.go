@@ -2,9 +2,7 @@ package invite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"cosmossdk.io/collections"
 	"cosmossdk.io/core/address"
@@ -12,9 +10,9 @@ import (
 	"cosmossdk.io/math"
 	"github.com/cosmos/cosmos-sdk/codec"
 
-	"daulat/core/canon"
 	"daulat/core/invite"
 	"daulat/ledger/coins"
+	"daulat/ledger/record"
 )
 
 // Name is the module's name, store key and account.
@@ -49,8 +47,8 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins) *
 	s := &Store{
 		addresses: addresses,
 		vault:     coins.Vault{Module: Name, Coins: bank, Addresses: addresses},
-		limits:    collections.NewItem(b, collections.NewPrefix(0), "limits", canonical[invite.Limits]{}),
-		invites:   collections.NewMap(b, collections.NewPrefix(1), "invites", key, canonical[invite.Invite]{}),
+		limits:    collections.NewItem(b, collections.NewPrefix(0), "limits", record.Canonical[invite.Limits]{}),
+		invites:   collections.NewMap(b, collections.NewPrefix(1), "invites", key, record.Canonical[invite.Invite]{}),
 		clocks:    collections.NewKeySet(b, collections.NewPrefix(2), "clocks", collections.PairKeyCodec(collections.Uint64Key, key)),
 		inviters:  collections.NewKeySet(b, collections.NewPrefix(3), "inviters", collections.PairKeyCodec(text, key)),
 		open:      collections.NewMap(b, collections.NewPrefix(4), "open", text, collections.Uint64Value),
@@ -133,19 +131,3 @@ func (s *Store) Conserved(ctx context.Context) error {
 	}
 	return s.vault.Holds(ctx, owed)
 }
-
-// canonical stores a core type as its canonical bytes.
-type canonical[T any] struct{}
-
-func (canonical[T]) Encode(v T) ([]byte, error) { return canon.Marshal(v) }
-
-// Decode reads what Encode wrote, so nothing else than the store can be at fault.
-func (canonical[T]) Decode(data []byte) (v T, err error) { return v, canon.Restore(data, &v) }
-
-func (canonical[T]) EncodeJSON(v T) ([]byte, error) { return json.Marshal(v) }
-
-func (canonical[T]) DecodeJSON(data []byte) (v T, err error) { return v, json.Unmarshal(data, &v) }
-
-func (canonical[T]) Stringify(v T) string { return fmt.Sprintf("%+v", v) }
-
-func (canonical[T]) ValueType() string { return fmt.Sprintf("canonical/%T", *new(T)) }

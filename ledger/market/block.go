@@ -10,6 +10,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/match"
+	"daulat/ledger/record"
 )
 
 // Bounds of the work in one block.
@@ -40,18 +41,18 @@ func (s *Store) EndBlock(ctx context.Context) error {
 // tick moves on what is due, oldest first. One that fails is left as it is and
 // tried again later: it may neither stop the chain nor those behind it.
 func (s *Store) tick(ctx context.Context) error {
-	now := clock(ctx)
+	now := record.Time(ctx)
 	due, err := s.due(ctx, now)
 	if err != nil {
 		return err
 	}
 	for _, key := range due {
-		err := atomic(ctx, func(ctx sdk.Context) error { return s.tickOne(ctx, key, now) })
+		err := record.Atomic(ctx, func(ctx sdk.Context) error { return s.tickOne(ctx, key, now) })
 		if err == nil {
 			continue
 		}
 		sdk.UnwrapSDKContext(ctx).Logger().Error("market clock failed", "job", key.K3(), "error", err)
-		emit(ctx, "clock_failed", "job", decimal(key.K3()))
+		record.Event(ctx, "clock_failed", "job", record.Number(key.K3()))
 		if err := s.moveClock(ctx, key.K2(), key.K3(), key.K1(), now+Retry); err != nil {
 			return err
 		}
@@ -170,7 +171,7 @@ func (s *Store) freshOffers(ctx context.Context) ([]match.Offer, error) {
 // batch returns up to n open orders in a circle that starts after those of the
 // batch before, so that orders which nobody serves can't keep others waiting.
 func (s *Store) batch(ctx context.Context, n int) (ids []uint64, err error) {
-	last, err := orZero(s.cursor.Get(ctx))
+	last, err := record.OrZero(s.cursor.Get(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -206,14 +207,14 @@ func salt(ctx context.Context) canon.Hash {
 // openSession turns an order into a session with the windows of now.
 func (s *Store) openSession(ctx context.Context, before job.Order, o match.Offer, w job.Windows) error {
 	party := job.Party{Account: o.Provider, Key: o.Key, Price: o.Price}
-	after, session, err := before.Match(party, clock(ctx))
+	after, session, err := before.Match(party, record.Time(ctx))
 	if err != nil {
 		return err
 	}
 	if err := s.putOrder(ctx, before, after); err != nil {
 		return err
 	}
-	emit(ctx, "order_matched", "order", decimal(after.ID), "provider", session.Provider, "consumer", session.Consumer)
+	record.Event(ctx, "order_matched", "order", record.Number(after.ID), "provider", session.Provider, "consumer", session.Consumer)
 	return s.advance(ctx, job.Session{}, session.Freeze(w), nil)
 }
 

@@ -2,16 +2,15 @@ package market
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
-	"cosmossdk.io/collections"
 	"cosmossdk.io/math"
 
 	"daulat/core/escrow"
 	"daulat/core/job"
+	"daulat/ledger/record"
 )
 
 // pay sends money out of the module account for the given order or session.
@@ -20,7 +19,7 @@ func (s *Store) pay(ctx context.Context, id uint64, payments ...escrow.Payment) 
 		if err := s.vault.Pay(ctx, p.To, p.Amount); err != nil {
 			return err
 		}
-		emit(ctx, "payment", "job", decimal(id), "to", p.To, "amount", decimal(p.Amount))
+		record.Event(ctx, "payment", "job", record.Number(id), "to", p.To, "amount", record.Number(p.Amount))
 	}
 	return nil
 }
@@ -84,12 +83,4 @@ func (s *Store) standingsAre(ctx context.Context, want map[string]job.Standing) 
 		}
 		return false, nil
 	})
-}
-
-// orZero reads an absent number as 0.
-func orZero(n uint64, err error) (uint64, error) {
-	if errors.Is(err, collections.ErrNotFound) {
-		return 0, nil
-	}
-	return n, err
 }

@@ -15,6 +15,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/receipt"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // accusation is a complaint by c about ask seq of its session with p.
@@ -98,7 +99,7 @@ func TestComplaintsAreWrittenOnce(t *testing.T) {
 	if spent := w.ctx.GasMeter().GasConsumed() - gas; spent != authtypes.DefaultSigVerifyCostED25519 {
 		t.Fatalf("a signature cost %d gas", spent)
 	}
-	if e := w.events("complaint_filed"); len(e) != 1 || e[0]["provider"] != p.account || e[0]["session"] != decimal(id) || e[0]["seq"] != "3" {
+	if e := w.events("complaint_filed"); len(e) != 1 || e[0]["provider"] != p.account || e[0]["session"] != record.Number(id) || e[0]["seq"] != "3" {
 		t.Fatalf("events %v", e)
 	}
 	if w.balance(c)+w.balance(p) != money {

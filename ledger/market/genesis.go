@@ -9,6 +9,7 @@ import (
 	"daulat/core/escrow"
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // DefaultWindows are the clocks of a new chain.
@@ -221,7 +222,7 @@ func validMoney(state job.SessionState, clock uint64, a escrow.Account) error {
 }
 
 func (s *Store) oneForm(account string) error {
-	normal, err := s.account(account)
+	normal, err := record.Account(s.addresses, account)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ import (
 	"daulat/core/match"
 	"daulat/core/receipt"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 	"daulat/ledger/registry"
 )
 
@@ -59,7 +60,7 @@ func (b *bank) move(ctx context.Context, from, to sdk.AccAddress, amt sdk.Coins)
 		return fmt.Errorf("wrong coins %s", amt)
 	}
 	n := amt[0].Amount.Uint64()
-	have, err := orZero(b.balances.Get(ctx, string(from)))
+	have, err := record.OrZero(b.balances.Get(ctx, string(from)))
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (b *bank) move(ctx context.Context, from, to sdk.AccAddress, amt sdk.Coins)
 	if err := b.balances.Set(ctx, string(from), have-n); err != nil {
 		return err
 	}
-	has, err := orZero(b.balances.Get(ctx, string(to)))
+	has, err := record.OrZero(b.balances.Get(ctx, string(to)))
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (b *bank) SendCoinsFromModuleToAccount(ctx context.Context, module string, 
 }
 
 func (b *bank) GetBalance(ctx context.Context, addr sdk.AccAddress, denom string) sdk.Coin {
-	n, err := orZero(b.balances.Get(ctx, string(addr)))
+	n, err := record.OrZero(b.balances.Get(ctx, string(addr)))
 	if err != nil {
 		panic(err)
 	}
@@ -186,7 +187,7 @@ func (w *world) check(err error) {
 	}
 }
 
-func (w *world) now() uint64 { return clock(w.ctx) }
+func (w *world) now() uint64 { return record.Time(w.ctx) }
 
 func (w *world) at(seconds uint64) {
 	w.ctx = w.ctx.WithBlockTime(time.Unix(int64(seconds), 0).UTC())
@@ -201,7 +202,7 @@ func (w *world) balance(a actor) uint64 {
 func deliver[Q, R any](w *world, handle func(context.Context, Q) (R, error), m Q) (r R, err error) {
 	w.t.Helper()
 	w.ctx = w.ctx.WithEventManager(sdk.NewEventManager())
-	err = atomic(w.ctx, func(ctx sdk.Context) (err error) {
+	err = record.Atomic(w.ctx, func(ctx sdk.Context) (err error) {
 		r, err = handle(ctx, m)
 		return err
 	})

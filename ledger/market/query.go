@@ -11,10 +11,8 @@ import (
 
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
-
-// MaxPage is the most entries that one answer lists.
-const MaxPage = 100
 
 // queries answers questions.
 type queries struct{ *Store }
@@ -49,7 +47,7 @@ func (q queries) Session(ctx context.Context, r *pb.QuerySession) (*pb.QuerySess
 
 // Orders lists orders by ID, those of one consumer if party is given.
 func (q queries) Orders(ctx context.Context, r *pb.QueryOrders) (*pb.QueryOrdersResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +56,7 @@ func (q queries) Orders(ctx context.Context, r *pb.QueryOrders) (*pb.QueryOrders
 			func(_ uint64, o job.Order) (pb.Order, error) { return wireOrder(o), nil })
 		return &pb.QueryOrdersResponse{Orders: list, Pagination: next}, err
 	}
-	party, err := q.account(r.Party)
+	party, err := record.Account(q.addresses, r.Party)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -74,7 +72,7 @@ func (q queries) Orders(ctx context.Context, r *pb.QueryOrders) (*pb.QueryOrders
 // Sessions lists sessions by ID: those in which party is consumer or provider,
 // and those in the given state, if either is given.
 func (q queries) Sessions(ctx context.Context, r *pb.QuerySessions) (*pb.QuerySessionsResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +83,7 @@ func (q queries) Sessions(ctx context.Context, r *pb.QuerySessions) (*pb.QuerySe
 			func(_ uint64, s job.Session) (pb.Session, error) { return wireSession(s), nil })
 		return &pb.QuerySessionsResponse{Sessions: list, Pagination: next}, err
 	}
-	party, err := q.account(r.Party)
+	party, err := record.Account(q.addresses, r.Party)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -105,7 +103,7 @@ func (q queries) Sessions(ctx context.Context, r *pb.QuerySessions) (*pb.QuerySe
 // Complaints lists complaints by session and sequence number, those about one
 // provider if provider is given.
 func (q queries) Complaints(ctx context.Context, r *pb.QueryComplaints) (*pb.QueryComplaintsResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +112,7 @@ func (q queries) Complaints(ctx context.Context, r *pb.QueryComplaints) (*pb.Que
 			func(_ complaintKey, c job.Complaint) (pb.Complaint, error) { return wireComplaint(c), nil })
 		return &pb.QueryComplaintsResponse{Complaints: list, Pagination: next}, err
 	}
-	provider, err := q.account(r.Provider)
+	provider, err := record.Account(q.addresses, r.Provider)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -130,27 +128,12 @@ func (q queries) Complaints(ctx context.Context, r *pb.QueryComplaints) (*pb.Que
 // Standing answers with what was seen of an account as a provider: nothing, if
 // it never was one.
 func (q queries) Standing(ctx context.Context, r *pb.QueryStanding) (*pb.QueryStandingResponse, error) {
-	provider, err := q.account(r.Provider)
+	provider, err := record.Account(q.addresses, r.Provider)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	t, err := q.standing(ctx, provider)
 	return &pb.QueryStandingResponse{Standing: wireStanding(t)}, err
-}
-
-// bounded caps a page. Offsets and totals are refused, as they walk everything.
-func bounded(r *query.PageRequest) (*query.PageRequest, error) {
-	if r == nil {
-		return &query.PageRequest{Limit: MaxPage}, nil
-	}
-	if r.Offset > 0 || r.CountTotal {
-		return nil, status.Error(codes.InvalidArgument, "pages go by key: neither offset nor total is served")
-	}
-	page := *r
-	if page.Limit == 0 || page.Limit > MaxPage {
-		page.Limit = MaxPage
-	}
-	return &page, nil
 }
 
 func absent(err error) error {

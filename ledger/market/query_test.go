@@ -9,6 +9,7 @@ import (
 
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 func TestQueries(t *testing.T) {
@@ -64,7 +65,7 @@ func TestPagesAreBounded(t *testing.T) {
 	c := w.actor(1)
 	terms := testTerms()
 	terms.Escrow = 100
-	const total = 2*MaxPage + 3
+	const total = 2*record.MaxPage + 3
 	w.placeMany(c, total, terms)
 	for _, party := range []string{"", c.account} {
 		var seen uint64
@@ -72,7 +73,7 @@ func TestPagesAreBounded(t *testing.T) {
 		for {
 			r, err := queries{w.store}.Orders(w.ctx, &pb.QueryOrders{Party: party, Pagination: page})
 			w.check(err)
-			if len(r.Orders) > MaxPage {
+			if len(r.Orders) > record.MaxPage {
 				t.Fatalf("a page has %d entries", len(r.Orders))
 			}
 			for _, o := range r.Orders {

@@ -9,6 +9,7 @@ import (
 
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // history is what was signed and paid for one session or order.
@@ -190,7 +191,7 @@ func (p *player) settled() {
 	for id := uint64(1); id <= p.last; id++ {
 		o, h := p.order(id), p.jobs[id]
 		if o.State != job.OrderMatched {
-			want := fmt.Sprint([]string{decimal(o.Terms.Escrow)})
+			want := fmt.Sprint([]string{record.Number(o.Terms.Escrow)})
 			if o.State == job.OrderOpen || fmt.Sprint(h.paid[o.Consumer]) != want || len(h.paid) != 1 {
 				p.t.Fatalf("order %d is %s, payments %v", id, o.State, h.paid)
 			}
@@ -210,7 +211,7 @@ func (p *player) settled() {
 		for account, amount := range map[string]uint64{s.Provider: a.Paid, s.Consumer: a.Refunded} {
 			want := "[]"
 			if amount > 0 {
-				want = fmt.Sprint([]string{decimal(amount)})
+				want = fmt.Sprint([]string{record.Number(amount)})
 			}
 			if got := fmt.Sprint(h.paid[account]); got != want {
 				p.t.Fatalf("session %d paid %s %s instead of %s", id, account, got, want)

@@ -13,6 +13,7 @@ import (
 	"daulat/core/escrow"
 	"daulat/core/job"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // MaxComplaints is the most complaints about one session.
@@ -26,11 +27,11 @@ var _ pb.MsgServer = server{}
 
 // PlaceOrder locks escrow and waits for a match.
 func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPlaceOrderResponse, error) {
-	consumer, err := s.account(m.Consumer)
+	consumer, err := record.Account(s.addresses, m.Consumer)
 	if err != nil {
 		return nil, refuse(err)
 	}
-	key, err := parseKey("session key", m.SessionKey)
+	key, err := record.Key("session key", m.SessionKey)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -42,7 +43,7 @@ func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPla
 	if err != nil {
 		return nil, err
 	}
-	order, err := job.Place(id, consumer, key, terms, clock(ctx))
+	order, err := job.Place(id, consumer, key, terms, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -52,13 +53,13 @@ func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPla
 	if err := s.putOrder(ctx, job.Order{}, order); err != nil {
 		return nil, err
 	}
-	emit(ctx, "order_placed", "order", decimal(id), "consumer", consumer)
+	record.Event(ctx, "order_placed", "order", record.Number(id), "consumer", consumer)
 	return &pb.MsgPlaceOrderResponse{Order: id}, s.next.Set(ctx, id+1)
 }
 
 // CancelOrder takes an open order back and refunds its escrow.
 func (s server) CancelOrder(ctx context.Context, m *pb.MsgCancelOrder) (*pb.MsgCancelOrderResponse, error) {
-	consumer, err := s.account(m.Consumer)
+	consumer, err := record.Account(s.addresses, m.Consumer)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -78,13 +79,13 @@ func (s *Store) closeOrder(ctx context.Context, before, after job.Order) error {
 	if err := s.putOrder(ctx, before, after); err != nil {
 		return err
 	}
-	emit(ctx, "order_closed", "order", decimal(after.ID), "state", string(after.State))
+	record.Event(ctx, "order_closed", "order", record.Number(after.ID), "state", string(after.State))
 	return s.pay(ctx, after.ID, escrow.Payment{To: after.Consumer, Amount: after.Terms.Escrow})
 }
 
 // TopUp locks more in an open session.
 func (s server) TopUp(ctx context.Context, m *pb.MsgTopUp) (*pb.MsgTopUpResponse, error) {
-	consumer, err := s.account(m.Consumer)
+	consumer, err := record.Account(s.addresses, m.Consumer)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -102,13 +103,13 @@ func (s server) TopUp(ctx context.Context, m *pb.MsgTopUp) (*pb.MsgTopUpResponse
 	if err := s.vault.Lock(ctx, consumer, m.Amount); err != nil {
 		return nil, err
 	}
-	emit(ctx, "session_topped_up", "session", decimal(after.ID), "amount", decimal(m.Amount))
+	record.Event(ctx, "session_topped_up", "session", record.Number(after.ID), "amount", record.Number(m.Amount))
 	return &pb.MsgTopUpResponse{}, s.putSession(ctx, before, after)
 }
 
 // CloseSession starts to close a session without a pair.
 func (s server) CloseSession(ctx context.Context, m *pb.MsgCloseSession) (*pb.MsgCloseSessionResponse, error) {
-	sender, err := s.account(m.Sender)
+	sender, err := record.Account(s.addresses, m.Sender)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -116,7 +117,7 @@ func (s server) CloseSession(ctx context.Context, m *pb.MsgCloseSession) (*pb.Ms
 	if err != nil {
 		return nil, refuse(err)
 	}
-	after, err := before.Close(sender, clock(ctx))
+	after, err := before.Close(sender, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -126,7 +127,7 @@ func (s server) CloseSession(ctx context.Context, m *pb.MsgCloseSession) (*pb.Ms
 // Complain puts a consumer's complaint on record. Each sequence number of a
 // session takes one; the same again is harmless.
 func (s server) Complain(ctx context.Context, m *pb.MsgComplain) (*pb.MsgComplainResponse, error) {
-	sender, err := s.account(m.Sender)
+	sender, err := record.Account(s.addresses, m.Sender)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -140,7 +141,7 @@ func (s server) Complain(ctx context.Context, m *pb.MsgComplain) (*pb.MsgComplai
 	}
 	c := sdk.UnwrapSDKContext(ctx)
 	c.GasMeter().ConsumeGas(authtypes.DefaultSigVerifyCostED25519, "signed receipt")
-	complaint, err := session.Complain(sender, c.ChainID(), m.Seq, signed, evidence, clock(ctx))
+	complaint, err := session.Complain(sender, c.ChainID(), m.Seq, signed, evidence, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -148,7 +149,7 @@ func (s server) Complain(ctx context.Context, m *pb.MsgComplain) (*pb.MsgComplai
 	if err != nil || !isNew {
 		return &pb.MsgComplainResponse{}, err
 	}
-	emit(ctx, "complaint_filed", "session", decimal(complaint.Session), "seq", decimal(complaint.Seq),
+	record.Event(ctx, "complaint_filed", "session", record.Number(complaint.Session), "seq", record.Number(complaint.Seq),
 		"provider", complaint.Provider, "consumer", complaint.Consumer, "evidence", complaint.Evidence.String())
 	return &pb.MsgComplainResponse{}, s.putComplaint(ctx, complaint)
 }
@@ -185,7 +186,7 @@ func (s *Store) advance(ctx context.Context, before, after job.Session, payments
 		return err
 	}
 	if after.State != before.State {
-		emit(ctx, "session_changed", "session", decimal(after.ID), "state", string(after.State), "reason", string(after.Reason))
+		record.Event(ctx, "session_changed", "session", record.Number(after.ID), "state", string(after.State), "reason", string(after.Reason))
 	}
 	return s.pay(ctx, after.ID, payments...)
 }
@@ -219,15 +220,4 @@ func refuse(err error) error {
 		return sdkerrors.ErrUnauthorized.Wrap(err.Error())
 	}
 	return sdkerrors.ErrInvalidRequest.Wrap(err.Error())
-}
-
-// atomic runs do over a copy of the state, and keeps what it wrote only if it
-// succeeds.
-func atomic(ctx context.Context, do func(sdk.Context) error) error {
-	branch, write := sdk.UnwrapSDKContext(ctx).CacheContext()
-	if err := do(branch); err != nil {
-		return err
-	}
-	write()
-	return nil
 }

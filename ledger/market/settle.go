@@ -12,6 +12,7 @@ import (
 	"daulat/core/job"
 	pb "daulat/gen/market"
 	"daulat/ledger/coins"
+	"daulat/ledger/record"
 )
 
 // MaxEntries is the most pairs that one Settle message brings.
@@ -25,7 +26,7 @@ const entryGas storetypes.Gas = 2 * authtypes.DefaultSigVerifyCostED25519
 // before an entry is found out for all of them first, and paid for before that;
 // then they apply one by one, in their order.
 func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleResponse, error) {
-	sender, err := s.account(m.Sender)
+	sender, err := record.Account(s.addresses, m.Sender)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -36,7 +37,7 @@ func (s server) Settle(ctx context.Context, m *pb.MsgSettle) (*pb.MsgSettleRespo
 	c.GasMeter().ConsumeGas(entryGas*storetypes.Gas(len(m.Entries)), "signed pairs")
 	claims := s.claims(ctx, m.Entries)
 	checkAll(c.ChainID(), claims)
-	results, now := make([]pb.EntryResult, len(claims)), clock(ctx)
+	results, now := make([]pb.EntryResult, len(claims)), record.Time(ctx)
 	for i := range claims {
 		results[i] = s.settle(ctx, sender, &claims[i], now)
 	}
@@ -117,7 +118,7 @@ func (s server) record(ctx context.Context, sender string, c *claim, now uint64)
 	if after.State == c.session.State { // a single write, which needs no branch to apply in full
 		err = s.putSession(ctx, *c.session, after)
 	} else {
-		err = atomic(ctx, func(ctx sdk.Context) error { return s.advance(ctx, *c.session, after, payments) })
+		err = record.Atomic(ctx, func(ctx sdk.Context) error { return s.advance(ctx, *c.session, after, payments) })
 	}
 	if err == nil {
 		*c.session = after

@@ -13,6 +13,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/receipt"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // snapshot is the module's whole state as its genesis shows it.
@@ -154,7 +155,7 @@ func TestEntryAppliesInFullOrNotAtAll(t *testing.T) {
 	if r[1].Error != "" || w.session(b).State != job.SessionSettled {
 		t.Fatalf("%+v", r[1])
 	}
-	if e := w.events("session_changed"); len(e) != 1 || e[0]["session"] != decimal(b) {
+	if e := w.events("session_changed"); len(e) != 1 || e[0]["session"] != record.Number(b) {
 		t.Fatalf("events %v", e)
 	}
 	delete(w.bank.blocked, string(c.raw))
@@ -228,7 +229,7 @@ func BenchmarkSettle1000(b *testing.B) {
 		m.Entries = append(m.Entries, wireEntry(pair(p, c, id+1, 1, 50, 50, false), false))
 	}
 	for b.Loop() {
-		err := atomic(context.Context(w.ctx), func(ctx sdk.Context) error {
+		err := record.Atomic(context.Context(w.ctx), func(ctx sdk.Context) error {
 			_, err := server{w.store}.Settle(ctx, m)
 			return err
 		})

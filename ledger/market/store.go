@@ -2,9 +2,7 @@ package market
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"cosmossdk.io/collections"
 	"cosmossdk.io/core/address"
@@ -15,6 +13,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/match"
 	"daulat/ledger/coins"
+	"daulat/ledger/record"
 )
 
 // Name is the module's name, store key and account.
@@ -76,9 +75,9 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, r
 		addresses: addresses,
 		vault:     coins.Vault{Module: Name, Coins: bank, Addresses: addresses},
 		registry:  registry,
-		windows:   collections.NewItem(b, collections.NewPrefix(0), "windows", canonical[job.Windows]{}),
-		orders:    collections.NewMap(b, collections.NewPrefix(1), "orders", id, canonical[job.Order]{}),
-		sessions:  collections.NewMap(b, collections.NewPrefix(2), "sessions", id, canonical[job.Session]{}),
+		windows:   collections.NewItem(b, collections.NewPrefix(0), "windows", record.Canonical[job.Windows]{}),
+		orders:    collections.NewMap(b, collections.NewPrefix(1), "orders", id, record.Canonical[job.Order]{}),
+		sessions:  collections.NewMap(b, collections.NewPrefix(2), "sessions", id, record.Canonical[job.Session]{}),
 		clocks: collections.NewKeySet(b, collections.NewPrefix(3), "clocks",
 			collections.TripleKeyCodec(id, collections.Uint16Key, id)),
 		open:           collections.NewKeySet(b, collections.NewPrefix(4), "open_orders", id),
@@ -88,10 +87,10 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, r
 		next:           collections.NewItem(b, collections.NewPrefix(8), "next_order", collections.Uint64Value),
 		cursor:         collections.NewItem(b, collections.NewPrefix(9), "cursor", collections.Uint64Value),
 		complaints: collections.NewMap(b, collections.NewPrefix(10), "complaints",
-			collections.PairKeyCodec(id, id), canonical[job.Complaint]{}),
+			collections.PairKeyCodec(id, id), record.Canonical[job.Complaint]{}),
 		accused: collections.NewKeySet(b, collections.NewPrefix(11), "accused",
 			collections.PairKeyCodec(collections.StringKey, collections.PairKeyCodec(id, id))),
-		standings: collections.NewMap(b, collections.NewPrefix(12), "standings", collections.StringKey, canonical[job.Standing]{}),
+		standings: collections.NewMap(b, collections.NewPrefix(12), "standings", collections.StringKey, record.Canonical[job.Standing]{}),
 	}
 	if _, err := b.Build(); err != nil {
 		panic(err)
@@ -201,7 +200,7 @@ func (s *Store) shiftBusy(ctx context.Context, provider string, before, after jo
 }
 
 func (s *Store) busyOf(ctx context.Context, provider string) (uint64, error) {
-	return orZero(s.busy.Get(ctx, provider))
+	return record.OrZero(s.busy.Get(ctx, provider))
 }
 
 func (s *Store) standing(ctx context.Context, provider string) (job.Standing, error) {
@@ -224,19 +223,3 @@ func (s *Store) moveStanding(ctx context.Context, before, after *job.Session) er
 	}
 	return s.standings.Set(ctx, after.Provider, t.Moved(*before, *after))
 }
-
-// canonical stores a core type as its canonical bytes.
-type canonical[T any] struct{}
-
-func (canonical[T]) Encode(v T) ([]byte, error) { return canon.Marshal(v) }
-
-// Decode reads what Encode wrote, so nothing else than the store can be at fault.
-func (canonical[T]) Decode(data []byte) (v T, err error) { return v, canon.Restore(data, &v) }
-
-func (canonical[T]) EncodeJSON(v T) ([]byte, error) { return json.Marshal(v) }
-
-func (canonical[T]) DecodeJSON(data []byte) (v T, err error) { return v, json.Unmarshal(data, &v) }
-
-func (canonical[T]) Stringify(v T) string { return fmt.Sprintf("%+v", v) }
-
-func (canonical[T]) ValueType() string { return fmt.Sprintf("canonical/%T", *new(T)) }

@@ -1,44 +1,21 @@
 package market
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
-
-	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"daulat/core/canon"
 	"daulat/core/escrow"
 	"daulat/core/job"
 	"daulat/core/receipt"
 	pb "daulat/gen/market"
+	"daulat/ledger/record"
 )
 
 // maxSigned bounds a receipt's or voucher's encoding, in bytes; both are near
 // 200 bytes.
 const maxSigned = 1024
-
-// account returns the one text form of an account: bech32 also has one in
-// upper case.
-func (s *Store) account(text string) (string, error) {
-	raw, err := s.addresses.StringToBytes(text)
-	if err != nil {
-		return "", fmt.Errorf("account: %w", err)
-	}
-	return s.addresses.BytesToString(raw)
-}
-
-func parseKey(what, text string) (key canon.PublicKey, err error) {
-	if err = key.UnmarshalText([]byte(text)); err != nil {
-		return key, fmt.Errorf("%s: %w", what, err)
-	}
-	if key.IsZero() {
-		return key, fmt.Errorf("%s is zero", what)
-	}
-	return key, nil
-}
 
 // parseTerms reads terms with accounts in their one text form.
 func (s *Store) parseTerms(t pb.Terms) (job.Terms, error) {
@@ -55,7 +32,7 @@ func (s *Store) parseTerms(t pb.Terms) (job.Terms, error) {
 	}
 	terms.Excluded = nil
 	for _, text := range t.Excluded {
-		account, err := s.account(text)
+		account, err := record.Account(s.addresses, text)
 		if err != nil {
 			return job.Terms{}, fmt.Errorf("terms: excluded %w", err)
 		}
@@ -76,7 +53,7 @@ func wireOrder(o job.Order) pb.Order {
 }
 
 func (s *Store) parseOrder(o pb.Order) (job.Order, error) {
-	key, err := parseKey("session key", o.SessionKey)
+	key, err := record.Key("session key", o.SessionKey)
 	if err != nil {
 		return job.Order{}, err
 	}
@@ -102,11 +79,11 @@ func wireSession(s job.Session) pb.Session {
 }
 
 func (s *Store) parseSession(w pb.Session) (job.Session, error) {
-	key, err := parseKey("session key", w.SessionKey)
+	key, err := record.Key("session key", w.SessionKey)
 	if err != nil {
 		return job.Session{}, err
 	}
-	provider, err := parseKey("provider key", w.ProviderKey)
+	provider, err := record.Key("provider key", w.ProviderKey)
 	if err != nil {
 		return job.Session{}, err
 	}
@@ -223,19 +200,3 @@ func wireStanding(t job.Standing) pb.Standing {
 	return pb.Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
 		Complaints: t.Complaints, Unserved: t.Unserved}
 }
-
-// clock is block time in seconds.
-func clock(ctx context.Context) uint64 {
-	return uint64(max(0, sdk.UnwrapSDKContext(ctx).BlockTime().Unix()))
-}
-
-// emit writes an event of pairs of name and value.
-func emit(ctx context.Context, kind string, pairs ...string) {
-	var attributes []sdk.Attribute
-	for i := 0; i < len(pairs); i += 2 {
-		attributes = append(attributes, sdk.NewAttribute(pairs[i], pairs[i+1]))
-	}
-	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(sdk.NewEvent(kind, attributes...))
-}
-
-func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

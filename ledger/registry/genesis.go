@@ -9,6 +9,7 @@ import (
 	"cosmossdk.io/collections"
 
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
 
 // DefaultKeyDelay is how long a new identity key waits on a new chain, in
@@ -159,7 +160,7 @@ func (s *Store) validateProviders(list []pb.Provider, retired []pb.RetiredKey) (
 		accounts[p.Account] = true
 	}
 	for _, k := range retired {
-		if key, err := parseKey(k.Key); err != nil || key.String() != k.Key || keys[k.Key] || !accounts[k.Account] {
+		if key, err := record.Key("identity key", k.Key); err != nil || key.String() != k.Key || keys[k.Key] || !accounts[k.Account] {
 			return nil, fmt.Errorf("retired key %q is malformed, in force, or of no provider", k.Key)
 		}
 		keys[k.Key] = true
@@ -188,7 +189,7 @@ func (s *Store) validateOffers(list []pb.Offer, providers map[string]bool) error
 func (s *Store) validateArtifacts(list []pb.Artifact) error {
 	known := map[string]bool{}
 	for _, a := range list {
-		owner, err := s.account(a.Owner)
+		owner, err := record.Account(s.addresses, a.Owner)
 		if err != nil {
 			return fmt.Errorf("artifact %q: %w", a.Id, err)
 		}

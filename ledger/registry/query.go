@@ -10,10 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
-
-// MaxPage is the most entries that one answer lists.
-const MaxPage = 100
 
 // queries answers questions.
 type queries struct{ *Store }
@@ -22,7 +20,7 @@ var _ pb.QueryServer = queries{}
 
 // Provider answers with one provider, with its key as it stands now.
 func (q queries) Provider(ctx context.Context, r *pb.QueryProvider) (*pb.QueryProviderResponse, error) {
-	account, err := q.account(r.Account)
+	account, err := record.Account(q.addresses, r.Account)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -35,7 +33,7 @@ func (q queries) Provider(ctx context.Context, r *pb.QueryProvider) (*pb.QueryPr
 
 // Providers lists providers in the order of their accounts.
 func (q queries) Providers(ctx context.Context, r *pb.QueryProviders) (*pb.QueryProvidersResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +47,7 @@ func (q queries) Providers(ctx context.Context, r *pb.QueryProviders) (*pb.Query
 
 // Offers lists offers, of one model if the model is given.
 func (q queries) Offers(ctx context.Context, r *pb.QueryOffers) (*pb.QueryOffersResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +83,7 @@ func (q queries) Artifact(ctx context.Context, r *pb.QueryArtifact) (*pb.QueryAr
 
 // Artifacts lists artifacts without their manifests, which may have 64 KiB each.
 func (q queries) Artifacts(ctx context.Context, r *pb.QueryArtifacts) (*pb.QueryArtifactsResponse, error) {
-	page, err := bounded(r.Pagination)
+	page, err := record.Page(r.Pagination)
 	if err != nil {
 		return nil, err
 	}
@@ -94,21 +92,6 @@ func (q queries) Artifacts(ctx context.Context, r *pb.QueryArtifacts) (*pb.Query
 		return a, nil
 	})
 	return &pb.QueryArtifactsResponse{Artifacts: list, Pagination: next}, err
-}
-
-// bounded caps a page. Offsets and totals are refused, as they walk everything.
-func bounded(r *query.PageRequest) (*query.PageRequest, error) {
-	if r == nil {
-		return &query.PageRequest{Limit: MaxPage}, nil
-	}
-	if r.Offset > 0 || r.CountTotal {
-		return nil, status.Error(codes.InvalidArgument, "pages go by key: neither offset nor total is served")
-	}
-	page := *r
-	if page.Limit == 0 || page.Limit > MaxPage {
-		page.Limit = MaxPage
-	}
-	return &page, nil
 }
 
 func absent(err error, what string) error {

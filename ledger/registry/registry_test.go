@@ -26,6 +26,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/match"
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
 
 const chainID = "daulat-test"
@@ -314,7 +315,7 @@ func TestArtifacts(t *testing.T) {
 
 func TestPagesAreBounded(t *testing.T) {
 	w := newWorld(t)
-	const total = MaxPage + 20
+	const total = record.MaxPage + 20
 	for n := range byte(total) {
 		w.register(n + 1)
 		_, err := server{w.store}.PutOffer(w.ctx, offer(w.account(n+1), model(1)))
@@ -324,7 +325,7 @@ func TestPagesAreBounded(t *testing.T) {
 	for {
 		r, err := queries{w.store}.Offers(w.ctx, &pb.QueryOffers{Model: model(1).String(), Pagination: page})
 		w.check(err)
-		if len(r.Offers) > MaxPage {
+		if len(r.Offers) > record.MaxPage {
 			t.Fatalf("a page has %d entries", len(r.Offers))
 		}
 		for _, o := range r.Offers {
@@ -338,7 +339,7 @@ func TestPagesAreBounded(t *testing.T) {
 		t.Fatalf("pages show %d of %d", len(seen), total)
 	}
 	first, err := queries{w.store}.Providers(w.ctx, &pb.QueryProviders{})
-	if w.check(err); len(first.Providers) != MaxPage || first.Pagination.NextKey == nil {
+	if w.check(err); len(first.Providers) != record.MaxPage || first.Pagination.NextKey == nil {
 		t.Fatalf("%d providers", len(first.Providers))
 	}
 	if _, err := (queries{w.store}).Providers(w.ctx, &pb.QueryProviders{Pagination: &query.PageRequest{Offset: 5}}); status.Code(err) != codes.InvalidArgument {

@@ -14,6 +14,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/match"
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
 
 // server answers messages. It may assume that the account that a message's
@@ -37,7 +38,7 @@ func (s server) RegisterProvider(ctx context.Context, m *pb.MsgRegisterProvider)
 	old, b, err := s.provider(ctx, p.Account)
 	switch {
 	case errors.Is(err, collections.ErrNotFound):
-		p.Registered = clock(ctx)
+		p.Registered = record.Time(ctx)
 		if err := s.own(ctx, p.Key, p.Account); err != nil {
 			return nil, err
 		}
@@ -49,7 +50,7 @@ func (s server) RegisterProvider(ctx context.Context, m *pb.MsgRegisterProvider)
 		p.Bond, p.Registered = old.Bond, old.Registered
 		p = bind(p, b)
 	}
-	emit(ctx, "provider_registered", "provider", p.Account, "key", p.Key)
+	record.Event(ctx, "provider_registered", "provider", p.Account, "key", p.Key)
 	return &pb.MsgRegisterProviderResponse{}, s.providers.Set(ctx, p.Account, p)
 }
 
@@ -68,7 +69,7 @@ func (s server) RotateKey(ctx context.Context, m *pb.MsgRotateKey) (*pb.MsgRotat
 	if err != nil {
 		return nil, err
 	}
-	after, err := before.Rotate(key, clock(ctx), delay)
+	after, err := before.Rotate(key, record.Time(ctx), delay)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -76,7 +77,7 @@ func (s server) RotateKey(ctx context.Context, m *pb.MsgRotateKey) (*pb.MsgRotat
 		return nil, err
 	}
 	p = bind(p, after)
-	emit(ctx, "key_rotated", "provider", p.Account, "key", p.Key, "next", p.NextKey, "from", strconv.FormatUint(p.KeyFrom, 10))
+	record.Event(ctx, "key_rotated", "provider", p.Account, "key", p.Key, "next", p.NextKey, "from", strconv.FormatUint(p.KeyFrom, 10))
 	return &pb.MsgRotateKeyResponse{}, s.providers.Set(ctx, p.Account, p)
 }
 
@@ -87,11 +88,11 @@ func (s server) RevokeKey(ctx context.Context, m *pb.MsgRevokeKey) (*pb.MsgRevok
 	if err != nil {
 		return nil, err
 	}
-	after, key, err := before.Revoke(clock(ctx))
+	after, key, err := before.Revoke(record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
-	emit(ctx, "key_revoked", "provider", p.Account, "key", key.String())
+	record.Event(ctx, "key_revoked", "provider", p.Account, "key", key.String())
 	if err := s.revoked.Set(ctx, key.String()); err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func (s server) RevokeKey(ctx context.Context, m *pb.MsgRevokeKey) (*pb.MsgRevok
 
 // sender loads the provider that sent a message.
 func (s server) sender(ctx context.Context, text string) (pb.Provider, match.Binding, error) {
-	account, err := s.account(text)
+	account, err := record.Account(s.addresses, text)
 	if err != nil {
 		return pb.Provider{}, match.Binding{}, refuse(err)
 	}
@@ -132,11 +133,11 @@ func (s server) own(ctx context.Context, key, account string) error {
 
 // prove checks that the identity key signed for this account on this chain.
 func prove(ctx context.Context, account, text string, proof []byte) (canon.PublicKey, error) {
-	key, err := parseKey(text)
+	key, err := record.Key("identity key", text)
 	if err != nil {
 		return key, err
 	}
-	sig, err := parseSignature(proof)
+	sig, err := record.Signature(proof)
 	if err != nil {
 		return key, err
 	}
@@ -163,7 +164,7 @@ func (s server) PutOffer(ctx context.Context, m *pb.MsgPutOffer) (*pb.MsgPutOffe
 	if err := s.admitOffer(ctx, key); err != nil {
 		return nil, err
 	}
-	emit(ctx, "offer_put", "provider", o.Provider, "model", o.Model)
+	record.Event(ctx, "offer_put", "provider", o.Provider, "model", o.Model)
 	return &pb.MsgPutOfferResponse{}, s.offers.Set(ctx, key, o)
 }
 
@@ -185,7 +186,7 @@ func (s server) admitOffer(ctx context.Context, key offerKey) error {
 
 // WithdrawOffer removes the sender's offer for a model.
 func (s server) WithdrawOffer(ctx context.Context, m *pb.MsgWithdrawOffer) (*pb.MsgWithdrawOfferResponse, error) {
-	account, err := s.account(m.Provider)
+	account, err := record.Account(s.addresses, m.Provider)
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -201,18 +202,18 @@ func (s server) WithdrawOffer(ctx context.Context, m *pb.MsgWithdrawOffer) (*pb.
 	if !known {
 		return nil, sdkerrors.ErrNotFound.Wrapf("%s offers no %s", account, model)
 	}
-	emit(ctx, "offer_withdrawn", "provider", account, "model", model)
+	record.Event(ctx, "offer_withdrawn", "provider", account, "model", model)
 	return &pb.MsgWithdrawOfferResponse{}, s.offers.Remove(ctx, key)
 }
 
 // RegisterArtifact puts a manifest on record. One that is there already stays
 // as it is, whoever sends it again.
 func (s server) RegisterArtifact(ctx context.Context, m *pb.MsgRegisterArtifact) (*pb.MsgRegisterArtifactResponse, error) {
-	owner, err := s.account(m.Owner)
+	owner, err := record.Account(s.addresses, m.Owner)
 	if err != nil {
 		return nil, refuse(err)
 	}
-	a, err := parseArtifact(owner, m.Manifest, clock(ctx))
+	a, err := parseArtifact(owner, m.Manifest, record.Time(ctx))
 	if err != nil {
 		return nil, refuse(err)
 	}
@@ -231,20 +232,6 @@ func (s server) RegisterArtifact(ctx context.Context, m *pb.MsgRegisterArtifact)
 			return nil, sdkerrors.ErrNotFound.Wrapf("parent %s is not on record", p)
 		}
 	}
-	emit(ctx, "artifact_registered", "artifact", a.Id, "owner", owner)
+	record.Event(ctx, "artifact_registered", "artifact", a.Id, "owner", owner)
 	return &pb.MsgRegisterArtifactResponse{Id: a.Id}, s.artifacts.Set(ctx, a.Id, a)
-}
-
-// clock is block time in seconds.
-func clock(ctx context.Context) uint64 {
-	return uint64(max(0, sdk.UnwrapSDKContext(ctx).BlockTime().Unix()))
-}
-
-// emit writes an event of pairs of name and value.
-func emit(ctx context.Context, kind string, pairs ...string) {
-	var attributes []sdk.Attribute
-	for i := 0; i < len(pairs); i += 2 {
-		attributes = append(attributes, sdk.NewAttribute(pairs[i], pairs[i+1]))
-	}
-	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(sdk.NewEvent(kind, attributes...))
 }

@@ -13,6 +13,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/match"
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
 
 // Name is the module's name and store key.
@@ -73,7 +74,7 @@ func (s *Store) provider(ctx context.Context, account string) (pb.Provider, matc
 	if err != nil {
 		return p, b, fmt.Errorf("provider %s: %w", account, err)
 	}
-	b = b.At(clock(ctx))
+	b = b.At(record.Time(ctx))
 	return bind(p, b), b, nil
 }
 

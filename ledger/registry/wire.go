@@ -9,6 +9,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/match"
 	pb "daulat/gen/registry"
+	"daulat/ledger/record"
 )
 
 // Limits of what an account can put on record.
@@ -18,36 +19,16 @@ const (
 	MaxOffers       = 64 // per provider
 )
 
-// account returns the one text form of an account: bech32 also has one in
-// upper case.
-func (s *Store) account(text string) (string, error) {
-	raw, err := s.addresses.StringToBytes(text)
-	if err != nil {
-		return "", fmt.Errorf("account: %w", err)
-	}
-	return s.addresses.BytesToString(raw)
-}
-
-func parseKey(text string) (key canon.PublicKey, err error) {
-	if err = key.UnmarshalText([]byte(text)); err != nil {
-		return key, fmt.Errorf("identity key: %w", err)
-	}
-	if key.IsZero() {
-		return key, errors.New("identity key is zero")
-	}
-	return key, nil
-}
-
 // parseBinding reads a provider's keys.
 func parseBinding(p pb.Provider) (b match.Binding, err error) {
 	b.From = p.KeyFrom
 	if p.Key != "" {
-		if b.Key, err = parseKey(p.Key); err != nil {
+		if b.Key, err = record.Key("identity key", p.Key); err != nil {
 			return b, err
 		}
 	}
 	if p.NextKey != "" {
-		b.Next, err = parseKey(p.NextKey)
+		b.Next, err = record.Key("identity key", p.NextKey)
 	}
 	return b, err
 }
@@ -65,13 +46,6 @@ func keyText(key canon.PublicKey) string {
 	return key.String()
 }
 
-func parseSignature(raw []byte) (sig canon.Signature, err error) {
-	if len(raw) != len(sig) {
-		return sig, fmt.Errorf("signature has %d bytes, not %d", len(raw), len(sig))
-	}
-	return canon.Signature(raw), nil
-}
-
 func parseModel(text string) (string, error) {
 	id, err := canon.ParseCID(text)
 	if err != nil {
@@ -85,7 +59,7 @@ func parseModel(text string) (string, error) {
 
 // normal returns p with account and keys in their one text form.
 func (s *Store) normal(p pb.Provider) (pb.Provider, error) {
-	account, err := s.account(p.Account)
+	account, err := record.Account(s.addresses, p.Account)
 	if err != nil {
 		return p, err
 	}
@@ -107,7 +81,7 @@ func (s *Store) normal(p pb.Provider) (pb.Provider, error) {
 
 // normalOffer returns o with its provider in the one text form.
 func (s *Store) normalOffer(o pb.Offer) (pb.Offer, error) {
-	account, err := s.account(o.Provider)
+	account, err := record.Account(s.addresses, o.Provider)
 	if err != nil {
 		return o, err
 	}
