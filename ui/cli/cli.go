@@ -261,6 +261,24 @@ func (a *app) attach() (control.Attached, error) {
 	return at, fmt.Errorf("%w (start one with `daulat up`)", err)
 }
 
+// show has the daulat of this home do an operation, and prints what comes of it.
+func show[T any](a *app, do func(control.Operations, context.Context) (T, error), text func(io.Writer, T)) error {
+	at, err := a.attach()
+	if err != nil {
+		return err
+	}
+	v, err := do(at.Operations, a.ctx)
+	if err != nil {
+		return err
+	}
+	return a.print(v, func(w io.Writer) { text(w, v) })
+}
+
+// with is an operation that is given its argument.
+func with[A, T any](do func(control.Operations, context.Context, A) (T, error), arg A) func(control.Operations, context.Context) (T, error) {
+	return func(o control.Operations, ctx context.Context) (T, error) { return do(o, ctx, arg) }
+}
+
 // visit asks on a network of others until the command ends, a model of its choice
 // if none is named.
 func (a *app) visit(invite, model string) (control.Attached, error) {

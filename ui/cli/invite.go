@@ -24,15 +24,7 @@ first has the grant, so send it as you would send money. It works once.`
 		if len(args) > 0 {
 			return help(cmd, args)
 		}
-		at, err := a.attach()
-		if err != nil {
-			return err
-		}
-		made, err := at.Operations.NewInvite(cmd.Context(), t)
-		if err != nil {
-			return err
-		}
-		return a.print(made, func(w io.Writer) {
+		return show(a, with(control.Operations.NewInvite, t), func(w io.Writer, made control.NewInvite) {
 			fmt.Fprintf(w, `An invite for one machine, good until %s, with %d udlt. Send this line to a friend:
 
 %s
@@ -58,15 +50,7 @@ func (a *app) invites() *cobra.Command {
 		Example: "  daulat invite ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			all, err := at.Operations.Invites(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(all, func(w io.Writer) {
+			return show(a, control.Operations.Invites, func(w io.Writer, all control.Invites) {
 				rows := table{{"INVITE", "STATE", "UDLT", "EXPIRES", "GUEST"}}
 				for _, i := range all.Invites {
 					rows = rows.add(short(i.ID), i.State, i.Grant, i.Expires.Local().Format(time.DateTime), cmp.Or(i.Guest, "-"))

@@ -17,15 +17,7 @@ func (a *app) key() *cobra.Command {
 		Example: "  daulat key ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			keys, err := at.Operations.Keys(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(keys, func(w io.Writer) {
+			return show(a, control.Operations.Keys, func(w io.Writer, keys []control.Key) {
 				rows := table{{"KEY", "KIND", "STATE", "PUBLIC"}}
 				for _, k := range keys {
 					rows = rows.add(k.Name, k.Kind, keyState(k), k.Key)
@@ -55,15 +47,9 @@ signed stay good. Rotating again before the delay is over replaces the key that 
 		Example: "  daulat key rotate identity",
 		Args:    exactly("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			k, err := at.Operations.RotateKey(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(k, func(w io.Writer) { fmt.Fprintf(w, "%s key %s is %s\n", line(k.Name), line(k.Key), line(keyState(k))) })
+			return show(a, with(control.Operations.RotateKey, args[0]), func(w io.Writer, k control.Key) {
+				fmt.Fprintf(w, "%s key %s is %s\n", line(k.Name), line(k.Key), line(keyState(k)))
+			})
 		},
 	}
 }
@@ -78,15 +64,7 @@ rotation begins by itself, unless one is under way. Sessions that are open keep 
 		Example: "  daulat key revoke identity",
 		Args:    exactly("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			k, err := at.Operations.RevokeKey(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(k, func(w io.Writer) {
+			return show(a, with(control.Operations.RevokeKey, args[0]), func(w io.Writer, k control.Key) {
 				fmt.Fprintf(w, "%s key revoked; %s is %s, and nobody is matched until then\n", line(k.Name), line(k.Key), line(keyState(k)))
 			})
 		},

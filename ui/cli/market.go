@@ -19,15 +19,7 @@ func (a *app) job() *cobra.Command {
 		Example: "  daulat job ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			jobs, err := at.Operations.Jobs(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(jobs, func(w io.Writer) {
+			return show(a, control.Operations.Jobs, func(w io.Writer, jobs []control.Job) {
 				rows := table{{"JOB", "STATE", "REQUESTS", "UDLT", "MODEL", "REASON"}}
 				for _, j := range jobs {
 					rows = rows.add(j.ID, j.State, j.Requests, j.Amount, cmp.Or(j.Model, j.ModelID), reason(j))
@@ -46,15 +38,7 @@ func (a *app) job() *cobra.Command {
 			if err != nil {
 				return usage("job %q is not a number", args[0])
 			}
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			j, err := at.Operations.Job(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			return a.print(j, func(w io.Writer) { sayJob(w, j) })
+			return show(a, with(control.Operations.Job, id), func(w io.Writer, j control.Job) { sayJob(w, j) })
 		},
 	}
 	return group("job", "Look at orders and sessions", ls, show)
@@ -104,15 +88,7 @@ func (a *app) provider() *cobra.Command {
 		Example: "  daulat provider ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			offers, err := at.Operations.Providers(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(offers, func(w io.Writer) {
+			return show(a, control.Operations.Providers, func(w io.Writer, offers []control.Provider) {
 				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "UNSERVED", "EXECUTOR", "MODEL"}}
 				for _, o := range offers {
 					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, cmp.Or(o.Model, o.ModelID))

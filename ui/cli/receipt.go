@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"daulat/ui/control"
 )
 
 var receiptID = regexp.MustCompile(`^[1-9][0-9]{0,19}-[1-9][0-9]{0,19}$`)
@@ -58,15 +60,7 @@ func (a *app) receipts() *cobra.Command {
 		Example: "  daulat receipt ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			all, err := at.Operations.Receipts(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(all, func(w io.Writer) {
+			return show(a, control.Operations.Receipts, func(w io.Writer, all []control.Receipt) {
 				rows := table{{"RECEIPT", "SESSION OPENED", "UDLT", "MODEL"}}
 				for _, r := range all {
 					rows = rows.add(r.Receipt, r.Opened.Local().Format(time.DateTime), r.Price, cmp.Or(r.Model, r.ModelID))

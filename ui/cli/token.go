@@ -55,15 +55,7 @@ func (a *app) tokens() *cobra.Command {
 		Example: "  daulat token ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			all, err := at.Operations.Tokens(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(all, func(w io.Writer) {
+			return show(a, control.Operations.Tokens, func(w io.Writer, all []control.Token) {
 				rows := table{{"TOKEN", "UDLT TODAY", "OF UDLT A DAY", "AT ONCE"}}
 				for _, t := range all {
 					rows = rows.add(t.Name, t.Spent, t.Daily, t.AtOnce)

@@ -77,15 +77,7 @@ func (a *app) status() *cobra.Command {
 		Example: "  daulat status",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			s, err := at.Operations.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(s, func(w io.Writer) {
+			return show(a, control.Operations.Status, func(w io.Writer, s control.Status) {
 				fmt.Fprintf(w, "chain     %s at height %d\npage      %s   (its address holds the token: keep it to yourself)\nAPI       %s\nledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
 					s.Chain, s.Height, s.Page, s.API, cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
 				if s.Provider != nil {
