@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -45,13 +44,7 @@ func runPeerUntilFull(home string) int {
 	}
 	fmt.Println("it signs")
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // its end is what counts
-	var room syscall.Rlimit
-	err = syscall.Getrlimit(syscall.RLIMIT_FSIZE, &room)
-	if err == nil {
-		room.Cur = 0
-		err = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room)
-	}
-	if err != nil {
+	if err := fillDisk(); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -70,30 +63,17 @@ func TestFullDiskOfOneOfFour(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	child := exec.CommandContext(ctx, os.Args[0])
-	child.Env = append(os.Environ(), fullPeer+"="+full)
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child := spawn(t, ctx, fullPeer, full)
 	var nodes []*validator.Validator
 	for _, home := range s.homes[:3] {
 		nodes = append(nodes, s.start(t, s.config(home)))
 	}
-	lines := bufio.NewScanner(out)
-	if !lines.Scan() || lines.Text() != "it signs" {
-		t.Fatalf("the fourth validator says %q", lines.Text())
+	if !child.lines.Scan() || child.lines.Text() != "it signs" {
+		t.Fatalf("the fourth validator says %q", child.lines.Text())
 	}
-	in.Close()
-	for lines.Scan() { // until it ends, one way or the other
-		t.Log(lines.Text())
+	child.in.Close()
+	for child.lines.Scan() { // until it ends, one way or the other
+		t.Log(child.lines.Text())
 	}
 	if err := child.Wait(); ctx.Err() != nil {
 		t.Fatalf("a validator on a full disk goes on: %v", err)

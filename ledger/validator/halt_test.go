@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -43,13 +44,7 @@ func runUntilFull(home string) int {
 		fmt.Println(err)
 		return 1
 	}
-	var room syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	room.Cur = 0
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
+	if err := fillDisk(); err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -66,6 +61,42 @@ func runUntilFull(home string) int {
 	}
 	_ = v.Stop() // may say what could not be written
 	return 0
+}
+
+// fillDisk lets no file of this process grow any more.
+func fillDisk() error {
+	var room syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
+		return err
+	}
+	room.Cur = 0
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room)
+}
+
+// A child is a copy of the test binary that runs a node.
+type child struct {
+	*exec.Cmd
+	in    io.WriteCloser // a line, or the end, tells the child to go on
+	lines *bufio.Scanner // what it says
+}
+
+// spawn starts the child that role stands for, on a home; ctx kills it.
+func spawn(t *testing.T, ctx context.Context, role, home string) child {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), role+"="+home)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return child{cmd, in, bufio.NewScanner(out)}
 }
 
 // betweenBlocks returns when a block was just committed in every database, and
@@ -95,25 +126,12 @@ func TestFullDiskHaltsAloud(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
-	child := exec.CommandContext(ctx, os.Args[0])
-	child.Env = append(os.Environ(), fullHome+"="+home)
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
+	child := spawn(t, ctx, fullHome, home)
 	line := func() string {
-		if !lines.Scan() {
-			t.Errorf("the node says nothing more: %v", lines.Err())
+		if !child.lines.Scan() {
+			t.Errorf("the node says nothing more: %v", child.lines.Err())
 		}
-		return lines.Text()
+		return child.lines.Text()
 	}
 	rpc, err := client.Dial(line())
 	if err != nil {
@@ -123,7 +141,7 @@ func TestFullDiskHaltsAloud(t *testing.T) {
 	if err := client.New(rpc, chain, key(t, aliceSeed)).Send(t.Context(), to, 5); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(in)
+	fmt.Fprintln(child.in)
 	for _, what := range []string{"a transaction that waits", "the halt"} {
 		if said := line(); !strings.Contains(said, "the ledger has stopped") || !strings.Contains(said, "free some space") {
 			t.Errorf("%s: %q", what, said)
