@@ -323,3 +323,25 @@ func FuzzFrame(f *testing.F) {
 		}
 	})
 }
+
+func TestListenAddr(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:4748":       "/ip4/127.0.0.1/tcp/4748",
+		"0.0.0.0:0":            "/ip4/0.0.0.0/tcp/0",
+		"[::1]:1":              "/ip6/::1/tcp/1",
+		"[::ffff:10.0.0.1]:53": "/ip4/10.0.0.1/tcp/53",
+	} {
+		if got, err := ListenAddr(text); err != nil || got != want {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "4748", ":4748", "localhost:4748", "127.0.0.1", "127.0.0.1:65536", "/ip4/127.0.0.1/tcp/1"} {
+		if got, err := ListenAddr(text); err == nil {
+			t.Errorf("%q is taken for %s", text, got)
+		}
+	}
+	n, err := Open(Config{Key: newKey(t), Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	if err != nil || len(n.Addrs()) != 1 || n.Close() != nil {
+		t.Errorf("listening as told: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
@@ -34,6 +35,7 @@ type nodeSettings struct {
 // ledgerNode is a home that runs a ledger node and nothing else.
 type ledgerNode struct {
 	tenant
+	listen    string     // multiaddr of the peer; empty for its own choice
 	peer      *link.Node // through which others reach it
 	validator *validator.Validator
 }
@@ -41,8 +43,17 @@ type ledgerNode struct {
 // Node runs a ledger node until ctx ends. ready is called once it serves, which
 // may be before it has a block.
 func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Progress, ready func(control.Node)) error {
+	at, err := linkAddr(o.Link)
+	if err != nil {
+		return err
+	}
+	if o.P2P != "" {
+		if _, err := netip.ParseAddrPort(o.P2P); err != nil {
+			return control.WrongInput{Err: fmt.Errorf("--p2p %q is not of the form IP:PORT", o.P2P)}
+		}
+	}
 	return inHome(o.Home, func(home Home) error {
-		n := &ledgerNode{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
+		n := &ledgerNode{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}
 		return errors.Join(n.run(ctx, o, ready), n.close())
 	})
 }
@@ -60,9 +71,6 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	}
 	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
 	if o.P2P != "" {
-		if _, _, err := net.SplitHostPort(o.P2P); err != nil {
-			return control.WrongInput{Err: fmt.Errorf("--p2p %s: %w", o.P2P, err)}
-		}
 		c.P2P = "tcp://" + o.P2P
 	}
 	guest, err := n.home.isGuest()
@@ -84,7 +92,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		return err
 	}
 	n.onClose(n.validator.Stop)
-	if err := n.openPeer(o.Link); err != nil {
+	if err := n.openPeer(); err != nil {
 		return err
 	}
 	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
@@ -103,12 +111,12 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 }
 
 // openPeer opens the peer through which others reach this node.
-func (n *ledgerNode) openPeer(listen string) error {
+func (n *ledgerNode) openPeer() error {
 	key, err := n.key(identityName)
 	if err != nil {
 		return err
 	}
-	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), key, listen); err != nil {
+	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), key, n.listen); err != nil {
 		return err
 	}
 	n.onClose(n.peer.Close)

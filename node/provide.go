@@ -22,9 +22,13 @@ const earnPoll = 3 * time.Second
 // Provide sells answers on a ledger that runs elsewhere, until ctx ends. ready is
 // called once it serves.
 func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say control.Progress, ready func(control.Providing)) error {
+	at, err := linkAddr(o.Link)
+	if err != nil {
+		return err
+	}
 	return inHome(o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
-		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
+		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}
 		return errors.Join(s.provide(ctx, o, ready), s.close())
 	})
 }
@@ -33,7 +37,6 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.listen = o.Link
 	open := s.openBeside
 	if o.Ledger == "" {
 		open = s.openAsGuest

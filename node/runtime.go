@@ -173,15 +173,23 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	}, nil
 }
 
-// openLink listens at the address, or for an empty one where this peer of the
+// linkAddr is the multiaddr of an IP:PORT that the user named, if one was.
+func linkAddr(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	at, err := link.ListenAddr(text)
+	if err != nil {
+		return "", control.WrongInput{Err: err}
+	}
+	return at, nil
+}
+
+// openLink listens at the multiaddr, or for an empty one where this peer of the
 // home listened last, so that the addresses that others and the ledger know stay good,
 // or elsewhere if that port is taken.
-func (h Home) openLink(file string, key canon.PrivateKey, address string) (*link.Node, error) {
-	if address != "" {
-		at, err := link.ListenAddr(address)
-		if err != nil {
-			return nil, control.WrongInput{Err: err}
-		}
+func (h Home) openLink(file string, key canon.PrivateKey, at string) (*link.Node, error) {
+	if at != "" {
 		return link.Open(link.Config{Key: key, Listen: []string{at}})
 	}
 	path := h.path(file)

@@ -20,7 +20,7 @@ type seller struct {
 	served   ModelEntry
 	library  *inference.Library
 	ledger   account
-	listen   string // IP:PORT of the peer; empty for its own choice
+	listen   string // multiaddr of the peer; empty for its own choice
 	peer     *link.Node
 	identity identity   // of the peer
 	more     []identity // others that are served

@@ -67,9 +67,13 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	if o.KeyDelay > registry.MaxKeyDelay {
 		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
+	at, err := linkAddr(o.Link)
+	if err != nil {
+		return err
+	}
 	return inHome(o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
-		u := &up{seller: seller{tenant: tenant{home: home, say: p, ask: o.Passphrase}}}
+		u := &up{seller: seller{tenant: tenant{home: home, say: p, ask: o.Passphrase}, listen: at}}
 		err := u.start(ctx, o)
 		if err == nil {
 			ready(u)
@@ -105,7 +109,6 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	if err := u.openLedger(ctx, o); err != nil {
 		return err
 	}
-	u.listen = o.Link
 	if err := u.openPeer(ctx); err != nil {
 		return err
 	}
