@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join
+.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -57,7 +57,8 @@ bench-settle bench-gateway bench-native: bench-%:
 
 bench-start: ## how long a person waits for the first answer (bench/start.md)
 bench-join: ## how long a friend's machine waits for work and pay (bench/join.md)
-bench-start bench-join: bench-%: build
+bench-blocks: ## the time between two blocks of four validators (bench/blocks.md)
+bench-start bench-join bench-blocks: bench-%: build
 	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
 	@bin/bench-$* $(ARGS)
 

@@ -239,7 +239,6 @@ func TestFourValidators(t *testing.T) {
 	nodes[1] = other.ready
 	reaches(t, still+10, nodes...)
 	agrees(t, nodes...)
-	t.Log(interval(t, nodes[0], 20))
 
 	other.stop(t)
 	back.stop(t)
@@ -265,26 +264,6 @@ func stands(t *testing.T, nodes ...control.Node) (height int64) {
 		return same >= 60, "a ledger that stands still" // polls, 50 ms or more apart
 	})
 	return height
-}
-
-// interval is a RESULT line with the median time between the last n blocks.
-func interval(t *testing.T, on control.Node, n int64) string {
-	t.Helper()
-	top := tip(t, on)
-	var times []time.Time
-	for h := top - n; h <= top; h++ {
-		b, err := asking(t, on).Commit(t.Context(), &h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		times = append(times, b.Header.Time)
-	}
-	var gaps []time.Duration
-	for i := range times[1:] {
-		gaps = append(gaps, times[i+1].Sub(times[i]))
-	}
-	slices.Sort(gaps)
-	return fmt.Sprintf("RESULT testnet block_time=%s median_ms=%d max_ms=%d", blockTime, gaps[len(gaps)/2].Milliseconds(), gaps[len(gaps)-1].Milliseconds())
 }
 
 // TestTestnetEndsWithItsCommand: a command that is killed takes its validators

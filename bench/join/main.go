@@ -6,19 +6,18 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"daulat/bench/report"
@@ -28,7 +27,6 @@ import (
 const (
 	window   = 20 // seconds for which pay is withheld
 	patience = 5 * time.Minute
-	ending   = 40 * time.Second // of a process, after Ctrl-C
 
 	maxWork = 15 * time.Second // the bars
 	maxPay  = 60 * time.Second
@@ -63,12 +61,12 @@ func run(program string, rounds int, noise bool) error {
 		args = append(args, "--noise")
 	}
 	var ready control.Ready
-	up, err := b.start(ctx, "founder", &ready, args...)
+	up, _, err := b.start(ctx, "founder", &ready, args...)
 	if err != nil {
 		return err
 	}
 	all, err := b.friends(ctx, rounds)
-	if err := errors.Join(err, up.end()); err != nil {
+	if err := errors.Join(err, up.End()); err != nil {
 		return err
 	}
 	work, pay := median(all, func(t times) time.Duration { return t.work }), median(all, func(t times) time.Duration { return t.pay })
@@ -119,11 +117,11 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 	}
 	began := time.Now()
 	var serving control.Providing
-	seller, err := b.start(ctx, home, &serving, "provide", line, "--json", "--output-price", strconv.Itoa(price))
+	seller, paid, err := b.start(ctx, home, &serving, "provide", line, "--json", "--output-price", strconv.Itoa(price))
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, seller.end()) }()
+	defer func() { err = errors.Join(err, seller.End()) }()
 	t.serving = time.Since(began)
 	receipt, err := b.ask(ctx)
 	if err != nil {
@@ -137,8 +135,12 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 	if last := jobs[len(jobs)-1]; last.Provider != serving.Account {
 		return t, fmt.Errorf("%s was served by %s and not by the friend", receipt, last.Provider)
 	}
-	if err := seller.paid(ctx); err != nil {
-		return t, err
+	select {
+	case <-paid:
+	case <-seller.Ended():
+		return t, errors.New("the friend ended without pay")
+	case <-ctx.Done():
+		return t, ctx.Err()
 	}
 	t.pay = time.Since(began)
 	return t, nil
@@ -170,68 +172,16 @@ func (b bench) run(ctx context.Context, home string, out any, args ...string) er
 	return json.Unmarshal(data, out)
 }
 
-// process is a daulat that stays.
-type process struct {
-	cmd      *exec.Cmd
-	released chan error // gets nil once pay was released, or why it never will be
-}
-
 var released = regexp.MustCompile(`, ([1-9][0-9]*) released`)
 
-// start runs a command that stays and returns once it printed its JSON.
-func (b bench) start(ctx context.Context, home string, out any, args ...string) (*process, error) {
-	c := exec.CommandContext(ctx, b.program, append(args, "--home", filepath.Join(b.dir, home))...)
-	stdout, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	stderr, err := c.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	p := &process{cmd: c, released: make(chan error, 1)}
-	go p.follow(stderr)
-	if err := json.NewDecoder(stdout).Decode(out); err != nil {
-		return nil, errors.Join(fmt.Errorf("daulat %s did not start: %w", args[0], err), p.end())
-	}
-	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the process
-	return p, nil
-}
-
-// follow reads what the process says, and looks for released pay.
-func (p *process) follow(said io.Reader) {
-	last := ""
-	for lines := bufio.NewScanner(said); lines.Scan(); {
-		last = lines.Text()
-		if released.MatchString(last) {
-			select {
-			case p.released <- nil:
-			default:
-			}
+// start runs a command that stays and returns once it printed its JSON. paid is
+// closed when it says that pay was released.
+func (b bench) start(ctx context.Context, home string, out any, args ...string) (p *report.Process, paid <-chan struct{}, err error) {
+	pay, once := make(chan struct{}), sync.Once{}
+	p, err = report.Start(ctx, func(line string) {
+		if released.MatchString(line) {
+			once.Do(func() { close(pay) })
 		}
-	}
-	select {
-	case p.released <- fmt.Errorf("it ended without pay: %s", last):
-	default:
-	}
-}
-
-func (p *process) paid(ctx context.Context) error {
-	select {
-	case err := <-p.released:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// end is Ctrl-C.
-func (p *process) end() error {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended by itself
-	kill := time.AfterFunc(ending, func() { _ = p.cmd.Process.Kill() })
-	defer kill.Stop()
-	return p.cmd.Wait()
+	}, out, b.program, append(args, "--home", filepath.Join(b.dir, home))...)
+	return p, pay, err
 }

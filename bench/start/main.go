@@ -5,10 +5,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,7 +13,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -119,31 +115,15 @@ func start(program, home string, arguments ...string) (t times, err error) {
 	if err != nil {
 		return t, err
 	}
-	c := exec.CommandContext(ctx, program, append([]string{"up", "--json", "--home", home, "--listen", "127.0.0.1:0"}, arguments...)...)
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 30 * time.Second
-	var complaints bytes.Buffer
-	c.Stderr = &complaints
-	out, err := c.StdoutPipe()
+	block := make(chan time.Duration, 1)
+	began := time.Now()
+	go func() { block <- firstBlock(ctx, home, known, began) }()
+	var r control.Ready
+	up, err := report.Start(ctx, nil, &r, program, append([]string{"up", "--json", "--home", home, "--listen", "127.0.0.1:0"}, arguments...)...)
 	if err != nil {
 		return t, err
 	}
-	began := time.Now()
-	if err := c.Start(); err != nil {
-		return t, err
-	}
-	defer func() {
-		ended := errors.Join(c.Process.Signal(os.Interrupt), c.Wait())
-		if err = errors.Join(err, ended); err != nil {
-			err = fmt.Errorf("%w: %s", err, complaints.String())
-		}
-	}()
-	block := make(chan time.Duration, 1)
-	go func() { block <- firstBlock(ctx, home, known, began) }()
-	var r control.Ready
-	if err := json.NewDecoder(bufio.NewReader(out)).Decode(&r); err != nil {
-		return t, fmt.Errorf("wait until it is ready: %w", err)
-	}
+	defer func() { err = errors.Join(err, up.End()) }()
 	t.ready = time.Since(began)
 	q := report.Question{API: r.API, Token: r.Token, Model: r.Model, Text: "What is the capital of Indonesia?", Tokens: 16}
 	asked := time.Since(began)
