@@ -113,12 +113,14 @@ func (p *Provider) timely(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// keep writes a lease's record to disk and then remembers it.
+// keep writes a lease's record to disk and then remembers it. What it says of a
+// debt counts before it can be read there.
 func (p *Provider) keep(l *lease, r session.Record) error {
+	p.debts.note(r)
 	if err := p.Journal.Save(r); err != nil {
+		p.debts.note(l.record)
 		return err
 	}
 	l.record = r
-	p.debts.note(r)
 	return nil
 }
