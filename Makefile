@@ -66,7 +66,8 @@ soak: ## SOAK=10 minutes of killed providers, liars and restarts (SEED=1; test/s
 	@go vet -tags=pebbledb,soak ./test
 	SOAK=$(SOAK) SEED=$(SEED) go test -tags=pebbledb,soak -count=1 -timeout=0 -run='^TestSoak$$' -v ./test
 
-peers: build ## foreign clients, tokenizers, llama.cpp, a browser and arm64 against the real product
+peers: build ## foreign clients, tokenizers, llama.cpp, a browser, arm64 and networks of namespaces against the real product
+	go run ./test/namespaces
 	go run ./test/peers
 
 clean: ## removes what was built
