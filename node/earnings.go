@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"daulat/core/job"
 	"daulat/core/verify"
@@ -32,9 +35,11 @@ func earnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (c
 	if err != nil {
 		return e, err
 	}
-	if e.Stake, err = ledger.Stake(ctx, e.Address); err != nil {
+	// One that has rested since it came is not on the ledger yet, and has no stake.
+	if e.Stake, err = ledger.Stake(ctx, e.Address); err != nil && !errors.Is(err, client.ErrNotFound) {
 		return e, err
 	}
+	e.Bond = e.Stake - min(e.Stake, standing.Withheld)
 	open := map[uint64]bool{}
 	for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
 		all, err := ledger.Sessions(ctx, e.Address, state)
@@ -58,4 +63,36 @@ func earnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (c
 	each := (e.Open + e.Withheld + e.Released) / max(1, e.Requests)
 	e.Audited = verify.AuditRate(max(1, each), verify.Million, max(1, each), e.Stake)
 	return e, nil
+}
+
+// errNothingSold says that a home has no provider.
+var errNothingSold = errors.New("this home sells nothing")
+
+// maxDays bounds what a command may ask for.
+const maxDays = 366
+
+// perDay adds up what sessions earned by the day (UTC) on which they were over, for
+// the last days, the oldest first. The last one is today, with what is vouched for
+// in sessions that are not over.
+func perDay(sales *session.Journal, now time.Time, days int) ([]control.Day, error) {
+	if days < 1 || days > maxDays {
+		return nil, control.WrongInput{Err: fmt.Errorf("earnings are shown for 1 to %d days, not %d", maxDays, days)}
+	}
+	now = now.UTC()
+	all, at := make([]control.Day, days), map[string]*control.Day{}
+	for i := range all {
+		all[i].Day = now.AddDate(0, 0, i+1-days).Format(time.DateOnly)
+		at[all[i].Day] = &all[i]
+	}
+	records, err := sales.Records(func(session.Record) bool { return true })
+	for _, r := range records {
+		earned, requests, ended := r.Served.Paid, r.Served.Tally.Range.Count, now
+		if r.Ended != 0 {
+			earned, ended = r.Session.Escrow.Withheld+r.Session.Escrow.Paid, time.Unix(int64(r.Ended), 0).UTC()
+		}
+		if day := at[ended.Format(time.DateOnly)]; day != nil {
+			day.Earned, day.Requests, day.Sessions = day.Earned+earned, day.Requests+requests, day.Sessions+1
+		}
+	}
+	return all, err
 }

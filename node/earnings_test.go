@@ -2,13 +2,18 @@ package node
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/verify"
 	"daulat/ledger/client"
 	"daulat/link/session"
+	"daulat/ui/control"
 )
 
 // soldOn is a ledger that shows what one provider sold.
@@ -64,5 +69,64 @@ func TestSettledSessionsCountOnce(t *testing.T) {
 		if err != nil || e.Sessions != 3 || e.Requests != 6 || e.Open+e.Withheld+e.Released != 30 || e.Withheld != ledger.standing.Withheld {
 			t.Errorf("after move %d: %+v, %v", i, e, err)
 		}
+	}
+}
+
+// Each session counts on the day on which it was over, with what the ledger says it
+// earned; open ones count today; others are out of the days that were asked for.
+func TestEarningsByTheDay(t *testing.T) {
+	sales, err := session.OpenJournal(filepath.Join(t.TempDir(), "provider.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sales.Close()
+	now := time.Date(2026, 3, 1, 0, 30, 0, 0, time.FixedZone("east", 3600)) // the day before by UTC
+	for i, s := range []struct {
+		ended                time.Time
+		withheld, paid, open uint64
+	}{
+		{now.Add(-time.Minute), 7, 0, 9}, // the ledger's word counts, not the journal's
+		{now.Add(-24 * time.Hour), 0, 5, 5},
+		{now.Add(-24 * time.Hour), 0, 6, 6},
+		{now.Add(-72 * time.Hour), 0, 100, 100},
+		{time.Time{}, 0, 0, 3},
+	} {
+		r := session.Record{Session: job.Session{ID: uint64(i + 1), State: job.SessionOpen, Terms: job.Terms{Model: canon.NewCID(canon.DagCBOR, canon.Hash{1})}},
+			Served: job.Served{Paid: s.open}}
+		r.Served.Tally.Range.Count = 2
+		r.Session.Escrow.Withheld, r.Session.Escrow.Paid = s.withheld, s.paid
+		if !s.ended.IsZero() {
+			r.Ended = uint64(s.ended.Unix())
+		}
+		if err := sales.Save(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := perDay(sales, now, 3)
+	want := []control.Day{{Day: "2026-02-26"}, {Day: "2026-02-27", Earned: 11, Requests: 4, Sessions: 2}, {Day: "2026-02-28", Earned: 10, Requests: 4, Sessions: 2}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, days := range []int{0, -1, maxDays + 1} {
+		if _, err := perDay(sales, now, days); !errors.As(err, new(control.WrongInput)) {
+			t.Errorf("%d days: %v", days, err)
+		}
+	}
+}
+
+// newcomer is a ledger that knows nothing of a provider that has rested ever since
+// it came.
+type newcomer struct{ soldOn }
+
+func (newcomer) Stake(context.Context, string) (uint64, error) { return 0, client.ErrNotFound }
+
+func TestNobodyKnowsARestingNewcomer(t *testing.T) {
+	sales, err := session.OpenJournal(filepath.Join(t.TempDir(), "provider.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sales.Close()
+	if e, err := earnings(t.Context(), newcomer{}, sales); err != nil || e.Stake != 0 || e.Audited != verify.Million {
+		t.Errorf("%+v, %v", e, err)
 	}
 }

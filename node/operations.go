@@ -46,7 +46,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if !o.sells() {
 		return s, nil
 	}
-	s.Links = o.peer.Addrs()
+	s.Links, s.Resting = o.peer.Addrs(), o.resting()
 	earned, err := o.earnings(ctx)
 	s.Provider = &earned
 	return s, err
@@ -300,6 +300,9 @@ type page struct{ operations }
 
 var _ web.API = page{}
 
+// plotDays are shown on the page.
+const plotDays = 14
+
 // Status implements web.API.
 func (p page) Status(ctx context.Context) (web.Status, error) {
 	s, err := p.operations.Status(ctx)
@@ -313,6 +316,13 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	}
 	if e := s.Provider; e != nil {
 		shown.Provider = &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Requests: e.Requests}
+		days, err := p.Earned(ctx, plotDays)
+		if err != nil {
+			return web.Status{}, err
+		}
+		for _, d := range days {
+			shown.Provider.Days = append(shown.Provider.Days, web.Day{Day: d.Day, Earned: d.Earned})
+		}
 	}
 	return shown, nil
 }

@@ -34,6 +34,9 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 }
 
 func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
+	if err := s.setManners(o.Manners); err != nil {
+		return err
+	}
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -52,11 +55,28 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err != nil {
 		return err
 	}
+	if err := s.openControl(ctx); err != nil {
+		return err
+	}
 	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price)})
-	err = s.watchEarnings(ctx)
+	err = s.work(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(p.Retire(last), s.sayLast(last), err)
+}
+
+// work serves as the machine's owner wishes, until ctx ends or something breaks.
+func (s *seller) work(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	kept := make(chan error, 1)
+	go func() {
+		defer stop()
+		kept <- s.keepManners(ctx)
+	}()
+	err := s.watchEarnings(ctx)
+	stop()
+	return errors.Join(err, <-kept)
 }
 
 // openAsGuest opens account and model on the network of an invite.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"daulat/compute/executor/inference"
+	"daulat/compute/manners"
 	"daulat/compute/provider"
 	"daulat/core/job"
 	"daulat/data/transfer"
@@ -26,11 +27,16 @@ type seller struct {
 	more     []identity // others that are served
 	sales    *session.Journal
 	provider *provider.Provider
+	manners  *manners.Watcher
+	throttle *manners.Throttle // nil for all of the machine
 }
 
 // openModel loads the model that choose puts on the shelf.
 func (s *seller) openModel(ctx context.Context, choose func() (ModelEntry, error)) (err error) {
 	if s.served, err = choose(); err != nil {
+		return err
+	}
+	if err := s.fits(ctx); err != nil {
 		return err
 	}
 	s.openLibrary()
@@ -98,7 +104,15 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err != nil {
 		return nil, err
 	}
-	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales, Models: s.library, Log: s.log,
+	resting := false
+	if s.manners != nil {
+		why, err := s.manners.Look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		resting = why != ""
+	}
+	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales, Models: s.models(), Resting: resting, Log: s.log,
 		Offers: []provider.Offer{{Model: s.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,
 			Assurance: job.Sampled, Price: price, Slots: offerSlots}}})
 	if err != nil {

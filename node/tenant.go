@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/data/blob"
@@ -113,4 +114,33 @@ func (t *tenant) key(name string) (canon.PrivateKey, error) {
 		return canon.PrivateKey{}, err
 	}
 	return canon.KeyFromSeed(seed)
+}
+
+// keptTrust is the trust line that this home gave out last, and when.
+type keptTrust struct {
+	Line string    `json:"line"`
+	Made time.Time `json:"made"`
+}
+
+// trustRoot is the header that this home's receipts are proved from, on the ledger
+// that it knows by an account. It stays the same from start to start, so that a
+// line given to others goes on being good, and is replaced long before it is too
+// old to be trusted.
+func (t *tenant) trustRoot(ctx context.Context, ledger account) (client.Trust, error) {
+	if t.network != nil {
+		return t.network.trustRoot()
+	}
+	path := t.home.path("trust.json")
+	var kept keptTrust
+	if err := loadJSON(path, &kept); err != nil {
+		return client.Trust{}, err
+	}
+	if time.Since(kept.Made) < client.TrustingPeriod/2 {
+		return client.ParseTrust(kept.Line)
+	}
+	fresh, err := ledger.Trust(ctx)
+	if err != nil {
+		return fresh, err
+	}
+	return fresh, saveJSON(path, keptTrust{Line: fresh.String(), Made: time.Now().UTC()})
 }

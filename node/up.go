@@ -253,7 +253,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if u.tokens, err = openTokens(u.home.path("tokens.json"), u.gateway); err != nil {
 		return err
 	}
-	trust, err := u.trustRoot(ctx)
+	trust, err := u.trustRoot(ctx, u.wallet)
 	if err != nil {
 		return err
 	}
@@ -275,34 +275,6 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	}
 	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
 	return nil
-}
-
-// keptTrust is the trust line that this home gave out last, and when.
-type keptTrust struct {
-	Line string    `json:"line"`
-	Made time.Time `json:"made"`
-}
-
-// trustRoot is the header that this home's receipts are proved from. It stays
-// the same from start to start, so that a line given to others goes on being
-// good, and is replaced long before it is too old to be trusted.
-func (u *up) trustRoot(ctx context.Context) (client.Trust, error) {
-	if u.network != nil {
-		return u.network.trustRoot()
-	}
-	path := u.home.path("trust.json")
-	var kept keptTrust
-	if err := loadJSON(path, &kept); err != nil {
-		return client.Trust{}, err
-	}
-	if time.Since(kept.Made) < client.TrustingPeriod/2 {
-		return client.ParseTrust(kept.Line)
-	}
-	fresh, err := u.wallet.Trust(ctx)
-	if err != nil {
-		return fresh, err
-	}
-	return fresh, saveJSON(path, keptTrust{Line: fresh.String(), Made: time.Now().UTC()})
 }
 
 // apiToken is the bearer token of this home, made once.

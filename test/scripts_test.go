@@ -141,20 +141,19 @@ func account(ts *testscript.TestScript, neg bool, args []string) {
 // provides MODEL PRICE waits until somebody offers the model's answers for PRICE
 // udlt per 1,000 tokens.
 func provides(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: provides MODEL PRICE")
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] provides MODEL PRICE")
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		ts.Check(ts.Exec("daulat", "provider", "ls", "--json"))
 		offers, err := parse[[]control.Provider](ts.ReadFile("stdout"))
 		ts.Check(err)
-		for _, o := range offers {
-			if o.ModelID == args[0] && fmt.Sprint(o.Price.Output) == args[1] {
-				return
-			}
+		offered := slices.ContainsFunc(offers, func(o control.Provider) bool { return o.ModelID == args[0] && fmt.Sprint(o.Price.Output) == args[1] })
+		if offered != neg {
+			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("nobody offers %s for %s udlt", args[0], args[1])
+			ts.Fatalf("somebody offers %s for %s udlt: %v", args[0], args[1], offered)
 		}
 	}
 }

@@ -39,7 +39,7 @@ const (
 	reach = 2_000 // tokens of context, by the manifest
 )
 
-func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
+func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	if len(r.Tokens) >= room {
 		return receipt.Answer{}, fmt.Errorf("%w: too long", inference.ErrPrompt)
 	}
@@ -51,12 +51,15 @@ func (m *toy) Generate(_ context.Context, r receipt.Request, emit func(receipt.T
 		if m.pause != nil {
 			m.pause(i)
 		}
+		if ctx.Err() != nil {
+			return a, ctx.Err()
+		}
 		token := receipt.Token{ID: uint32(len(r.Tokens) + i)}
 		if n := r.Params.Logprobs; n > 0 {
 			token.Logprobs = &receipt.Logprobs{NLL: token.ID, Top: make([]receipt.Logprob, n-1)}
 		}
 		if err := emit(token); err != nil {
-			return receipt.Answer{}, err
+			return a, err
 		}
 		a.Add(token)
 	}

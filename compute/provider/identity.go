@@ -35,13 +35,24 @@ func (p *Provider) Accept(ctx context.Context, i Identity) error {
 }
 
 // announce shows the ledger what is on offer, and where, by the key in force. If
-// none is, it is announced when one takes over; nobody is matched until then.
+// none is, it is announced when one takes over; nobody is matched until then. Nor
+// is anything announced while the machine rests, or after it retired.
 func (p *Provider) announce(ctx context.Context) error {
+	p.offering.Lock()
+	defer p.offering.Unlock()
+	if p.retired {
+		return nil
+	}
+	if p.shift.resting() {
+		p.later(true)
+		return nil
+	}
 	all := p.identities()
 	var addrs []string
 	for _, i := range all {
 		addrs = append(addrs, i.Link.Addrs()...)
 	}
+	p.hidden = false
 	err := ErrNotInForce
 	for _, i := range all {
 		if err = p.register(ctx, i.Key, addrs); !errors.Is(err, ErrNotInForce) {
@@ -49,13 +60,18 @@ func (p *Provider) announce(ctx context.Context) error {
 		}
 	}
 	silent := errors.Is(err, ErrNotInForce)
-	p.mu.Lock()
-	p.silent = silent
-	p.mu.Unlock()
+	p.later(silent)
 	if silent {
 		return nil
 	}
 	return err
+}
+
+// later notes whether something is to be announced yet.
+func (p *Provider) later(silent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = silent
 }
 
 // announceLate announces what could not be announced before.
@@ -63,7 +79,7 @@ func (p *Provider) announceLate(ctx context.Context) error {
 	p.mu.Lock()
 	silent := p.silent
 	p.mu.Unlock()
-	if !silent {
+	if !silent || p.shift.resting() {
 		return nil
 	}
 	return p.announce(ctx)

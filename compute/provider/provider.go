@@ -10,7 +10,8 @@
 // than that unpaid over all its sessions is served no further for an hour.
 //
 // Start at [Open]; serve.go follows one request, settle.go one payment, watch.go
-// decides when the ledger is asked, and debts.go remembers who did not pay.
+// decides when the ledger is asked, debts.go remembers who did not pay, and rest.go
+// lets the machine's owner have it back.
 package provider
 
 import (
@@ -39,6 +40,7 @@ type Ledger interface {
 	// nothing, and sends only what is new. It is ErrNotInForce if the account is a
 	// provider by another key, or by none.
 	Announce(ctx context.Context, a match.Announcement) error
+	// WithdrawOffer takes an offer back; one that is not there is no error.
 	WithdrawOffer(ctx context.Context, model canon.CID) error
 	Session(ctx context.Context, id uint64) (job.Session, error)
 	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
@@ -72,7 +74,8 @@ type Config struct {
 	Journal  *session.Journal
 	Models   Models
 	Offers   []Offer
-	Parallel int // answers computed at the same time; 0 means 1
+	Parallel int  // answers computed at the same time; 0 means 1
+	Resting  bool // at first: nothing is on offer until Work
 	Log      *slog.Logger
 }
 
@@ -87,11 +90,13 @@ type Provider struct {
 	leases   map[uint64]*lease
 	watches  map[uint64]watched // sessions that are not over
 	debts    debts
+	shift    *shift
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
-	retiring sync.Mutex
-	retired  bool // all offers were taken back
+	offering sync.Mutex // held while the ledger is told what is on offer
+	hidden   bool       // all offers were taken back for now
+	retired  bool       // all offers were taken back for good
 }
 
 // Open registers the provider, publishes its offers and starts to serve.
@@ -99,7 +104,7 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
 		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{},
-		debts: debts{of: map[string]map[uint64]debt{}}}
+		debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting)}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call
@@ -153,9 +158,19 @@ func (p *Provider) register(ctx context.Context, key canon.PrivateKey, addrs []s
 // machine that is about to leave. Open sessions go on until Close. Once it has
 // succeeded it does nothing more.
 func (p *Provider) Retire(ctx context.Context) error {
-	p.retiring.Lock()
-	defer p.retiring.Unlock()
+	p.offering.Lock()
+	defer p.offering.Unlock()
 	if p.retired {
+		return nil
+	}
+	err := p.withdraw(ctx)
+	p.retired = err == nil
+	return err
+}
+
+// withdraw takes all offers back, once until the next announcement.
+func (p *Provider) withdraw(ctx context.Context) error {
+	if p.hidden {
 		return nil
 	}
 	var failed []error
@@ -163,7 +178,7 @@ func (p *Provider) Retire(ctx context.Context) error {
 		failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
 	}
 	err := errors.Join(failed...)
-	p.retired = err == nil
+	p.hidden = err == nil
 	return err
 }
 

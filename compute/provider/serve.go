@@ -86,11 +86,17 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err := p.catchUp(ctx, l, a.Last); err != nil {
 		return err
 	}
+	if p.shift.resting() {
+		return errResting
+	}
 	admitted, err := p.admit(ctx, l, a)
 	if err != nil {
 		return err
 	}
-	answer, err := p.compute(ctx, s, a.Request)
+	answer, err := p.onShift(ctx, s, a.Request)
+	if errors.Is(err, errResting) {
+		return err // what the consumer has of the answer is not held against it
+	}
 	if err != nil {
 		return errors.Join(err, p.broken(l, admitted, a, answer))
 	}
@@ -175,6 +181,17 @@ func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent rec
 	return p.keep(l, record)
 }
 
+// onShift is compute, and errResting if a rest breaks it off.
+func (p *Provider) onShift(ctx context.Context, s *link.Stream, r receipt.Request) (receipt.Answer, error) {
+	shift, end := p.shift.join(ctx)
+	defer end()
+	answer, err := p.compute(shift, s, r)
+	if err != nil && errors.Is(context.Cause(shift), errResting) {
+		err = errResting
+	}
+	return answer, err
+}
+
 // compute runs the model and streams its tokens. The model does not wait for the
 // consumer: a slow reader holds up nobody else's answer, and gets more tokens in
 // one frame.
@@ -207,6 +224,9 @@ func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Re
 		return receipt.Answer{}, ctx.Err()
 	}
 	return m.Generate(ctx, r, func(token receipt.Token) error {
+		if p.shift.resting() { // the context ends a moment later
+			return errResting
+		}
 		tokens <- token // never blocks: there is room for the longest answer
 		return nil
 	})

@@ -104,9 +104,13 @@ func (c *Client) RevokeKey(ctx context.Context) error {
 	return wrap(c.send(ctx, nil, &registrypb.MsgRevokeKey{Account: c.Account()}), "revoke identity key")
 }
 
-// WithdrawOffer removes the account's offer for a model.
+// WithdrawOffer removes the account's offer for a model, if there is one.
 func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {
-	err := c.send(ctx, nil, &registrypb.MsgWithdrawOffer{Provider: c.Account(), Model: model.String()})
+	all, err := c.Offers(ctx, model)
+	if err != nil || !slices.ContainsFunc(all, func(o match.Offer) bool { return o.Provider == c.Account() }) {
+		return wrap(err, "withdraw offer")
+	}
+	err = c.send(ctx, nil, &registrypb.MsgWithdrawOffer{Provider: c.Account(), Model: model.String()})
 	return wrap(err, "withdraw offer")
 }
 

@@ -45,6 +45,8 @@ async function visit(browser, colorScheme) {
   await answer.locator(".verdict").waitFor();
   await verdict(answer, "agree");
   await page.locator("#earnings").waitFor();
+  await page.locator("#days .bar").waitFor(); // today's alone
+  assert.match(await page.locator("#days").getAttribute("aria-label"), /: \d{4}-\d\d-\d\d [\d,]+ udlt$/);
   const seen = { liar: await page.locator("#liar").isVisible(), ...(await page.evaluate(colours)) };
   if (seen.liar) {
     await page.click("#catch");

@@ -76,6 +76,9 @@ func (a *app) ask() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if at.API == "" {
+				return usage("the daulat of this home only sells: ask from another --home")
+			}
 			if body.Model == "" {
 				body.Model = at.Model
 			}

@@ -97,5 +97,5 @@ func (a *app) provider() *cobra.Command {
 			})
 		},
 	}
-	return group("provider", "Look at who serves", ls)
+	return group("provider", "Look at who serves, and at this machine as one of them", ls, a.earned(), a.rest(), a.work())
 }

@@ -78,10 +78,15 @@ func (a *app) status() *cobra.Command {
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(a, control.Operations.Status, func(w io.Writer, s control.Status) {
-				fmt.Fprintf(w, "chain     %s at height %d\npage      %s   (its address holds the token: keep it to yourself)\nAPI       %s\nledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
-					s.Chain, s.Height, s.Page, s.API, cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
+				fmt.Fprintf(w, "chain     %s at height %d\n", s.Chain, s.Height)
+				if s.API != "" {
+					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\nAPI       %s\n", s.Page, s.API)
+				}
+				fmt.Fprintf(w, "ledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
+					cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
 				if s.Provider != nil {
 					sayEarnings(w, *s.Provider)
+					fmt.Fprintf(w, "          %s\n", work(s.Resting))
 				}
 				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 			})
@@ -92,5 +97,14 @@ func (a *app) status() *cobra.Command {
 func sayEarnings(w io.Writer, e control.Earnings) {
 	fmt.Fprintf(w, "provider  %s\n          %d requests in %d sessions, %d complaints\n", e.Address, e.Requests, e.Sessions, e.Complaints)
 	fmt.Fprintf(w, "          %d udlt in open sessions, %d withheld, %d released\n", e.Open, e.Withheld, e.Released)
-	fmt.Fprintf(w, "          askers run %d.%d %% of its answers again, as %d udlt are at stake\n", e.Audited/10_000, e.Audited/1_000%10, e.Stake)
+	fmt.Fprintf(w, "          askers run %d.%d %% of its answers again, as %d udlt are at stake: a bond of %d, and withheld pay;\n          the more is at stake, the fewer\n",
+		e.Audited/10_000, e.Audited/1_000%10, e.Stake, e.Bond)
+}
+
+// work says whether a provider takes work now.
+func work(resting string) string {
+	if resting == "" {
+		return "working: requests are taken"
+	}
+	return "resting: " + line(resting)
 }

@@ -43,6 +43,8 @@ type Status struct {
 	Links    []string  `json:"links,omitempty"` // addresses of this peer
 	// Passphrase says where the keyring's passphrase comes from.
 	Passphrase string `json:"passphrase"`
+	// Resting says why the provider takes no work now; empty while it does.
+	Resting string `json:"resting,omitempty"`
 }
 
 // Account is an account and what it holds.
@@ -59,11 +61,20 @@ type Earnings struct {
 	Open     uint64 `json:"open_udlt"`     // vouched for in open sessions
 	Withheld uint64 `json:"withheld_udlt"` // earned, inside the challenge window
 	Released uint64 `json:"released_udlt"`
+	Bond     uint64 `json:"bond_udlt"`
 	Stake    uint64 `json:"stake_udlt"` // bond and withheld pay
 	// Audited is the share of answers as large as the last ones that askers run
 	// again, in parts per million.
 	Audited    uint64 `json:"audited_ppm"`
 	Complaints uint64 `json:"complaints"`
+}
+
+// Day is what a provider earned in sessions that were over on one day (UTC).
+type Day struct {
+	Day      string `json:"day"` // such as 2026-11-27
+	Earned   uint64 `json:"earned_udlt"`
+	Requests uint64 `json:"requests"`
+	Sessions int    `json:"sessions"`
 }
 
 // Receipt is one answer that this home asked and paid for.
@@ -81,11 +92,25 @@ type Exported struct {
 	Trust  string `json:"trust"`
 }
 
-// Operations are what a running daulat does for its command line.
-type Operations interface {
-	// Ready is what it told its user when it started.
+// Selling is what a daulat that sells does for its command line.
+type Selling interface {
+	// Ready is what it told its user when it started; it has no API if nothing is
+	// asked through it.
 	Ready(ctx context.Context) (Ready, error)
 	Status(ctx context.Context) (Status, error)
+	// Earned is what was earned on each of the last days, the oldest first.
+	Earned(ctx context.Context, days int) ([]Day, error)
+	// Rest has the provider take no work until it is told otherwise, or as its
+	// rules have it again.
+	Rest(ctx context.Context, rest bool) error
+	// Send moves money from the wallet, which is the provider's own where nothing is
+	// asked.
+	Send(ctx context.Context, to string, amount uint64) error
+}
+
+// Operations are what a running daulat does for its command line.
+type Operations interface {
+	Selling
 	Jobs(ctx context.Context) ([]Job, error)
 	Job(ctx context.Context, id uint64) (Job, error)
 	Providers(ctx context.Context) ([]Provider, error)
@@ -96,8 +121,6 @@ type Operations interface {
 	// Liar starts a provider whose model file was altered, asks it through the
 	// market, and has a stranger check the answer. It runs once at a time.
 	Liar(ctx context.Context, say Progress) (Report, error)
-	// Send moves money from the wallet.
-	Send(ctx context.Context, to string, amount uint64) error
 	// NewToken makes an API token that is taken from now on.
 	NewToken(ctx context.Context, t TokenTerms) (NewToken, error)
 	// Tokens lists the API tokens, oldest first, without their secrets.
@@ -130,15 +153,13 @@ type empty struct{}
 // Handler serves the operations to whoever sends the secret as bearer token.
 func Handler(secret string, o Operations) http.Handler {
 	mux := http.NewServeMux()
-	serve(mux, "ready", func(ctx context.Context, _ empty) (Ready, error) { return o.Ready(ctx) })
-	serve(mux, "status", func(ctx context.Context, _ empty) (Status, error) { return o.Status(ctx) })
+	serveSelling(mux, o)
 	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
 	serve(mux, "job", o.Job)
 	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
 	serve(mux, "receipts", func(ctx context.Context, _ empty) ([]Receipt, error) { return o.Receipts(ctx) })
 	serve(mux, "export", o.Export)
 	serveSteps(mux, "liar", func(ctx context.Context, _ empty, say Progress) (Report, error) { return o.Liar(ctx, say) })
-	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
 	serve(mux, "token-new", o.NewToken)
 	serve(mux, "tokens", func(ctx context.Context, _ empty) ([]Token, error) { return o.Tokens(ctx) })
 	serve(mux, "token-revoke", func(ctx context.Context, name string) (empty, error) { return empty{}, o.RevokeToken(ctx, name) })
@@ -149,6 +170,24 @@ func Handler(secret string, o Operations) http.Handler {
 	serve(mux, "key-rotate", o.RotateKey)
 	serve(mux, "key-revoke", o.RevokeKey)
 	return guard(secret, mux)
+}
+
+// SellingHandler is Handler for a daulat that only sells.
+func SellingHandler(secret string, o Selling) http.Handler {
+	mux := http.NewServeMux()
+	serveSelling(mux, o)
+	mux.HandleFunc(Prefix, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusUnprocessableEntity, failure{"the daulat of this home only sells: ask, and all that goes with it, from another --home"})
+	})
+	return guard(secret, mux)
+}
+
+func serveSelling(mux *http.ServeMux, o Selling) {
+	serve(mux, "ready", func(ctx context.Context, _ empty) (Ready, error) { return o.Ready(ctx) })
+	serve(mux, "status", func(ctx context.Context, _ empty) (Status, error) { return o.Status(ctx) })
+	serve(mux, "earned", o.Earned)
+	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
+	serve(mux, "rest", func(ctx context.Context, rest bool) (empty, error) { return empty{}, o.Rest(ctx, rest) })
 }
 
 // minSecret is the length of the shortest secret that a Handler takes, in bytes.
@@ -238,6 +277,16 @@ func (c Client) Ready(ctx context.Context) (out Ready, err error) {
 // Status implements Operations.
 func (c Client) Status(ctx context.Context) (out Status, err error) {
 	return out, c.call(ctx, "status", empty{}, &out)
+}
+
+// Earned implements Operations.
+func (c Client) Earned(ctx context.Context, days int) (out []Day, err error) {
+	return out, c.call(ctx, "earned", days, &out)
+}
+
+// Rest implements Operations.
+func (c Client) Rest(ctx context.Context, rest bool) error {
+	return c.call(ctx, "rest", rest, &empty{})
 }
 
 // Jobs implements Operations.

@@ -20,6 +20,11 @@ func (c *counted) Status(context.Context) (Status, error) {
 	c.calls++
 	return Status{Chain: "test"}, nil
 }
+func (c *counted) Earned(_ context.Context, days int) ([]Day, error) {
+	c.calls++
+	return make([]Day, days), nil
+}
+func (c *counted) Rest(context.Context, bool) error    { c.calls++; return nil }
 func (c *counted) Jobs(context.Context) ([]Job, error) { c.calls++; return nil, nil }
 func (c *counted) Job(_ context.Context, id uint64) (Job, error) {
 	c.calls++
@@ -87,7 +92,7 @@ func postAs(authorization string, o Operations, name string, body io.Reader) *ht
 const secret = "dlc-0123456789abcdef"
 
 // operations are the names of all, as the Handler knows them.
-var operationNames = []string{"ready", "status", "jobs", "job", "providers", "receipts", "export", "liar", "send", "token-new", "tokens", "token-revoke",
+var operationNames = []string{"ready", "status", "earned", "rest", "jobs", "job", "providers", "receipts", "export", "liar", "send", "token-new", "tokens", "token-revoke",
 	"invite-new", "invites", "invite-revoke", "keys", "key-rotate", "key-revoke"}
 
 // TestOperationsTakeTheirSecretAlone: nothing else opens any of them, whatever
@@ -106,6 +111,28 @@ func TestOperationsTakeTheirSecretAlone(t *testing.T) {
 	}
 	if w := post(o, "status", strings.NewReader("{}")); w.Code != http.StatusOK || o.calls != 1 {
 		t.Errorf("the secret itself: status %d", w.Code)
+	}
+}
+
+// A daulat that only sells says so to all other commands, and takes its secret
+// alone too.
+func TestSellingTakesNoOtherCommand(t *testing.T) {
+	o := &counted{}
+	server := httptest.NewServer(SellingHandler(secret, o))
+	defer server.Close()
+	c := Client{Base: server.URL, Secret: secret}
+	if days, err := c.Earned(t.Context(), 3); err != nil || len(days) != 3 || c.Rest(t.Context(), true) != nil || o.calls != 2 {
+		t.Fatalf("%d days, %v, after %d calls", len(days), err, o.calls)
+	}
+	var wrong WrongInput
+	if _, err := c.Receipts(t.Context()); err == nil || errors.As(err, &wrong) || !strings.Contains(err.Error(), "only sells") {
+		t.Errorf("receipts: %v", err)
+	}
+	if err := c.RevokeToken(t.Context(), "bot"); err == nil || o.calls != 2 {
+		t.Errorf("%v after %d calls", err, o.calls)
+	}
+	if err := (Client{Base: server.URL, Secret: "dlt-an-api-token-of-the-home"}).Rest(t.Context(), true); err == nil || o.calls != 2 {
+		t.Errorf("another secret: %v after %d calls", err, o.calls)
 	}
 }
 

@@ -1,5 +1,7 @@
 package control
 
+import "time"
+
 // WrongInput is a mistake of the user's: what was given can never be right.
 type WrongInput struct{ Err error }
 
@@ -78,7 +80,17 @@ type ProvideOptions struct {
 	Model       string // name or manifest ID of a model on the home's shelf
 	InputPrice  uint64 // udlt per 1,000 tokens
 	OutputPrice uint64 // udlt per 1,000 tokens
+	Manners     Manners
 	Passphrase  Passphrase
+}
+
+// Manners are what the owner of a machine lets others have of it.
+type Manners struct {
+	WhenIdle  time.Duration // without the owner's input and other programs' hard work; 0 asks for nothing
+	Quiet     string        // hours of the day, such as 22:00-07:00, in which it rests; none if empty
+	OnBattery bool          // it works on battery too
+	Processor int           // percent of all processors; 0 means all
+	Memory    uint64        // bytes; 0 sets no bound
 }
 
 // Providing is what a provider that serves tells its user.

@@ -136,11 +136,35 @@ async function refresh() {
     if (!s.provider) return;
     for (const name of ["earned", "released", "withheld"]) $(name).textContent = udlt(s.provider[name + "_udlt"]);
     $("requests").textContent = s.provider.requests.toLocaleString("en");
+    plot(s.provider.days);
   } catch (err) {
     $("network").textContent = "not connected";
     $("network").classList.remove("live");
     if (err.status !== 401) notice(sentence(err.message));
   }
+}
+
+function drawn(tag, attributes, text) {
+  const e = document.createElementNS($("days").namespaceURI, tag);
+  for (const [name, value] of Object.entries(attributes)) e.setAttribute(name, value);
+  e.textContent = text ?? "";
+  return e;
+}
+
+// plot draws a bar for each day, as high as its share of the best one, over the
+// first and the last date.
+function plot(days) {
+  const best = days.reduce((most, d) => Math.max(most, Number(d.earned_udlt)), 1);
+  const step = 420 / days.length;
+  const bars = days.map((d, i) => {
+    const high = Math.max(Number(d.earned_udlt) / best * 60, d.earned_udlt === "0" ? 1 : 3);
+    const bar = drawn("rect", { x: i * step + 3, y: 64 - high, width: step - 6, height: high, rx: 2, class: d.earned_udlt === "0" ? "none" : "bar" });
+    bar.append(drawn("title", {}, `${d.day}: ${udlt(d.earned_udlt)}`));
+    return bar;
+  });
+  const date = (d, x, anchor) => drawn("text", { x, y: 80, "text-anchor": anchor }, d.day);
+  $("days").setAttribute("aria-label", "Earned by the day (UTC): " + days.filter((d) => d.earned_udlt !== "0").map((d) => `${d.day} ${udlt(d.earned_udlt)}`).join(", "));
+  $("days").replaceChildren(...bars, date(days[0], 3, "start"), date(days.at(-1), 417, "end"));
 }
 
 async function models() {

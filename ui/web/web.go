@@ -63,6 +63,13 @@ type Provider struct {
 	Withheld uint64 `json:"withheld_udlt,string"` // until the challenge windows end
 	Released uint64 `json:"released_udlt,string"`
 	Requests uint64 `json:"requests"`
+	Days     []Day  `json:"days"` // the oldest first
+}
+
+// Day is what was earned on one day (UTC).
+type Day struct {
+	Day    string `json:"day"` // such as 2026-11-27
+	Earned uint64 `json:"earned_udlt,string"`
 }
 
 // Network is the ledger that this node follows.

@@ -253,6 +253,13 @@ func (a *Account) Announce(ctx context.Context, n match.Announcement) error {
 	})
 }
 
+// OnOffer is how many offers the ledger shows.
+func (c *Chain) OnOffer() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.offers)
+}
+
 // WithdrawOffer takes the account's offer of a model back.
 func (a *Account) WithdrawOffer(ctx context.Context, model canon.CID) error {
 	return a.write(ctx, func(c *Chain) error {

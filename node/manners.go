@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"daulat/compute/manners"
+	"daulat/compute/provider"
+	"daulat/ui/control"
+)
+
+// setManners holds the seller to what its owner lets others have of the machine.
+// It comes before the model is loaded.
+func (s *seller) setManners(m control.Manners) error {
+	quiet, err := manners.ParseHours(m.Quiet)
+	if err != nil {
+		return control.WrongInput{Err: err}
+	}
+	if m.Processor < 0 || m.Processor > 100 {
+		return control.WrongInput{Err: fmt.Errorf("a machine gives 1 to 100 percent of its processors, not %d", m.Processor)}
+	}
+	rules := manners.Rules{WhenIdle: m.WhenIdle, Quiet: quiet, Mains: !m.OnBattery, Memory: m.Memory}
+	machine, err := manners.NewMachine()
+	switch {
+	case err == nil:
+		s.manners = manners.NewWatcher(rules, machine)
+	case rules.WhenIdle > 0 || rules.Memory > 0:
+		return control.WrongInput{Err: err}
+	default: // nobody asked for more than can be had
+		s.manners = manners.NewWatcher(manners.Rules{Quiet: quiet}, nil)
+	}
+	if m.Memory > 0 {
+		debug.SetMemoryLimit(int64(min(m.Memory, 1<<62)))
+	}
+	if m.Processor > 0 && m.Processor < 100 {
+		share := uint64(m.Processor) * uint64(runtime.NumCPU()) * (manners.Million / 100)
+		runtime.GOMAXPROCS(int((share + manners.Million - 1) / manners.Million))
+		s.throttle = manners.NewThrottle(share, manners.ProcessTime)
+	}
+	return nil
+}
+
+// models are those that the seller serves, as fast as its owner allows.
+func (s *seller) models() provider.Models {
+	if s.throttle == nil {
+		return s.library
+	}
+	return manners.Throttled{Source: s.library, Throttle: s.throttle}
+}
+
+// fits refuses a model whose weights alone take more memory than the owner gives.
+func (s *seller) fits(ctx context.Context) error {
+	if s.manners == nil || s.manners.Rules.Memory == 0 {
+		return nil
+	}
+	m, err := s.shelf.Manifest(ctx, s.served.ID)
+	if err != nil {
+		return err
+	}
+	var size uint64
+	for _, part := range m.Parts {
+		size += part.Size
+	}
+	if size > s.manners.Rules.Memory {
+		return control.WrongInput{Err: fmt.Errorf("%s takes more than %d MiB, and --max-memory is %d MiB", m.Name, size>>20, s.manners.Rules.Memory>>20)}
+	}
+	return nil
+}
+
+// rest has the machine rest, or work again, by its owner's word.
+func (s *seller) rest(ctx context.Context, rest bool) error {
+	switch {
+	case s.provider == nil:
+		return control.WrongInput{Err: errNothingSold}
+	case s.manners != nil:
+		return s.manners.Tell(ctx, rest)
+	case rest:
+		s.provider.Rest()
+	default:
+		s.provider.Work()
+	}
+	return nil
+}
+
+// resting says why the provider takes no work now; empty while it does.
+func (s *seller) resting() string {
+	switch {
+	case s.manners != nil:
+		return s.manners.Why()
+	case s.provider != nil && s.provider.Resting():
+		return "its owner told it to rest"
+	}
+	return ""
+}
+
+// keepManners has the provider rest and work as its owner wishes, until ctx ends.
+func (s *seller) keepManners(ctx context.Context) error {
+	return s.manners.Watch(ctx, func(why string) {
+		if why == "" {
+			s.provider.Work()
+			return
+		}
+		s.say("resting: " + why)
+		s.provider.Rest()
+	})
+}
