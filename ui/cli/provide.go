@@ -12,6 +12,7 @@ import (
 func (a *app) provide() *cobra.Command {
 	var o control.ProvideOptions
 	var ask bool
+	var w worth
 	cmd := &cobra.Command{
 		Use:   "provide [INVITE]",
 		Short: "Sell answers from this machine on a network of others",
@@ -25,6 +26,8 @@ With --ledger it sells beside a "daulat up" on the same machine, in a home of it
 for its first coin by its address.`,
 		Example: `  daulat provide INVITE
   daulat provide
+  daulat provide INVITE --estimate --watts 65 --electricity 250000
+  daulat provide --install
   daulat model import my.gguf && daulat provide --model my --output-price 500
   daulat provide --home ~/.daulat-provider --ledger ADDRESS`,
 		Args: atMost(1),
@@ -32,15 +35,30 @@ for its first coin by its address.`,
 			if len(args) > 0 {
 				o.Invite = args[0]
 			}
+			chosen, err := w.chosen(cmd)
+			if err != nil {
+				return err
+			}
+			o.Home = a.home
+			switch chosen {
+			case "hardware":
+				return a.showHardware(cmd)
+			case "install":
+				return a.installProvide(cmd, o)
+			case "uninstall":
+				return a.uninstallProvide()
+			}
 			switch {
 			case o.Invite != "" && o.Ledger != "":
 				return usage("provide takes an INVITE or --ledger, not both")
 			case o.Invite == "" && o.Ledger == "" && !a.runtime.Guest(a.home):
 				return usage("provide needs an INVITE, which \"daulat invite\" makes in the home of a network; or --ledger ADDRESS on the same machine")
 			}
-			o.Home = a.home
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
+			}
+			if chosen == "estimate" {
+				return a.showEstimate(cmd, o, &w)
 			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
 				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
@@ -55,6 +73,7 @@ for its first coin by its address.`,
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: what most of the network serves)")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
 	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
+	w.flags(f)
 	passphraseFlag(cmd, &ask)
 	return cmd
 }
