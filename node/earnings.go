@@ -74,12 +74,12 @@ const maxDays = 366
 // perDay adds up what sessions earned by the day (UTC) on which they were over, for
 // the last days, the oldest first. The last one is today, with what is vouched for
 // in sessions that are not over.
-func perDay(sales *session.Journal, now time.Time, days int) ([]control.Day, error) {
+func perDay(sales *session.Journal, now time.Time, days int) ([]control.EarnedDay, error) {
 	if days < 1 || days > maxDays {
 		return nil, control.WrongInput{Err: fmt.Errorf("earnings are shown for 1 to %d days, not %d", maxDays, days)}
 	}
 	now = now.UTC()
-	all, at := make([]control.Day, days), map[string]*control.Day{}
+	all, at := make([]control.EarnedDay, days), map[string]*control.EarnedDay{}
 	for i := range all {
 		all[i].Day = now.AddDate(0, 0, i+1-days).Format(time.DateOnly)
 		at[all[i].Day] = &all[i]

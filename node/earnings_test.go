@@ -103,7 +103,7 @@ func TestEarningsByTheDay(t *testing.T) {
 		}
 	}
 	got, err := perDay(sales, now, 3)
-	want := []control.Day{{Day: "2026-02-26"}, {Day: "2026-02-27", Earned: 11, Requests: 4, Sessions: 2}, {Day: "2026-02-28", Earned: 10, Requests: 4, Sessions: 2}}
+	want := []control.EarnedDay{{Day: "2026-02-26"}, {Day: "2026-02-27", Earned: 11, Requests: 4, Sessions: 2}, {Day: "2026-02-28", Earned: 10, Requests: 4, Sessions: 2}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -160,32 +160,39 @@ func (n *network) try(f func(addrs []string) error) error {
 	return fmt.Errorf("reach the network: %w", errors.Join(failed...))
 }
 
-// enter sees to it that the account is on the ledger: by redeeming the invite, if
-// it is not yet.
-func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line) error {
+// admits reaches the ledger and reports whether it knows the account. If not, the
+// invite can be redeemed.
+func (n *network) admits(ctx context.Context, c *client.Client, l *invite.Line) (known bool, err error) {
 	n.say("reaching the network " + c.ChainID())
-	known, err := c.Registered(ctx)
+	known, err = c.Registered(ctx)
 	if err == nil && known {
 		// Nothing else is proven to a home that knows its account already.
 		err = c.Current(ctx)
 	}
 	if errors.Is(err, client.ErrStale) {
-		return fmt.Errorf("this home was away for too long to tell the network from a forged one: a new invite lets it in again (%w)", err)
+		return false, fmt.Errorf("this home was away for too long to tell the network from a forged one: a new invite lets it in again (%w)", err)
 	}
-	if err != nil {
-		return err
-	}
-	if known {
-		return n.save()
+	if err != nil || known {
+		return known, err
 	}
 	if l == nil {
-		return control.WrongInput{Err: errors.New("this home's account is not on the ledger: it needs an invite")}
+		return false, control.WrongInput{Err: errors.New("this home's account is not on the ledger: it needs an invite")}
 	}
 	key, err := l.Key()
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := redeemable(ctx, c, key.Public()); err != nil {
+	return false, redeemable(ctx, c, key.Public())
+}
+
+// enter sees to it that the account is on the ledger: by redeeming the invite, if
+// it is not yet.
+func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, known bool) error {
+	if known {
+		return n.save()
+	}
+	key, err := l.Key()
+	if err != nil {
 		return err
 	}
 	n.say("redeeming the invite")

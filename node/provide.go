@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"daulat/core/job"
-	"daulat/ledger/client"
 	"daulat/ui/control"
 )
 
@@ -46,6 +45,9 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	}
 	if err := open(ctx, o); err != nil || ctx.Err() != nil {
 		return err
+	}
+	if s.introduce(ctx); ctx.Err() != nil {
+		return nil
 	}
 	if err := s.openPeer(ctx); err != nil {
 		return err
@@ -92,10 +94,14 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
+	if err := s.openShelved(ctx, o.Model); err != nil {
 		return err
 	}
 	return s.join(ctx, o.Ledger)
+}
+
+func (s *seller) openShelved(ctx context.Context, name string) error {
+	return s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(name, DefaultModel)) })
 }
 
 // chooseOf finds a model on the shelf, or gets it: the default one from its
@@ -183,29 +189,19 @@ func earned(e control.Earnings) string {
 // join opens the provider's account on a ledger elsewhere, and waits until the
 // account is there: a ledger knows an account from its first coin on.
 func (s *seller) join(ctx context.Context, address string) error {
-	rpc, err := client.Dial(address)
-	if err != nil {
+	if err := s.reach(ctx, address); err != nil {
 		return err
 	}
-	status, err := rpc.Status(ctx)
-	if err != nil {
-		return fmt.Errorf("reach the ledger at %s: %w", address, err)
-	}
-	key, err := s.keyring.Account("provider")
-	if err != nil {
-		return err
-	}
-	s.ledger = account{client.New(rpc, status.NodeInfo.Network, key)}
 	tick := time.NewTicker(coinPoll)
 	defer tick.Stop()
 	for said := false; ; {
-		coins, err := s.ledger.Balance(ctx, key.Account())
+		coins, err := s.ledger.Balance(ctx, s.ledger.Account())
 		if err != nil || coins > 0 {
 			return err
 		}
 		if !said {
 			said = true
-			s.say("waiting for a first coin: daulat wallet send " + key.Account() + " 1")
+			s.say("waiting for a first coin: daulat wallet send " + s.ledger.Account() + " 1")
 		}
 		select {
 		case <-ctx.Done():

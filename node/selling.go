@@ -45,7 +45,7 @@ func (s selling) Send(ctx context.Context, to string, amount uint64) error {
 }
 
 // Earned implements control.Selling.
-func (s *seller) Earned(ctx context.Context, days int) ([]control.Day, error) {
+func (s *seller) Earned(ctx context.Context, days int) ([]control.EarnedDay, error) {
 	if s.provider == nil {
 		return nil, control.WrongInput{Err: errNothingSold}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"daulat/core/canon"
+	"daulat/core/invite"
 	"daulat/data/blob"
 	"daulat/ledger/client"
 	"daulat/link"
@@ -88,24 +89,41 @@ func (t *tenant) openCaller() error {
 // enter opens an account of the home on the network that the home joined, or joins
 // with the invite in line.
 func (t *tenant) enter(ctx context.Context, name, line string) (account, error) {
+	v, err := t.visit(ctx, name, line)
+	if err != nil {
+		return account{}, err
+	}
+	if err := v.network.enter(ctx, v.client, v.invite, v.known); err != nil {
+		return account{}, err
+	}
+	t.network = v.network
+	t.onClose(v.network.save)
+	return account{v.client}, nil
+}
+
+// visit is a network that was reached and not joined yet.
+type visit struct {
+	network *network
+	client  *client.Client
+	invite  *invite.Line // that lets the account in; nil without one
+	known   bool         // the ledger knows the account
+}
+
+// visit reaches the network that the home joined, or the one of the invite in
+// line, and changes nothing there or in the home.
+func (t *tenant) visit(ctx context.Context, name, line string) (v visit, err error) {
 	key, err := t.keyring.Account(name)
 	if err != nil {
-		return account{}, err
+		return v, err
 	}
-	n, l, err := openNetwork(t.home, t.caller, line, t.say)
-	if err != nil {
-		return account{}, err
+	if v.network, v.invite, err = openNetwork(t.home, t.caller, line, t.say); err != nil {
+		return v, err
 	}
-	c, err := n.client(key)
-	if err != nil {
-		return account{}, err
+	if v.client, err = v.network.client(key); err != nil {
+		return v, err
 	}
-	if err := n.enter(ctx, c, l); err != nil {
-		return account{}, err
-	}
-	t.network = n
-	t.onClose(n.save)
-	return account{c}, nil
+	v.known, err = v.network.admits(ctx, v.client, v.invite)
+	return v, err
 }
 
 func (t *tenant) key(name string) (canon.PrivateKey, error) {

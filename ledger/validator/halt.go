@@ -103,8 +103,7 @@ func (h *halt) sentence() error {
 // full reports that a write failed for want of room. Some of what CometBFT panics
 // with is text, so text is compared.
 func full(err error) bool {
-	return slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG},
-		func(room syscall.Errno) bool { return strings.Contains(err.Error(), room.Error()) })
+	return slices.ContainsFunc(noRoom, func(room syscall.Errno) bool { return strings.Contains(err.Error(), room.Error()) })
 }
 
 // err is the cause once done is closed, nil before.

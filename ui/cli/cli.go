@@ -29,6 +29,14 @@ type Runtime interface {
 	Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error
 	// Provide sells answers until ctx ends; ready is called once it serves.
 	Provide(ctx context.Context, o control.ProvideOptions, p control.Progress, ready func(control.Providing)) error
+	// Hardware says what this machine is.
+	Hardware(ctx context.Context) control.Hardware
+	// Estimate says what Provide would earn, and joins and registers nothing.
+	Estimate(ctx context.Context, o control.ProvideOptions, p control.Power, say control.Progress) (control.Estimate, error)
+	// Install writes a unit of the user's systemd that runs provide with the
+	// arguments; Uninstall removes it.
+	Install(home string, arguments []string) (control.Service, error)
+	Uninstall() (control.Service, error)
 	// Node runs a ledger node until ctx ends; ready is called once it serves.
 	Node(ctx context.Context, o control.NodeOptions, p control.Progress, ready func(control.Node)) error
 	// Testnet runs several validators until ctx ends; ready is called once they agree.

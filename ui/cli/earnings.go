@@ -32,7 +32,7 @@ it, released or still withheld.`,
 const plotWidth = 40
 
 // plotDays draws a bar for each day, the longest for the best.
-func plotDays(w io.Writer, days []control.Day) {
+func plotDays(w io.Writer, days []control.EarnedDay) {
 	var best, sum uint64
 	for _, d := range days {
 		best, sum = max(best, d.Earned), sum+d.Earned

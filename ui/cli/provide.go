@@ -3,8 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +12,8 @@ import (
 func (a *app) provide() *cobra.Command {
 	var o control.ProvideOptions
 	var ask bool
-	var memory string
+	var m manners
+	var w worth
 	cmd := &cobra.Command{
 		Use:   "provide [INVITE]",
 		Short: "Sell answers from this machine on a network of others",
@@ -34,6 +33,8 @@ for its first coin by its address.`,
 		Example: `  daulat provide INVITE
   daulat provide
   daulat provide --when-idle 5m --quiet-hours 22:00-07:00 --max-cpu 50 --max-memory 4GiB
+  daulat provide INVITE --estimate --watts 65 --electricity 250000
+  daulat provide --install
   daulat model import my.gguf && daulat provide --model my --output-price 500
   daulat provide --home ~/.daulat-provider --ledger ADDRESS`,
 		Args: atMost(1),
@@ -41,25 +42,33 @@ for its first coin by its address.`,
 			if len(args) > 0 {
 				o.Invite = args[0]
 			}
+			chosen, err := w.chosen(cmd)
+			if err != nil {
+				return err
+			}
+			if o.Manners, err = m.given(); err != nil {
+				return err
+			}
+			o.Home = a.home
+			switch chosen {
+			case "hardware":
+				return a.showHardware(cmd)
+			case "install":
+				return a.installProvide(cmd, o)
+			case "uninstall":
+				return a.uninstallProvide()
+			}
 			switch {
 			case o.Invite != "" && o.Ledger != "":
 				return usage("provide takes an INVITE or --ledger, not both")
 			case o.Invite == "" && o.Ledger == "" && !a.runtime.Guest(a.home):
 				return usage("provide needs an INVITE, which \"daulat invite\" makes in the home of a network; or --ledger ADDRESS on the same machine")
 			}
-			if o.Manners.WhenIdle < 0 {
-				return usage("--when-idle can't be negative")
-			}
-			if o.Manners.Processor < 1 || o.Manners.Processor > 100 {
-				return usage("--max-cpu must be 1 to 100 percent")
-			}
-			var err error
-			if o.Manners.Memory, err = parseSize(memory); err != nil {
-				return usage("--max-memory: %w", err)
-			}
-			o.Home = a.home
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
+			}
+			if chosen == "estimate" {
+				return a.showEstimate(cmd, o, &w)
 			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
 				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
@@ -74,30 +83,8 @@ for its first coin by its address.`,
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: what most of the network serves)")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
 	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
-	m := &o.Manners
-	f.DurationVar(&m.WhenIdle, "when-idle", 0, "work only when you left the machine alone for so long, such as 5m")
-	f.StringVar(&m.Quiet, "quiet-hours", "", "rest in these hours of each day, such as 22:00-07:00")
-	f.BoolVar(&m.OnBattery, "on-battery", false, "work on battery too")
-	f.IntVar(&m.Processor, "max-cpu", 100, "percent of all processors to use, on average over seconds")
-	f.StringVar(&memory, "max-memory", "", "memory to use, such as 4GiB: no larger model, and a rest while it holds more")
+	m.flags(f)
+	w.flags(f)
 	passphraseFlag(cmd, &ask)
 	return cmd
-}
-
-// parseSize reads a number of bytes, MiB or GiB; an empty text is 0.
-func parseSize(text string) (uint64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	number, shift := text, 0
-	for unit, bits := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40} {
-		if n, ok := strings.CutSuffix(text, unit); ok {
-			number, shift = n, bits
-		}
-	}
-	n, err := strconv.ParseUint(number, 10, 64-shift)
-	if err != nil || n == 0 || shift == 0 {
-		return 0, fmt.Errorf("%q is no size such as 512MiB or 4GiB", text)
-	}
-	return n << shift, nil
 }

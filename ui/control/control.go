@@ -69,8 +69,8 @@ type Earnings struct {
 	Complaints uint64 `json:"complaints"`
 }
 
-// Day is what a provider earned in sessions that were over on one day (UTC).
-type Day struct {
+// EarnedDay is what a provider earned in sessions that were over on one day (UTC).
+type EarnedDay struct {
 	Day      string `json:"day"` // such as 2026-11-27
 	Earned   uint64 `json:"earned_udlt"`
 	Requests uint64 `json:"requests"`
@@ -99,7 +99,7 @@ type Selling interface {
 	Ready(ctx context.Context) (Ready, error)
 	Status(ctx context.Context) (Status, error)
 	// Earned is what was earned on each of the last days, the oldest first.
-	Earned(ctx context.Context, days int) ([]Day, error)
+	Earned(ctx context.Context, days int) ([]EarnedDay, error)
 	// Rest has the provider take no work until it is told otherwise, or as its
 	// rules have it again.
 	Rest(ctx context.Context, rest bool) error
@@ -280,7 +280,7 @@ func (c Client) Status(ctx context.Context) (out Status, err error) {
 }
 
 // Earned implements Operations.
-func (c Client) Earned(ctx context.Context, days int) (out []Day, err error) {
+func (c Client) Earned(ctx context.Context, days int) (out []EarnedDay, err error) {
 	return out, c.call(ctx, "earned", days, &out)
 }
 

@@ -20,9 +20,9 @@ func (c *counted) Status(context.Context) (Status, error) {
 	c.calls++
 	return Status{Chain: "test"}, nil
 }
-func (c *counted) Earned(_ context.Context, days int) ([]Day, error) {
+func (c *counted) Earned(_ context.Context, days int) ([]EarnedDay, error) {
 	c.calls++
-	return make([]Day, days), nil
+	return make([]EarnedDay, days), nil
 }
 func (c *counted) Rest(context.Context, bool) error    { c.calls++; return nil }
 func (c *counted) Jobs(context.Context) ([]Job, error) { c.calls++; return nil, nil }

@@ -1,0 +1,60 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"daulat/node/service"
+	"daulat/ui/control"
+)
+
+// Install writes a unit of the user's systemd that provides with the arguments in
+// the home. The home must have joined a network or name a ledger, and must need
+// nobody at a terminal.
+func (Runtime) Install(home string, arguments []string) (s control.Service, err error) {
+	if runtime.GOOS != "linux" {
+		return s, errors.New("--install writes a unit of systemd, which Linux alone has")
+	}
+	if home, err = filepath.Abs(home); err != nil {
+		return s, err
+	}
+	h := Home{home}
+	kept, err := readLine(h.path("passphrase"))
+	if err != nil {
+		return s, err
+	}
+	if kept == "" {
+		return s, control.WrongInput{Err: errors.New("the passphrase of this home's keys is not in it, and a service has nobody to ask")}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return s, fmt.Errorf("find this program: %w", err)
+	}
+	writable := []string{home}
+	if cache, err := os.UserCacheDir(); err == nil { // where the default model lies
+		writable = append(writable, filepath.Join(cache, "daulat"))
+	}
+	if s.Unit, err = service.File(); err != nil {
+		return s, err
+	}
+	err = service.Install(s.Unit, service.Program{Path: program, Arguments: append([]string{"provide", "--home=" + home}, arguments...), Writable: writable})
+	s.Start = "systemctl --user enable --now " + service.Name
+	s.Log = "journalctl --user --follow --unit " + service.Name
+	return s, err
+}
+
+// Uninstall removes the unit that Install wrote.
+func (Runtime) Uninstall() (s control.Service, err error) {
+	if s.Unit, err = service.File(); err != nil {
+		return s, err
+	}
+	s.Stop = "systemctl --user disable --now " + service.Name
+	err = service.Uninstall(s.Unit)
+	if errors.Is(err, service.ErrNone) {
+		err = control.WrongInput{Err: err}
+	}
+	return s, err
+}

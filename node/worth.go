@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"daulat/compute/machine"
+	"daulat/compute/worth"
+	"daulat/ui/control"
+)
+
+// How long the measurement at a provider's start should take, and may.
+const (
+	measureBudget = 3 * time.Second
+	measureLimit  = time.Minute
+)
+
+// speedFile keeps the last measurement.
+const speedFile = "speed.json"
+
+// measurement is a speed and what it was measured on. It is this machine's own
+// word: nothing on the ledger trusts it.
+type measurement struct {
+	basis
+	Speed    worth.Speed `json:"speed"`
+	Measured time.Time   `json:"measured"`
+}
+
+// basis is what a speed hangs on; another one wants another measurement.
+type basis struct {
+	Model   string `json:"model"`
+	Program string `json:"program"` // hash of the executable, which is its version
+	CPU     string `json:"cpu"`
+	Cores   int    `json:"cores"`
+}
+
+// Hardware says what this machine is, and starts nothing.
+func (Runtime) Hardware(ctx context.Context) control.Hardware {
+	return showHardware(machine.This().Read(ctx))
+}
+
+// introduce says what the machine is and how fast it runs the model. A speed that
+// can't be had keeps nobody from serving.
+func (s *seller) introduce(ctx context.Context) {
+	facts := machine.This().Read(ctx)
+	s.say("this machine: " + facts.String())
+	m, err := s.speed(ctx, facts, false)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.say(err.Error())
+		}
+		return
+	}
+	s.say(fmt.Sprintf("it runs %s at %s prompt and %s answer tokens per second, by its own measure", s.served.Name, thousandths(m.Speed.Prefill), thousandths(m.Speed.Decode)))
+}
+
+// speed is the kept measurement of the model on this machine, or a new one.
+func (s *seller) speed(ctx context.Context, facts machine.Facts, fresh bool) (measurement, error) {
+	program, err := programHash()
+	if err != nil {
+		return measurement{}, err
+	}
+	on := basis{s.served.ID.String(), program, facts.CPU, facts.Cores}
+	file := s.home.path(speedFile)
+	var kept measurement
+	if err := loadJSON(file, &kept); err != nil {
+		s.log.Warn("the last measurement cannot be read and is made again", "error", err)
+	} else if kept.basis == on && kept.Speed.Prefill > 0 && kept.Speed.Decode > 0 && !fresh {
+		return kept, nil
+	}
+	model, err := s.library.Model(ctx, s.served.ID)
+	if err != nil {
+		return measurement{}, err
+	}
+	s.say("measuring how fast this machine runs " + s.served.Name)
+	speed, err := worth.NewBench(measureBudget, measureLimit).Measure(ctx, model, s.served.ID)
+	if err != nil {
+		return measurement{}, fmt.Errorf("measure %s: %w", s.served.Name, err)
+	}
+	m := measurement{on, speed, time.Now().UTC().Truncate(time.Second)}
+	return m, saveJSON(file, m)
+}
+
+// programHash names this program by its bytes: builds that differ may differ in
+// speed.
+func programHash() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// thousandths shows n/1000 with one digit, rounded down.
+func thousandths(n uint64) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/100) }
+
+func showHardware(f machine.Facts) control.Hardware {
+	h := control.Hardware{Line: f.String(), OS: f.OS, Arch: f.Arch, CPU: f.CPU, Cores: f.Cores, Features: append([]string{}, f.Features...),
+		MemoryTotal: f.MemoryTotal, MemoryFree: f.MemoryFree, GPUs: []control.GPU{}, Unknown: f.Unknown}
+	for _, g := range f.GPUs {
+		h.GPUs = append(h.GPUs, control.GPU(g))
+	}
+	return h
+}
