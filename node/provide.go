@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"daulat/core/job"
@@ -52,11 +53,30 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err != nil {
 		return err
 	}
-	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price)})
+	ready(s.providing(price))
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	if len(s.servers.all) > 0 {
+		watch.Go(func() { s.watchServers(watching) })
+	}
 	err = s.watchEarnings(ctx)
+	stop()
+	watch.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(p.Retire(last), s.sayLast(last), err)
+}
+
+// providing is what is sold, for the user.
+func (s *seller) providing(price job.Price) control.Providing {
+	p := control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price),
+		Label: label(s.served), Models: []control.Model{{Name: s.served.Name, ID: s.served.ID.String()}}, Upstreams: s.servers.urls}
+	for i, m := range s.servers.models {
+		if i > 0 {
+			p.Models = append(p.Models, control.Model{Name: m.Name, ID: m.ID.String()})
+		}
+	}
+	return p
 }
 
 // openAsGuest opens account and model on the network of an invite.
@@ -67,12 +87,12 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {
 		return err
 	}
-	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
+	return s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
 }
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
+	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
 		return err
 	}
 	return s.join(ctx, o.Ledger)
@@ -85,7 +105,7 @@ func (s *seller) chooseOf(ctx context.Context, ledger account, name string) (Mod
 	source := modelSource{s.shelf, ledger, s.caller}
 	if name == "" {
 		var err error
-		if name, err = source.commonest(ctx); err != nil {
+		if name, err = source.commonest(ctx, false); err != nil {
 			return ModelEntry{}, err
 		}
 	}

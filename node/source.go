@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"daulat/compute/executor/inference"
 	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/match"
@@ -31,6 +33,9 @@ var errNoSource = errors.New("nobody offers the model")
 
 // obtain sees to it that manifest and weights of a model are here.
 func (m modelSource) obtain(ctx context.Context, model canon.CID) error {
+	if artifact.IsDeclared(model) {
+		return fmt.Errorf("%s: %w", model, inference.ErrDeclared)
+	}
 	store := m.shelf.store
 	if !store.Has(model) {
 		data, err := m.ledger.Artifact(ctx, model)
@@ -93,11 +98,15 @@ func (m modelSource) pull(ctx context.Context, name string) (ModelEntry, error) 
 }
 
 // commonest is the ID of the model that most offers serve, and the default one if
-// none leads it.
-func (m modelSource) commonest(ctx context.Context) (string, error) {
+// none leads it. A declared model is one only if that will do and there is no other.
+func (m modelSource) commonest(ctx context.Context, declared bool) (string, error) {
 	offers, err := m.ledger.Offers(ctx, canon.CID{})
 	if err != nil {
 		return "", err
+	}
+	isDeclared := func(o match.Offer) bool { return artifact.IsDeclared(o.Model) }
+	if others := slices.DeleteFunc(slices.Clone(offers), isDeclared); len(others) > 0 || !declared {
+		offers = others
 	}
 	best, count := DefaultModelID.String(), map[string]int{}
 	for _, o := range offers {
@@ -122,7 +131,7 @@ func (m modelSource) find(ctx context.Context, name string) (canon.CID, error) {
 	}
 	var found []client.Artifact
 	for _, a := range all {
-		if strings.EqualFold(a.Name, name) {
+		if strings.EqualFold(a.Name, name) && !artifact.IsDeclared(a.ID) {
 			found = append(found, a)
 		}
 	}
