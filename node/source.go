@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"daulat/compute/executor/inference"
 	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/match"
@@ -33,11 +32,8 @@ var errNoSource = errors.New("nobody offers the model")
 
 // obtain sees to it that manifest and weights of a model are here.
 func (m modelSource) obtain(ctx context.Context, model canon.CID) error {
-	if artifact.IsDeclared(model) {
-		return fmt.Errorf("%s: %w", model, inference.ErrDeclared)
-	}
 	store := m.shelf.store
-	if !store.Has(model) {
+	if !artifact.IsDeclared(model) && !store.Has(model) {
 		data, err := m.ledger.Artifact(ctx, model)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package inference_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -200,9 +201,19 @@ func TestUpstreamRedirects(t *testing.T) {
 	}
 }
 
+// nowhere has no artifacts.
+type nowhere struct{}
+
+func (nowhere) Manifest(context.Context, canon.CID) (artifact.Manifest, error) {
+	return artifact.Manifest{}, errors.New("it was looked for")
+}
+func (nowhere) File(context.Context, artifact.Part) (string, error) {
+	return "", errors.New("it was looked for")
+}
+
 // A declared model is never looked for among those that manifests describe.
 func TestDeclaredIsNotLoaded(t *testing.T) {
-	library := inference.NewLibrary(inference.Native{}, nil)
+	library := inference.NewLibrary(inference.Native{}, nowhere{})
 	if _, err := library.Model(t.Context(), declared("small")); !errors.Is(err, inference.ErrDeclared) {
 		t.Errorf("%v", err)
 	}
