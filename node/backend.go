@@ -2,16 +2,17 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
+	"daulat/ledger/client"
 	"daulat/link/session"
 	"daulat/model/chat"
 	"daulat/model/text"
@@ -33,26 +34,56 @@ const (
 
 // backend answers the gateway's prompts through sessions.
 type backend struct {
-	shelf  *Shelf
-	client *consumer.Client
+	shelf    *Shelf
+	client   *consumer.Client
+	declared catalogue
 }
 
 var _ gateway.Backend = backend{}
 
 // Models implements gateway.Backend.
-func (b backend) Models(context.Context) ([]gateway.Model, error) {
+func (b backend) Models(ctx context.Context) ([]gateway.Model, error) {
+	declared, err := b.declared.offered(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var models []gateway.Model
-	for _, e := range b.shelf.List() {
-		models = append(models, gateway.Model{Name: e.Name, ID: e.ID.String(), Label: label(e.Name)})
+	for _, e := range append(b.shelf.List(), declared...) {
+		models = append(models, gateway.Model{Name: e.Name, ID: e.ID.String(), Label: label(e)})
 	}
 	return models, nil
 }
 
+// find is the model of a name: one of this home's, or else one that is declared.
+func (b backend) find(ctx context.Context, name string) (ModelEntry, error) {
+	e, err := b.shelf.Find(name)
+	if errors.Is(err, ErrNoModel) {
+		e, err = b.declared.find(ctx, name)
+	}
+	if errors.Is(err, ErrNoModel) || errors.Is(err, client.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", gateway.ErrUnknownModel, err)
+	}
+	return e, err
+}
+
+// admit tells the gateway who will answer.
+func admit(e ModelEntry, begin func(gateway.Admission) error) func(consumer.Admission) error {
+	return func(a consumer.Admission) error {
+		return begin(gateway.Admission{Receipt: a.Receipt, Model: e.Name, ModelID: e.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
+	}
+}
+
 // Answer implements gateway.Backend.
 func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
-	entry, err := b.shelf.Find(p.Model)
+	entry, err := b.find(ctx, p.Model)
 	if err != nil {
-		return gateway.Result{}, fmt.Errorf("%w: %w", gateway.ErrUnknownModel, err)
+		return gateway.Result{}, err
+	}
+	if artifact.IsDeclared(entry.ID) {
+		return b.answerDeclared(ctx, entry, p, begin, piece)
+	}
+	if p.Native != nil {
+		return gateway.Result{}, p.Native
 	}
 	words, err := b.shelf.Text(ctx, entry.ID)
 	if err != nil {
@@ -74,10 +105,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 		return gateway.Result{}, err
 	}
 	out := newCut(words, p.Stop)
-	r, err := b.client.Ask(ctx, wanted, prompt,
-		func(a consumer.Admission) error {
-			return begin(gateway.Admission{Receipt: a.Receipt, Model: entry.Name, ModelID: entry.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
-		},
+	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin),
 		func(token receipt.Token) error {
 			text, tokens := out.next(token)
 			return send(piece, text, tokens)
@@ -85,8 +113,8 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, translate(err)
 	}
-	result := gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Input, Output: uint64(len(r.Answer.Tokens)),
-		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry.Name)}
+	result := gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Usage.Input, Output: r.Usage.Output,
+		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry)}
 	rest, tokens := out.flush()
 	return result, send(piece, rest, tokens)
 }
@@ -94,20 +122,8 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 // fit refuses what no provider could answer, before a session is opened for it,
 // and asks for no more tokens than the model's context leaves.
 func fit(model canon.CID, context uint64, p consumer.Prompt, field string) (consumer.Prompt, error) {
-	if p.Params.MaxTokens > receipt.MaxAnswer {
-		return p, gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
-	}
-	if n := p.Params.Logprobs; n*p.Params.MaxTokens > receipt.MaxShown {
-		return p, gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: with %d log-probabilities for each token it is at most %d", n, receipt.MaxShown/n)}
-	}
-	for _, stop := range p.Params.Stop {
-		if len(stop) > receipt.MaxStopBytes {
-			return p, gateway.ErrPrompt{Param: "stop", Reason: fmt.Sprintf("a stop string has at most %d bytes", receipt.MaxStopBytes)}
-		}
-	}
-	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Model: model, Tokens: p.Tokens, Params: p.Params}
-	if err := r.Validate(); err != nil {
-		return p, gateway.ErrPrompt{Reason: err.Error()}
+	if err := answerable(model, p); err != nil {
+		return p, err
 	}
 	length := uint64(len(p.Tokens))
 	if length >= context {
@@ -116,6 +132,26 @@ func fit(model canon.CID, context uint64, p consumer.Prompt, field string) (cons
 	}
 	p.Params.MaxTokens = min(p.Params.MaxTokens, context-length)
 	return p, nil
+}
+
+// answerable refuses what breaks the rules for requests, in the words of the API.
+func answerable(model canon.CID, p consumer.Prompt) error {
+	if p.Params.MaxTokens > receipt.MaxAnswer {
+		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: an answer has at most %d", receipt.MaxAnswer)}
+	}
+	if n := p.Params.Logprobs; n*p.Params.MaxTokens > receipt.MaxShown {
+		return gateway.ErrPrompt{Param: "max_tokens", Reason: fmt.Sprintf("max_tokens is too large: with %d log-probabilities for each token it is at most %d", n, receipt.MaxShown/n)}
+	}
+	for _, stop := range p.Params.Stop {
+		if len(stop) > receipt.MaxStopBytes {
+			return gateway.ErrPrompt{Param: "stop", Reason: fmt.Sprintf("a stop string has at most %d bytes", receipt.MaxStopBytes)}
+		}
+	}
+	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Model: model, Tokens: p.Tokens, Chat: p.Chat, Params: p.Params}
+	if err := r.Validate(); err != nil {
+		return gateway.ErrPrompt{Reason: err.Error()}
+	}
+	return nil
 }
 
 func send(piece func(string, ...gateway.AnswerToken) error, s string, tokens []gateway.AnswerToken) error {
@@ -142,16 +178,9 @@ func encode(words *text.Text, p gateway.Prompt) (consumer.Prompt, error) {
 	if err != nil {
 		return consumer.Prompt{}, gateway.ErrPrompt{Param: fieldOf(p), Reason: err.Error()}
 	}
-	q := consumer.Prompt{Tokens: tokens, Params: receipt.Params{MaxTokens: p.MaxTokens, Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop, Logprobs: p.Logprobs}}
-	if q.Params.MaxTokens == 0 {
-		q.Params.MaxTokens = defaultMaxTokens
-	}
-	if p.Seed != nil {
-		q.Seed, q.Repeat = canon.Hash(*p.Seed), true
-	} else if _, err := rand.Read(q.Seed[:]); err != nil {
-		return q, fmt.Errorf("draw a seed: %w", err)
-	}
-	return q, nil
+	q, err := signed(p)
+	q.Tokens = tokens
+	return q, err
 }
 
 // fieldOf is OpenAI's name for where the prompt came from.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/model/synthetic"
 )
@@ -78,12 +79,14 @@ func genuine(name string, id canon.CID) error {
 	return nil
 }
 
-// label is what goes with answers of a model.
-func label(name string) string {
-	switch name {
-	case DefaultModel:
+// label is what goes with a model and with its answers.
+func label(e ModelEntry) string {
+	switch {
+	case artifact.IsDeclared(e.ID):
+		return DeclaredLabel
+	case e.Name == DefaultModel:
 		return DefaultLabel
-	case NoiseModel:
+	case e.Name == NoiseModel:
 		return NoiseLabel
 	}
 	return ""

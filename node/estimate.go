@@ -32,6 +32,9 @@ func (Runtime) Estimate(ctx context.Context, o control.ProvideOptions, p control
 	err = inHome(o.Home, func(home Home) (err error) {
 		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
 		defer func() { err = errors.Join(err, s.close()) }()
+		if err := s.setManners(o.Manners); err != nil {
+			return err
+		}
 		if err := s.open(); err != nil {
 			return err
 		}

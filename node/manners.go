@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"daulat/compute/executor/inference"
 	"daulat/compute/manners"
 	"daulat/compute/provider"
 	"daulat/ui/control"
@@ -44,10 +45,11 @@ func (s *seller) setManners(m control.Manners) error {
 
 // models are those that the seller serves, as fast as its owner allows.
 func (s *seller) models() provider.Models {
+	all := inference.Sources{Library: s.library, Upstreams: s.servers.all}
 	if s.throttle == nil {
-		return s.library
+		return all
 	}
-	return manners.Throttled{Source: s.library, Throttle: s.throttle}
+	return manners.Throttled{Source: all, Throttle: s.throttle}
 }
 
 // fits refuses a model whose weights alone take more memory than the owner gives.

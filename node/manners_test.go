@@ -57,9 +57,6 @@ func TestPartOfTheProcessors(t *testing.T) {
 	if err != nil || s.throttle != nil || runtime.GOMAXPROCS(0) != all {
 		t.Fatalf("%v, of %d processors %d", err, all, runtime.GOMAXPROCS(0))
 	}
-	if s.library = nil; s.models() == nil {
-		t.Fatal("no models")
-	}
 	s, err = mannered(t, control.Manners{Processor: 1})
 	if err != nil || s.throttle == nil || runtime.GOMAXPROCS(0) != (runtime.NumCPU()+99)/100 {
 		t.Fatalf("%v, of %d processors %d", err, all, runtime.GOMAXPROCS(0))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/verify"
@@ -140,14 +141,14 @@ func (o operations) unmatched(ctx context.Context, id uint64) (control.Job, erro
 
 // jobOfOrder is an order that is no session.
 func (o operations) jobOfOrder(order job.Order) control.Job {
-	return control.Job{ID: order.ID, State: string(order.State), Reason: order.Explanation, Model: o.nameOf(order.Terms.Model), ModelID: order.Terms.Model.String(),
+	return control.Job{ID: order.ID, State: string(order.State), Reason: order.Explanation, Model: o.nameOf(order.Terms.Model), ModelID: order.Terms.Model.String(), Label: o.labelOf(order.Terms.Model),
 		Consumer: order.Consumer, Escrow: order.Terms.Escrow}
 }
 
 // jobOf is a session as the ledger shows it and, of what that has not seen yet,
 // as the journal does.
 func (o operations) jobOf(s job.Session) (control.Job, error) {
-	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: o.nameOf(s.Terms.Model), ModelID: s.Terms.Model.String(),
+	j := control.Job{ID: s.ID, State: string(s.State), Reason: string(s.Reason), Model: o.nameOf(s.Terms.Model), ModelID: s.Terms.Model.String(), Label: o.labelOf(s.Terms.Model),
 		Consumer: s.Consumer, Provider: s.Provider, Escrow: s.Escrow.Deposited}
 	if s.Claim != nil {
 		j.Requests, j.Amount = s.Claim.Receipt.Seq, s.Claim.Due()
@@ -184,7 +185,12 @@ func (o operations) nameOf(model canon.CID) string {
 			return e.Name
 		}
 	}
-	return ""
+	return declaredName(o.shelf.store, model)
+}
+
+// labelOf is what is to be shown beside a model.
+func (o operations) labelOf(model canon.CID) string {
+	return label(ModelEntry{Name: o.nameOf(model), ID: model})
 }
 
 // Providers implements control.Operations.
@@ -193,13 +199,16 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := o.catalogue().offered(ctx); err != nil { // names are known from then on
+		return nil, err
+	}
 	all := []control.Provider{}
 	for _, f := range offers {
 		standing, err := o.wallet.Standing(ctx, f.Provider)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Executor: f.Executor,
+		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Label: o.labelOf(f.Model), Executor: f.Executor,
 			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints, Unserved: standing.Unserved})
 	}
 	return all, nil
@@ -230,7 +239,7 @@ func (o operations) Receipts(context.Context) ([]control.Receipt, error) {
 				return nil, err
 			}
 			all = append(all, control.Receipt{Receipt: consumer.ReceiptID(r.Session.ID, t.Ask.Seq), Model: o.nameOf(model),
-				ModelID: model.String(), Price: after.Amount - paid.Amount, Opened: time.Unix(int64(r.Session.Opened), 0).UTC()})
+				ModelID: model.String(), Label: o.labelOf(model), Price: after.Amount - paid.Amount, Opened: time.Unix(int64(r.Session.Opened), 0).UTC()})
 			paid = after
 		}
 	}
@@ -267,6 +276,9 @@ func (e evidence) ProveSession(ctx context.Context, id uint64) ([]byte, error) {
 
 // Manifest implements consumer.Evidence.
 func (e evidence) Manifest(ctx context.Context, id canon.CID) ([]byte, error) {
+	if artifact.IsDeclared(id) {
+		return e.catalogue().bytes(ctx, id)
+	}
 	return e.shelf.ManifestBytes(ctx, id)
 }
 
@@ -364,7 +376,10 @@ func (p page) Liar(ctx context.Context) (web.Check, error) {
 }
 
 func checkOf(r control.Report) web.Check {
-	c := web.Check{Verdict: r.Verdict, Summary: r.Line, Receipt: r.Receipt, Model: r.Model, ModelID: r.ModelID, Label: label(r.Model)}
+	c := web.Check{Verdict: r.Verdict, Summary: r.Line, Receipt: r.Receipt, Model: r.Model, ModelID: r.ModelID, Label: r.Label}
+	if r.Verdict == unaudited {
+		c.Verdict = web.Inconclusive
+	}
 	for _, s := range r.Steps {
 		c.Steps = append(c.Steps, web.Step(s))
 	}

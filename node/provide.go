@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"daulat/core/job"
@@ -60,7 +61,7 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if err := s.openControl(ctx); err != nil {
 		return err
 	}
-	ready(control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price)})
+	ready(s.providing(price))
 	err = s.work(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
@@ -71,14 +72,31 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 func (s *seller) work(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	kept := make(chan error, 1)
-	go func() {
+	var kept error
+	var beside sync.WaitGroup
+	beside.Go(func() {
 		defer stop()
-		kept <- s.keepManners(ctx)
-	}()
+		kept = s.keepManners(ctx)
+	})
+	if len(s.servers.all) > 0 {
+		beside.Go(func() { s.watchServers(ctx) })
+	}
 	err := s.watchEarnings(ctx)
 	stop()
-	return errors.Join(err, <-kept)
+	beside.Wait()
+	return errors.Join(err, kept)
+}
+
+// providing is what is sold, for the user.
+func (s *seller) providing(price job.Price) control.Providing {
+	p := control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price),
+		Label: label(s.served), Models: []control.Model{{Name: s.served.Name, ID: s.served.ID.String()}}, Upstreams: s.servers.urls}
+	for i, m := range s.servers.models {
+		if i > 0 {
+			p.Models = append(p.Models, control.Model{Name: m.Name, ID: m.ID.String()})
+		}
+	}
+	return p
 }
 
 // openAsGuest opens account and model on the network of an invite.
@@ -89,12 +107,12 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {
 		return err
 	}
-	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
+	return s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
 }
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openShelved(ctx, o.Model); err != nil {
+	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
 		return err
 	}
 	return s.join(ctx, o.Ledger)
@@ -111,7 +129,7 @@ func (s *seller) chooseOf(ctx context.Context, ledger account, name string) (Mod
 	source := modelSource{s.shelf, ledger, s.caller}
 	if name == "" {
 		var err error
-		if name, err = source.commonest(ctx); err != nil {
+		if name, err = source.commonest(ctx, false); err != nil {
 			return ModelEntry{}, err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 type seller struct {
 	tenant
 	served   ModelEntry
+	servers  servers // whose models are sold in place of served
 	library  *inference.Library
 	ledger   account
 	listen   string // multiaddr of the peer; empty for its own choice
@@ -100,7 +101,7 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 		}
 		more = append(more, provider.Identity{Key: i.key, Link: peer})
 	}
-	manifest, err := s.shelf.ManifestBytes(ctx, s.served.ID)
+	offers, err := s.offers(ctx, price)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +113,21 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 		}
 		resting = why != ""
 	}
-	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales, Models: s.models(), Resting: resting, Log: s.log,
-		Offers: []provider.Offer{{Model: s.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,
-			Assurance: job.Sampled, Price: price, Slots: offerSlots}}})
+	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
+		Models: s.models(), Offers: offers, Resting: resting, Log: s.log})
 	if err != nil {
 		return nil, err
 	}
 	s.onClose(func() error { s.provider.Close(); return nil })
 	return s.provider, nil
+}
+
+// offers are what is served, as it is sold.
+func (s *seller) offers(ctx context.Context, price job.Price) ([]provider.Offer, error) {
+	if len(s.servers.models) > 0 {
+		return s.servers.offers(price), nil
+	}
+	manifest, err := s.shelf.ManifestBytes(ctx, s.served.ID)
+	return []provider.Offer{{Model: s.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,
+		Assurance: job.Sampled, Price: price, Slots: offerSlots}}, err
 }

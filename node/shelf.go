@@ -183,6 +183,9 @@ func (s *Shelf) add(e ModelEntry) error {
 
 // ManifestBytes returns the canonical bytes of a manifest.
 func (s *Shelf) ManifestBytes(ctx context.Context, id canon.CID) ([]byte, error) {
+	if artifact.IsDeclared(id) {
+		return nil, fmt.Errorf("%s: %w", id, inference.ErrDeclared)
+	}
 	if err := s.obtain(ctx, id); err != nil {
 		return nil, err
 	}

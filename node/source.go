@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"daulat/core/artifact"
@@ -32,7 +33,7 @@ var errNoSource = errors.New("nobody offers the model")
 // obtain sees to it that manifest and weights of a model are here.
 func (m modelSource) obtain(ctx context.Context, model canon.CID) error {
 	store := m.shelf.store
-	if !store.Has(model) {
+	if !artifact.IsDeclared(model) && !store.Has(model) {
 		data, err := m.ledger.Artifact(ctx, model)
 		if err != nil {
 			return err
@@ -93,11 +94,15 @@ func (m modelSource) pull(ctx context.Context, name string) (ModelEntry, error) 
 }
 
 // commonest is the ID of the model that most offers serve, and the default one if
-// none leads it.
-func (m modelSource) commonest(ctx context.Context) (string, error) {
+// none leads it. A declared model is one only if that will do and there is no other.
+func (m modelSource) commonest(ctx context.Context, declared bool) (string, error) {
 	offers, err := m.ledger.Offers(ctx, canon.CID{})
 	if err != nil {
 		return "", err
+	}
+	isDeclared := func(o match.Offer) bool { return artifact.IsDeclared(o.Model) }
+	if others := slices.DeleteFunc(slices.Clone(offers), isDeclared); len(others) > 0 || !declared {
+		offers = others
 	}
 	best, count := DefaultModelID.String(), map[string]int{}
 	for _, o := range offers {
@@ -122,7 +127,7 @@ func (m modelSource) find(ctx context.Context, name string) (canon.CID, error) {
 	}
 	var found []client.Artifact
 	for _, a := range all {
-		if strings.EqualFold(a.Name, name) {
+		if strings.EqualFold(a.Name, name) && !artifact.IsDeclared(a.ID) {
 			found = append(found, a)
 		}
 	}

@@ -131,7 +131,7 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 		return err
 	}
 	u.openLibrary()
-	if u.served, err = u.chooseOf(ctx, u.wallet, o.Model); err != nil {
+	if u.served, err = u.chooseToAsk(ctx, o.Model); err != nil {
 		return err
 	}
 	if err := u.openConsumer(ctx); err != nil {
@@ -139,6 +139,28 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	}
 	return u.openGateway(ctx, o)
 }
+
+// chooseToAsk finds the model that a guest asks unless it says otherwise: one that
+// is declared too, of which nothing is fetched.
+func (u *up) chooseToAsk(ctx context.Context, name string) (ModelEntry, error) {
+	if name == "" {
+		var err error
+		if name, err = (modelSource{u.shelf, u.wallet, u.caller}).commonest(ctx, true); err != nil {
+			return ModelEntry{}, err
+		}
+	}
+	if e, err := u.shelf.Find(name); err == nil {
+		return e, nil
+	}
+	e, err := u.catalogue().find(ctx, name)
+	if err == nil || !errors.Is(err, ErrNoModel) {
+		return e, err
+	}
+	return u.chooseOf(ctx, u.wallet, name)
+}
+
+// catalogue is the declared models of the ledger.
+func (u *up) catalogue() catalogue { return catalogue{u.store, u.wallet} }
 
 // openDoor lets guests reach the ledger through this home's peer.
 func (u *up) openDoor() {
@@ -245,7 +267,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if len(hosts) > 0 {
 		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log, Hosts: hosts,
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.catalogue()}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err

@@ -98,19 +98,23 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 	if err != nil {
 		return control.Report{}, err
 	}
-	if err := genuine(c.Manifest.Name, c.Model); err != nil {
+	if err := genuine(c.Name(), c.Model); err != nil {
 		return control.Report{}, err
 	}
 	t := b.Transcript
+	bill := t.Request.Bill(t.Answer)
 	r := control.Report{Receipt: consumer.ReceiptID(t.Ask.Session, t.Ask.Seq), Chain: trust.ChainID, Height: proved.Height,
-		Model: c.Manifest.Name, ModelID: c.Model.String(), Provider: c.Session.Provider, Price: c.Price,
-		Input: len(t.Request.Tokens), Output: len(t.Answer.Tokens)}
+		Model: c.Name(), ModelID: c.Model.String(), Label: label(ModelEntry{Name: c.Name(), ID: c.Model}), Provider: c.Session.Provider, Price: c.Price,
+		Input: int(bill.Input), Output: int(bill.Output)}
 	r.Steps = []control.Step{
 		{Name: "ledger", Detail: fmt.Sprintf("the validators of %s signed this session's record at height %d", trust.ChainID, proved.Height), OK: true},
 		{Name: "asker", Detail: "the session's consumer signed this question, with a seed chosen by the asker", OK: true},
 		{Name: "provider", Detail: signedStep(c.Settled), OK: true},
-		{Name: "model", Detail: fmt.Sprintf("%s, manifest %s", r.Model, r.ModelID), OK: true},
 	}
+	if c.Declared != nil {
+		return unverified(r), nil
+	}
+	r.Steps = append(r.Steps, control.Step{Name: "model", Detail: fmt.Sprintf("%s, manifest %s", r.Model, r.ModelID), OK: true})
 	if _, err := shelf.store.PutBytes(canon.DagCBOR, b.Manifest); err != nil {
 		return control.Report{}, err
 	}
@@ -120,6 +124,19 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 		return control.Report{}, err
 	}
 	return judged(ctx, r, v, shelf, c), nil
+}
+
+// unaudited is the verdict on what nobody can run again, whoever signed it.
+const unaudited = "unaudited"
+
+// unverified ends the check of an answer by a declared model.
+func unverified(r control.Report) control.Report {
+	r.Verdict = unaudited
+	r.Line = fmt.Sprintf("unaudited: the signatures and the payment hold, but %s is a name that its provider declared, so nobody can tell which model wrote this answer", r.Model)
+	r.Steps = append(r.Steps,
+		control.Step{Name: "model", Detail: fmt.Sprintf("declared %s, %s: no manifest", r.Model, r.ModelID)},
+		control.Step{Name: "content", Detail: "not checked: there is nothing to run again; tokens are as many as the provider's server counted"})
+	return r
 }
 
 func signedStep(settled bool) string {

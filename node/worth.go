@@ -37,6 +37,7 @@ type basis struct {
 	Program string `json:"program"` // hash of the executable, which is its version
 	CPU     string `json:"cpu"`
 	Cores   int    `json:"cores"`
+	Share   uint64 `json:"share_ppm,omitempty"` // of one processor, if not all are given
 }
 
 // Hardware says what this machine is, and starts nothing.
@@ -49,6 +50,9 @@ func (Runtime) Hardware(ctx context.Context) control.Hardware {
 func (s *seller) introduce(ctx context.Context) {
 	facts := machine.This().Read(ctx)
 	s.say("this machine: " + facts.String())
+	if len(s.servers.models) > 0 {
+		return // how fast a server is, it knows itself
+	}
 	m, err := s.speed(ctx, facts, false)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -65,7 +69,10 @@ func (s *seller) speed(ctx context.Context, facts machine.Facts, fresh bool) (me
 	if err != nil {
 		return measurement{}, err
 	}
-	on := basis{s.served.ID.String(), program, facts.CPU, facts.Cores}
+	on := basis{Model: s.served.ID.String(), Program: program, CPU: facts.CPU, Cores: facts.Cores}
+	if s.throttle != nil {
+		on.Share = s.throttle.Share()
+	}
 	file := s.home.path(speedFile)
 	var kept measurement
 	if err := loadJSON(file, &kept); err != nil {
@@ -73,7 +80,7 @@ func (s *seller) speed(ctx context.Context, facts machine.Facts, fresh bool) (me
 	} else if kept.basis == on && kept.Speed.Prefill > 0 && kept.Speed.Decode > 0 && !fresh {
 		return kept, nil
 	}
-	model, err := s.library.Model(ctx, s.served.ID)
+	model, err := s.models().Model(ctx, s.served.ID)
 	if err != nil {
 		return measurement{}, err
 	}

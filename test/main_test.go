@@ -49,7 +49,7 @@ const patience = 60 * time.Second
 // environment of a program whose user is at home in home: no cache, no Python,
 // no network but loopback.
 func environment(home string) []string {
-	return []string{"HOME=" + filepath.Dir(home), "DAULAT_HOME=" + home, "TMPDIR=" + os.TempDir(), "PATH=" + bin()}
+	return []string{"HOME=" + filepath.Dir(home), "DAULAT_HOME=" + home, "TMPDIR=" + os.TempDir(), "PATH=" + bin(), "DAULAT_UPSTREAM_PROBE="}
 }
 
 // bin is the folder that holds the program and nothing else.

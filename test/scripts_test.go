@@ -21,7 +21,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"daulat/compute/executor/inference/upstreamtest"
 	"daulat/core/canon"
+	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/model/gguf"
 	"daulat/model/synthetic"
@@ -40,11 +42,18 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("DAULAT_HOME", filepath.Join(e.WorkDir, "home"))
-			e.Setenv("PATH", bin()) // no Python: nothing can be downloaded
+			e.Setenv("PATH", bin())               // no Python: nothing can be downloaded
+			e.Setenv("DAULAT_UPSTREAM_PROBE", "") // whatever else runs on this machine
+			e.Values[upstreamKey{}] = map[string]*upstreamtest.Server{}
+			e.Defer(func() {
+				for _, s := range e.Values[upstreamKey{}].(map[string]*upstreamtest.Server) {
+					s.Stop()
+				}
+			})
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled, "nowhere": nowhere,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled, "nowhere": nowhere, "upstream": upstream, "offered": offered,
 		},
 	})
 }
@@ -399,7 +408,12 @@ var lies = map[string]func(*verify.Bundle){
 	"path":     func(b *verify.Bundle) { b.Path = append(b.Path, canon.Hash{}) },
 	"model":    func(b *verify.Bundle) { b.Manifest = bytes.Replace(b.Manifest, []byte("noise"), []byte("Noise"), 1) },
 	"ledger":   func(b *verify.Bundle) { b.Ledger[len(b.Ledger)/2] ^= 1 },
-	"version":  func(b *verify.Bundle) { b.Version++ },
+	"message": func(b *verify.Bundle) {
+		a := &b.Transcript.Answer
+		a.Message = receipt.NewMessage("I never said this.", nil)
+	},
+	"usage":   func(b *verify.Bundle) { u := *b.Transcript.Answer.Usage; u.Output--; b.Transcript.Answer.Usage = &u },
+	"version": func(b *verify.Bundle) { b.Version++ },
 }
 
 func forged(data []byte, lie func(*verify.Bundle)) ([]byte, error) {

@@ -35,6 +35,9 @@ func NewThrottle(share uint64, used func() time.Duration) *Throttle {
 	return &Throttle{share: share, used: used, now: time.Now, begun: time.Now(), before: used()}
 }
 
+// Share is what the process may use of one processor, ppm.
+func (t *Throttle) Share() uint64 { return t.share }
+
 // debt is how long the process has to pause until its time is within its share.
 func (t *Throttle) debt() time.Duration {
 	t.mu.Lock()

@@ -30,6 +30,8 @@ import (
 type toy struct {
 	mu    sync.Mutex
 	calls int
+	usage receipt.Usage // of a declared model
+	fails error         // of a declared model, at the end
 	// pause, if set, is called before each token.
 	pause func(i int)
 }
@@ -40,6 +42,9 @@ const (
 )
 
 func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
+	if r.Chat != "" {
+		return m.tell(emit)
+	}
 	if len(r.Tokens) >= room {
 		return receipt.Answer{}, fmt.Errorf("%w: too long", inference.ErrPrompt)
 	}
@@ -64,6 +69,20 @@ func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt
 		a.Add(token)
 	}
 	return a, nil
+}
+
+// tell is what the toy answers as a declared model.
+func (m *toy) tell(emit func(receipt.Token) error) (receipt.Answer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls++
+	for _, text := range []string{"one ", "two"} {
+		if err := emit(receipt.Token{Text: text}); err != nil {
+			return receipt.Answer{}, err
+		}
+	}
+	usage := m.usage
+	return receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishTools, Message: receipt.NewMessage("one two", []any{"call"}), Usage: &usage}, m.fails
 }
 
 func (m *toy) Replay(context.Context, receipt.Request, receipt.Answer) (verify.Verdict, error) {
@@ -131,6 +150,7 @@ type setup struct {
 	log      *slog.Logger
 	manifest []byte
 	model    canon.CID
+	declared canon.CID // another model on offer
 }
 
 func start(t testing.TB) *setup {
@@ -155,7 +175,11 @@ func start(t testing.TB) *setup {
 
 func (s *setup) run() {
 	s.t.Helper()
-	var err error
+	declaration, declared, err := artifact.Declaration{Version: canon.Version, Name: "toy"}.Encode()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.declared = declared
 	if s.journal, err = session.OpenJournal(s.path); err != nil {
 		s.t.Fatal(err)
 	}
@@ -166,7 +190,8 @@ func (s *setup) run() {
 	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.ledger, Link: s.link, Key: s.key,
 		Journal: s.journal, Models: s.toy, Parallel: 4, Log: s.log,
 		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
-			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
+			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8},
+			{Model: declared, Manifest: declaration, Executor: job.Upstream, Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -259,11 +284,17 @@ func (s *setup) lease(escrow, step uint64) *asker {
 // leaseOf opens a session of the named account.
 func (s *setup) leaseOf(name string, escrow, step uint64) *asker {
 	s.t.Helper()
+	return s.leaseFor(name, job.Terms{Executor: "toy/1", Model: s.model, Assurance: job.Sampled, Escrow: escrow, Step: step})
+}
+
+// leaseFor opens a session with the given executor, model, assurance and money.
+func (s *setup) leaseFor(name string, t job.Terms) *asker {
+	s.t.Helper()
 	a := &asker{setup: s, account: s.chain.Account(name, wallet), key: linktest.Key(s.t)}
 	a.node = linktest.Node(s.t, linktest.Key(s.t))
-	id, err := a.account.PlaceOrder(s.t.Context(), a.key.Public(), job.Terms{Version: canon.Version, Kind: job.Inference,
-		Executor: "toy/1", Model: s.model, Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: 1000, Output: 1000},
-		Escrow: escrow, Step: step, Patience: 60, Duration: duration})
+	t.Version, t.Kind, t.Privacy, t.Ceiling = canon.Version, job.Inference, job.Open, job.Price{Input: 1000, Output: 1000}
+	t.Patience, t.Duration = 60, duration
+	id, err := a.account.PlaceOrder(s.t.Context(), a.key.Public(), t)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -40,6 +40,10 @@ func (p *Provider) Accept(ctx context.Context, i Identity) error {
 func (p *Provider) announce(ctx context.Context) error {
 	p.offering.Lock()
 	defer p.offering.Unlock()
+	return p.announceHeld(ctx)
+}
+
+func (p *Provider) announceHeld(ctx context.Context) error {
 	if p.retired {
 		return nil
 	}

@@ -58,7 +58,7 @@ type Models interface {
 // Offer is one model that the provider sells.
 type Offer struct {
 	Model     canon.CID
-	Manifest  []byte
+	Manifest  []byte // or declaration
 	Executor  string
 	Assurance job.Assurance
 	Price     job.Price
@@ -94,9 +94,10 @@ type Provider struct {
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
-	offering sync.Mutex // held while the ledger is told what is on offer
-	hidden   bool       // all offers were taken back for now
-	retired  bool       // all offers were taken back for good
+	offering sync.Mutex         // held while the ledger is told what is on offer
+	hidden   bool               // all offers were taken back for now
+	retired  bool               // all offers were taken back for good
+	absent   map[canon.CID]bool // models whose offers are taken back for now
 }
 
 // Open registers the provider, publishes its offers and starts to serve.
@@ -104,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
 		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{},
-		debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting)}
+		absent: map[canon.CID]bool{}, debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting)}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call
@@ -133,6 +134,12 @@ func (p *Provider) Close() {
 // measure notes how long the answers of what is on offer can be.
 func (p *Provider) measure() error {
 	for _, o := range p.Offers {
+		if artifact.IsDeclared(o.Model) {
+			if _, err := artifact.DecodeDeclarationAs(o.Model, o.Manifest); err != nil {
+				return err
+			}
+			continue
+		}
 		m, err := artifact.DecodeAs(o.Model, o.Manifest)
 		if err != nil {
 			return err
@@ -147,6 +154,9 @@ func (p *Provider) register(ctx context.Context, key canon.PrivateKey, addrs []s
 	claim := match.Claim{Chain: p.Ledger.ChainID(), Account: p.Ledger.Account()}
 	a := match.Announcement{Key: key.Public(), Proof: key.Sign(match.DomainProvider, claim), Addresses: addrs}
 	for _, o := range p.Offers {
+		if p.isAbsent(o.Model) {
+			continue
+		}
 		a.Manifests = append(a.Manifests, o.Manifest)
 		a.Offers = append(a.Offers, match.Offer{Provider: p.Ledger.Account(), Key: a.Key, Model: o.Model,
 			Executor: o.Executor, Price: o.Price, Assurance: o.Assurance, Slots: o.Slots})
@@ -175,11 +185,60 @@ func (p *Provider) withdraw(ctx context.Context) error {
 	}
 	var failed []error
 	for _, o := range p.Offers {
-		failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
+		if !p.isAbsent(o.Model) {
+			failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
+		}
 	}
 	err := errors.Join(failed...)
 	p.hidden = err == nil
 	return err
+}
+
+// Present takes the offers back of models that are not there now, and makes those
+// again that are: a server of models may come and go. It returns what changed.
+func (p *Provider) Present(ctx context.Context, there func(canon.CID) bool) (gone, back []canon.CID, err error) {
+	p.offering.Lock()
+	defer p.offering.Unlock()
+	if p.retired {
+		return nil, nil, nil
+	}
+	for _, o := range p.Offers {
+		switch absent := p.isAbsent(o.Model); {
+		case !absent && !there(o.Model):
+			if err := p.Ledger.WithdrawOffer(ctx, o.Model); err != nil {
+				return gone, nil, err
+			}
+			p.setAbsent(o.Model, true)
+			gone = append(gone, o.Model)
+		case absent && there(o.Model):
+			back = append(back, o.Model)
+		}
+	}
+	for _, m := range back {
+		p.setAbsent(m, false)
+	}
+	if len(back) == 0 {
+		return gone, nil, nil
+	}
+	if err := p.announceHeld(ctx); err != nil {
+		for _, m := range back {
+			p.setAbsent(m, true)
+		}
+		return gone, nil, err
+	}
+	return gone, back, nil
+}
+
+func (p *Provider) isAbsent(model canon.CID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.absent[model]
+}
+
+func (p *Provider) setAbsent(model canon.CID, absent bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.absent[model] = absent
 }
 
 // giveUp says once that the journal takes no more, and takes the offers back:

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"daulat/compute/executor/inference"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
@@ -63,7 +64,7 @@ func refusal(err error) *session.Refusal {
 		return r
 	}
 	for code, reasons := range map[session.Code][]error{
-		session.Busy:    {job.ErrDebt},
+		session.Busy:    {job.ErrDebt, inference.ErrAway},
 		session.Spent:   {job.ErrExposure, job.ErrEscrow, job.ErrNotOpen},
 		session.Invalid: {canon.ErrSignature, job.ErrInvalid, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt},
 	} {
@@ -116,7 +117,7 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 		return err
 	}
 	l.record = record
-	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: signature}
+	done := session.Done{Finish: answer.Finish, Receipt: r, Signature: signature, Usage: answer.Usage}
 	if err := s.Send(session.Reply{Done: &done}); err != nil {
 		return err
 	}
@@ -156,6 +157,9 @@ func (p *Provider) admitted(ctx context.Context, r session.Record, a session.Ask
 		reach = math.MaxUint64
 	}
 	longest, err := r.Session.Price.Longest(reach)
+	if artifact.IsDeclared(r.Session.Terms.Model) {
+		longest, err = r.Session.Price.LongestDeclared()
+	}
 	if err != nil {
 		return r.Served, err
 	}
@@ -169,7 +173,7 @@ func (p *Provider) admitted(ctx context.Context, r session.Record, a session.Ask
 // broken notes what a consumer that hung up has of an answer: it counts as lost,
 // like an answer that is never paid for.
 func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent receipt.Answer) error {
-	if len(sent.Tokens) == 0 {
+	if sent.IsEmpty() {
 		return nil
 	}
 	part, err := l.record.Session.Serve(admitted, receipt.NewLeaf(a.Ask, a.Request, sent))
@@ -212,8 +216,23 @@ func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Reques
 		sent <- err
 	}()
 	answer, err := p.generate(ctx, model, r, tokens)
+	if err == nil {
+		err = r.Fits(answer) // what no consumer would pay for is not signed
+	}
 	close(tokens)
-	return answer, errors.Join(<-sent, err)
+	if err := errors.Join(<-sent, err); err != nil || answer.Message == "" {
+		return answer, err
+	}
+	return answer, sendCalls(s, answer)
+}
+
+// sendCalls sends the tools that a declared model calls, if it does.
+func sendCalls(s *link.Stream, a receipt.Answer) error {
+	_, calls, err := receipt.ReadMessage(a.Message)
+	if err != nil || len(calls) == 0 {
+		return err
+	}
+	return s.Send(session.Reply{Calls: string(canon.JSON(calls))})
 }
 
 func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Request, tokens chan<- receipt.Token) (receipt.Answer, error) {
@@ -235,16 +254,29 @@ func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Re
 // stream sends tokens until there are no more, all that wait in one frame.
 func stream(s *link.Stream, tokens <-chan receipt.Token) error {
 	for token := range tokens {
-		var batch receipt.Answer
-		batch.Add(token)
-		for waiting := len(tokens); waiting > 0 && len(batch.Tokens) < maxBatch; waiting-- {
-			batch.Add(<-tokens)
+		batch := []receipt.Token{token}
+		for waiting := len(tokens); waiting > 0 && len(batch) < maxBatch; waiting-- {
+			batch = append(batch, <-tokens)
 		}
-		if err := s.Send(session.Reply{Tokens: batch.Tokens, Logprobs: batch.Logprobs}); err != nil {
+		if err := s.Send(frame(batch)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// frame is the tokens, or stretches of text, as they go to the consumer.
+func frame(batch []receipt.Token) (r session.Reply) {
+	var part receipt.Answer
+	for _, token := range batch {
+		if token.Text != "" {
+			r.Text += token.Text
+			continue
+		}
+		part.Add(token)
+	}
+	r.Tokens, r.Logprobs = part.Tokens, part.Logprobs
+	return r
 }
 
 // take notes a voucher for the history up to the unpaid answer, or for the

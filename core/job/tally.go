@@ -99,7 +99,8 @@ func (s Session) Authentic(chain string, ask receipt.Ask, sig canon.Signature, r
 }
 
 func (s Session) affords(m Served, r receipt.Request) error {
-	worst, err := s.Price.Cost(m.Tally.Input+uint64(len(r.Tokens)), m.Tally.Output+r.Params.MaxTokens)
+	most := r.Worst()
+	worst, err := s.Price.Cost(m.Tally.Input+most.Input, m.Tally.Output+most.Output)
 	if err != nil {
 		return err
 	}

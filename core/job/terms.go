@@ -15,12 +15,32 @@ import (
 	"fmt"
 	"math/bits"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/receipt"
 )
 
 // Inference is the kind of job that computes a model's answer.
 const Inference = "inference"
+
+// Upstream is the executor of declared models: a server of the provider's own.
+const Upstream = "upstream/1"
+
+// Suits reports whether a model can be served by an executor at a level of
+// assurance. What a declared model answers nobody can run again, so it is metered
+// and nothing more, and it has an executor that runs nothing else.
+func Suits(model canon.CID, executor string, a Assurance) error {
+	declared := artifact.IsDeclared(model)
+	switch {
+	case declared && executor != Upstream:
+		return fmt.Errorf("a declared model is served by %s, not by %s", Upstream, executor)
+	case !declared && executor == Upstream:
+		return fmt.Errorf("%s serves declared models only", Upstream)
+	case declared && a != Metered:
+		return fmt.Errorf("a declared model can't be checked, so it is served at %s only, not at %s", Metered, a)
+	}
+	return nil
+}
 
 // Assurance is how much checking the asker pays for.
 type Assurance uint64
@@ -78,6 +98,11 @@ func (p Price) Longest(context uint64) (uint64, error) {
 	return p.Cost(min(context, receipt.MaxPrompt), min(context, receipt.MaxAnswer))
 }
 
+// LongestDeclared is Longest for a declared model, whose context is not known.
+func (p Price) LongestDeclared() (uint64, error) {
+	return p.Cost(receipt.MaxUsage.Input, receipt.MaxUsage.Output)
+}
+
 // Within reports that p exceeds ceiling in neither part.
 func (p Price) Within(ceiling Price) bool {
 	return p.Input <= ceiling.Input && p.Output <= ceiling.Output
@@ -118,8 +143,8 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: kind %q is unknown", t.Kind)
 	case t.Executor == "" || len(t.Executor) > 64 || !canon.Plain(t.Executor):
 		return errors.New("terms: executor must have 1 to 64 bytes of plain text")
-	case t.Model.IsZero() || t.Model.Codec() != canon.DagCBOR:
-		return errors.New("terms: model is not a manifest")
+	case t.Model.IsZero():
+		return errors.New("terms: model is missing")
 	case t.Assurance > Proven:
 		return fmt.Errorf("terms: assurance %d is unknown", t.Assurance)
 	case t.Privacy != Open && t.Privacy != Auditors && t.Privacy != Private:
@@ -141,6 +166,9 @@ func (t Terms) Validate() error {
 		if account == "" || len(account) > 128 || !canon.Plain(account) {
 			return errors.New("terms: an excluded account must have 1 to 128 bytes of plain text")
 		}
+	}
+	if err := Suits(t.Model, t.Executor, t.Assurance); err != nil {
+		return fmt.Errorf("terms: %w", err)
 	}
 	return nil
 }

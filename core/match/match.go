@@ -34,8 +34,8 @@ type Announcement struct {
 	Key       canon.PublicKey
 	Proof     canon.Signature // Key's, over the Claim in DomainProvider
 	Addresses []string
-	Manifests [][]byte
-	Offers    []Offer // Provider, Key and Busy are the ledger's to say
+	Manifests [][]byte // and declarations, which stand in their place for declared models
+	Offers    []Offer  // Provider, Key and Busy are the ledger's to say
 }
 
 // Offer is a provider's standing readiness to serve one model.
@@ -62,8 +62,8 @@ const (
 // Validate reports what is wrong with what a provider states in an offer.
 func (o Offer) Validate() error {
 	switch {
-	case o.Model.IsZero() || o.Model.Codec() != canon.DagCBOR:
-		return errors.New("offer: model is not a manifest")
+	case o.Model.IsZero():
+		return errors.New("offer: model is missing")
 	case o.Executor == "" || len(o.Executor) > MaxExecutor || !canon.Plain(o.Executor):
 		return fmt.Errorf("offer: executor must have 1 to %d bytes of plain text", MaxExecutor)
 	case o.Price.Input > MaxPrice || o.Price.Output > MaxPrice:
@@ -72,6 +72,9 @@ func (o Offer) Validate() error {
 		return fmt.Errorf("offer: assurance %d is unknown", uint64(o.Assurance))
 	case o.Slots == 0 || o.Slots > MaxSlots:
 		return fmt.Errorf("offer: slots must be 1 to %d", MaxSlots)
+	}
+	if err := job.Suits(o.Model, o.Executor, o.Assurance); err != nil {
+		return fmt.Errorf("offer: %w", err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 )
 
@@ -66,6 +67,9 @@ type Request struct {
 	Tokens  []uint32        `cbor:"tokens"` // the prompt
 	Params  Params          `cbor:"params"`
 	Seed    canon.Hash      `cbor:"seed"`
+	// Chat is the prompt of a declared model, in place of Tokens: the canonical JSON
+	// of what messages, tools, tool_choice and response_format OpenAI's API takes.
+	Chat string `cbor:"chat,omitempty"`
 }
 
 // Hash is what the consumer signs and what enters every draw.
@@ -80,7 +84,9 @@ func (r Request) Validate() error {
 		return errors.New("request: key is missing")
 	case r.Model.IsZero():
 		return errors.New("request: model is missing")
-	case len(r.Tokens) == 0 || len(r.Tokens) > MaxPrompt:
+	case artifact.IsDeclared(r.Model) != (r.Chat != ""):
+		return errors.New("request: a declared model is asked in text, and no other is")
+	case r.Chat == "" && (len(r.Tokens) == 0 || len(r.Tokens) > MaxPrompt):
 		return fmt.Errorf("request: prompt must have 1 to %d tokens", MaxPrompt)
 	case r.Params.MaxTokens == 0 || r.Params.MaxTokens > MaxAnswer:
 		return fmt.Errorf("request: max tokens must be 1 to %d", MaxAnswer)
@@ -99,6 +105,9 @@ func (r Request) Validate() error {
 		if s == "" || len(s) > MaxStopBytes {
 			return fmt.Errorf("request: a stop string must have 1 to %d bytes", MaxStopBytes)
 		}
+	}
+	if r.Chat != "" {
+		return r.validateChat()
 	}
 	return nil
 }
@@ -120,6 +129,8 @@ type Finish string
 const (
 	FinishStop   Finish = "stop"   // the model or a stop string ended it
 	FinishLength Finish = "length" // max tokens or the context limit
+	// FinishTools is of a declared model that calls tools of the asker's.
+	FinishTools Finish = "tool_calls"
 )
 
 // Answer is what the provider computed.
@@ -127,7 +138,13 @@ type Answer struct {
 	Tokens   []uint32   `cbor:"tokens"`
 	Finish   Finish     `cbor:"finish"`
 	Logprobs []Logprobs `cbor:"logprobs,omitempty"` // one for each token, if they were asked for
+	// Message is what a declared model answered, in place of Tokens: see NewMessage.
+	Message string `cbor:"message,omitempty"`
+	Usage   *Usage `cbor:"usage,omitempty"` // of a declared model, by its provider's word
 }
+
+// IsEmpty reports an answer of which nothing came.
+func (a Answer) IsEmpty() bool { return len(a.Tokens) == 0 && a.Message == "" }
 
 // Hash names an answer.
 func (a Answer) Hash() canon.Hash { return canon.Digest(DomainAnswer, a) }
@@ -156,13 +173,14 @@ func (l Leaf) Hash() canon.Hash { return canon.Digest(DomainLeaf, l) }
 
 // NewLeaf states what was served for an ask.
 func NewLeaf(ask Ask, request Request, answer Answer) Leaf {
+	bill := request.Bill(answer)
 	return Leaf{
 		Session: ask.Session,
 		Seq:     ask.Seq,
 		Request: Commit(ask.Salt, ask.Request),
 		Answer:  Commit(ask.Salt, answer.Hash()),
-		Input:   uint64(len(request.Tokens)),
-		Output:  uint64(len(answer.Tokens)),
+		Input:   bill.Input,
+		Output:  bill.Output,
 	}
 }
 

@@ -210,3 +210,54 @@ func FuzzDecodeBundle(f *testing.F) {
 		}
 	})
 }
+
+// declare makes the scene one of a declared model, which answers in text.
+func (s *scene) declare(t *testing.T, change func(*receipt.Transcript)) {
+	t.Helper()
+	declared, model, err := artifact.Declaration{Version: canon.Version, Name: "small"}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.session.Terms.Model, s.bundle.Manifest = model, declared
+	tr := &s.bundle.Transcript
+	tr.Request.Model, tr.Request.Tokens, tr.Request.Chat = model, nil, `{"messages":[{"content":"x","role":"user"}]}`
+	tr.Answer = receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishStop, Message: receipt.NewMessage("hello", nil), Usage: &receipt.Usage{Input: 9, Output: 3}}
+	tr.Index = 0
+	change(tr)
+	s.resign(func(a *receipt.Ask) { a.Request = tr.Request.Hash() })
+	tally, err := job.Tally{}.Add(tr.Leaf(), s.session.Price)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, v := tally.Receipt(chain, 7), tally.Voucher(chain, 7, true)
+	s.session.Claim = &receipt.Entry{Receipt: r, ReceiptSignature: s.identity.Sign(receipt.DomainReceipt, r),
+		Voucher: v, VoucherSignature: s.asker.Sign(receipt.DomainVoucher, v)}
+	s.bundle.Path = nil
+}
+
+func TestBundleOfADeclaredModel(t *testing.T) {
+	s := play(t)
+	s.declare(t, func(*receipt.Transcript) {})
+	c, err := s.check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Declared == nil || c.Name() != "small" || c.Price != 11 || c.Manifest.Name != "" {
+		t.Errorf("%+v", c)
+	}
+	s.bundle.Manifest = play(t).bundle.Manifest
+	if _, err := s.check(); err == nil || !strings.Contains(err.Error(), "declaration") {
+		t.Errorf("a manifest in place of a declaration: %v", err)
+	}
+	for name, change := range map[string]func(*receipt.Transcript){
+		"too many tokens": func(tr *receipt.Transcript) { tr.Answer.Usage.Output = 5 },
+		"tokens":          func(tr *receipt.Transcript) { tr.Answer.Tokens = []uint32{1} },
+		"no usage":        func(tr *receipt.Transcript) { tr.Answer.Usage = nil },
+	} {
+		s := play(t)
+		s.declare(t, func(tr *receipt.Transcript) { tr.Request.Params.MaxTokens = 4; change(tr) })
+		if _, err := s.check(); err == nil || !strings.Contains(err.Error(), "answer: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

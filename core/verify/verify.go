@@ -167,8 +167,9 @@ type Checked struct {
 	Session  job.Session
 	Model    canon.CID
 	Manifest artifact.Manifest
-	Price    uint64 // udlt for this answer alone, at the session's price, rounded up
-	Settled  bool   // the ledger holds the receipt, and both sides signed it
+	Declared *artifact.Declaration // in place of a manifest: nobody can run the model again
+	Price    uint64                // udlt for this answer alone, at the session's price, rounded up
+	Settled  bool                  // the ledger holds the receipt, and both sides signed it
 }
 
 // ErrUnsettled says that the ledger holds no receipt for the session yet.
@@ -200,15 +201,35 @@ func (b Bundle) check(chain string, record []byte) (Checked, error) {
 	if err := b.served(signed); err != nil {
 		return Checked{}, err
 	}
-	manifest, err := artifact.DecodeAs(s.Terms.Model, b.Manifest)
-	if err != nil {
+	c := Checked{Session: s, Model: s.Terms.Model, Settled: b.Unsettled == nil}
+	if err := c.describe(b.Manifest); err != nil {
 		return Checked{}, err
 	}
-	price, err := s.Price.Cost(uint64(len(b.Transcript.Request.Tokens)), uint64(len(b.Transcript.Answer.Tokens)))
-	if err != nil {
+	bill := b.Transcript.Request.Bill(b.Transcript.Answer)
+	if c.Price, err = s.Price.Cost(bill.Input, bill.Output); err != nil {
 		return Checked{}, err
 	}
-	return Checked{Session: s, Model: s.Terms.Model, Manifest: manifest, Price: price, Settled: b.Unsettled == nil}, nil
+	return c, nil
+}
+
+// describe reads what the model's CID names.
+func (c *Checked) describe(data []byte) error {
+	if artifact.IsDeclared(c.Model) {
+		d, err := artifact.DecodeDeclarationAs(c.Model, data)
+		c.Declared = &d
+		return err
+	}
+	m, err := artifact.DecodeAs(c.Model, data)
+	c.Manifest = m
+	return err
+}
+
+// Name is what the model is called.
+func (c Checked) Name() string {
+	if c.Declared != nil {
+		return c.Declared.Name
+	}
+	return c.Manifest.Name
 }
 
 // receipt is the provider's word that the bundle rests on: the one that was
@@ -229,7 +250,7 @@ func (b Bundle) receipt(chain string, s job.Session) (receipt.Receipt, error) {
 // asked checks that the session's consumer asked just this, for the model that
 // the session pays for.
 func asked(t receipt.Transcript, chain string, s job.Session) error {
-	if err := t.Request.Validate(); err != nil {
+	if err := errors.Join(t.Request.Validate(), t.Request.Fits(t.Answer)); err != nil {
 		return err
 	}
 	switch {

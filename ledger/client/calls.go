@@ -68,7 +68,11 @@ func (c *Client) news(ctx context.Context, a match.Announcement) (msgs []sdk.Msg
 		msgs = append(msgs, &registrypb.MsgRegisterProvider{Account: c.Account(), Key: a.Key.String(), Addresses: a.Addresses, Proof: a.Proof[:]})
 	}
 	for _, data := range a.Manifests {
-		_, err := c.Artifact(ctx, artifact.ID(data))
+		id := artifact.ID(data)
+		if _, err := artifact.DecodeDeclaration(data); err == nil {
+			id = artifact.DeclaredID(data)
+		}
+		_, err := c.Artifact(ctx, id)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
@@ -147,13 +151,13 @@ func (c *Client) Offers(ctx context.Context, model canon.CID) ([]match.Offer, er
 	return parseAll(offers, parseOffer)
 }
 
-// Artifact returns the manifest of that name, which it checks.
+// Artifact returns the manifest or declaration of that name, which it checks.
 func (c *Client) Artifact(ctx context.Context, id canon.CID) ([]byte, error) {
 	var r registrypb.QueryArtifactResponse
 	if err := c.query(ctx, registryQuery+"Artifact", &registrypb.QueryArtifact{Id: id.String()}, &r); err != nil {
 		return nil, fmt.Errorf("artifact %s: %w", id, err)
 	}
-	if r.Artifact == nil || artifact.ID(r.Artifact.Manifest) != id {
+	if r.Artifact == nil || canon.NewCID(id.Codec(), canon.Sum(r.Artifact.Manifest)) != id {
 		return nil, fmt.Errorf("artifact %s: the node returned another", id)
 	}
 	return r.Artifact.Manifest, nil

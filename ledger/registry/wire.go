@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 
 	"daulat/core/artifact"
@@ -46,13 +45,11 @@ func keyText(key canon.PublicKey) string {
 	return key.String()
 }
 
+// parseModel reads the name of a model, which a manifest describes or a
+// declaration.
 func parseModel(text string) (string, error) {
-	id, err := canon.ParseCID(text)
-	if err != nil {
+	if _, err := canon.ParseCID(text); err != nil {
 		return "", fmt.Errorf("model: %w", err)
-	}
-	if id.Codec() != canon.DagCBOR {
-		return "", errors.New("model is not a manifest")
 	}
 	return text, nil
 }
@@ -103,8 +100,13 @@ func parseOffer(o pb.Offer) (match.Offer, error) {
 		Assurance: job.Assurance(o.Assurance), Slots: o.Slots}, nil
 }
 
-// parseArtifact reads a manifest strictly and states it in typed fields.
+// parseArtifact reads a manifest, or a declaration in its place, strictly and
+// states it in typed fields. No bytes are both.
 func parseArtifact(owner string, manifest []byte, registered uint64) (pb.Artifact, error) {
+	if d, err := artifact.DecodeDeclaration(manifest); err == nil {
+		return pb.Artifact{Id: artifact.DeclaredID(manifest).String(), Owner: owner, Name: d.Name,
+			Manifest: manifest, Registered: registered}, nil
+	}
 	m, err := artifact.Decode(manifest)
 	if err != nil {
 		return pb.Artifact{}, err

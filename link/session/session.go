@@ -3,7 +3,7 @@
 // in the frames are core/receipt's; this package only gives them an order:
 //
 //	consumer  Opening{Ask}      the signed request
-//	provider  Reply{Tokens} …   the answer as it grows
+//	provider  Reply{Tokens} …   the answer as it grows; Reply{Text} … of a declared model
 //	provider  Reply{Done}       the receipt over all that was served so far
 //	consumer  Payment           the voucher for the same
 //	provider  Reply{Paid}       sent once the voucher is on disk
@@ -50,6 +50,11 @@ type Payment struct {
 
 // Reply is a provider's frame; one field is set, and with Tokens maybe Logprobs.
 type Reply struct {
+	// Text is a stretch of a declared model's answer. Calls follows the last one, if
+	// the model calls tools: the canonical JSON of their list.
+	Text  string `cbor:"text,omitempty"`
+	Calls string `cbor:"calls,omitempty"`
+
 	Tokens  []uint32 `cbor:"tokens,omitempty"`
 	Done    *Done    `cbor:"done,omitempty"`
 	Paid    bool     `cbor:"paid,omitempty"`
@@ -63,6 +68,8 @@ type Done struct {
 	Finish    receipt.Finish  `cbor:"finish"`
 	Receipt   receipt.Receipt `cbor:"receipt"`
 	Signature canon.Signature `cbor:"sig"`
+	// Usage is what the provider bills for, of a declared model.
+	Usage *receipt.Usage `cbor:"usage,omitempty"`
 }
 
 // Code says what kind of refusal it is.

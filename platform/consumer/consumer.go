@@ -87,6 +87,7 @@ func New(c Config) *Client {
 // Prompt is what is asked of a model.
 type Prompt struct {
 	Tokens []uint32
+	Chat   string // in place of Tokens, to a declared model
 	Params receipt.Params
 	Seed   canon.Hash
 	// Repeat asks for the same answer to the same prompt, parameters and seed
@@ -100,8 +101,8 @@ type Result struct {
 	Seq      uint64
 	Provider string
 	Answer   receipt.Answer
-	Input    uint64 // prompt tokens
-	Price    uint64 // udlt that this answer added to the voucher
+	Usage    receipt.Usage // what the answer was billed for
+	Price    uint64        // udlt that this answer added to the voucher
 }
 
 // Receipt names the result.
@@ -144,7 +145,9 @@ type Admission struct {
 //
 // A provider that fails is replaced, also in the middle of an answer: the same
 // request draws the same tokens everywhere, so the next one goes on where the
-// last one broke off. Only the result names the receipt that counts then.
+// last one broke off. Only the result names the receipt that counts then. A
+// declared model's answer is another every time, so its provider is replaced
+// until the first text is here.
 func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(receipt.Token) error) (Result, error) {
 	counter, err := c.number(p)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestAsksAndPays(t *testing.T) {
 	s := start(t)
 	x := s.sells("seller", 1)
 	first := s.buy(2, 3)
-	if first.Provider != "seller" || first.Input != 2 || first.Price != 5 || !slices.Equal(first.Answer.Tokens, []uint32{0, 1, 2}) {
+	if first.Provider != "seller" || first.Usage.Input != 2 || first.Price != 5 || !slices.Equal(first.Answer.Tokens, []uint32{0, 1, 2}) {
 		t.Fatalf("result is %+v", first)
 	}
 	before := s.chain.Writes()

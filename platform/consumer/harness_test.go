@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -151,6 +152,9 @@ type conduct struct {
 	early   func(wire.Ask)    // is called when an ask came
 	vouched func()            // is called when a voucher came
 	unheard bool              // hangs up instead of acknowledging
+	text    []string          // is what a declared model answers
+	calls   string            // and the tools that it calls
+	usage   *receipt.Usage    // and what it is billed for
 }
 
 // seller is a provider that misbehaves exactly as a test wants.
@@ -173,13 +177,17 @@ type seller struct {
 // sells registers a seller at a price in udlt a token.
 func (s *setup) sells(name string, udlt uint64) *seller {
 	s.t.Helper()
+	return s.sellsOf(name, match.Offer{Model: model, Executor: "toy/1", Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9})
+}
+
+func (s *setup) sellsOf(name string, offer match.Offer) *seller {
+	s.t.Helper()
 	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
 	x.node = linktest.Node(s.t, x.key)
 	x.node.Handle(wire.Protocol, x.serve)
 	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	err := x.account.Announce(s.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
-		Offers: []match.Offer{{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
-			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}}})
+	offer.Provider, offer.Key = name, x.key.Public()
+	err := x.account.Announce(s.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(), Offers: []match.Offer{offer}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -236,13 +244,13 @@ func (x *seller) leave(ask *wire.Ask) {
 	x.inside[ask.Ask.Session]--
 }
 
-// answer counts up to max tokens, as long as nothing goes wrong on purpose.
-func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
+// count counts up to max tokens, as long as nothing goes wrong on purpose.
+func (x *seller) count(s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer, bool) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
 		if c.cut > 0 && i == c.cut {
 			s.Close() // unlike Reset, it lets what was sent arrive
-			return
+			return a, false
 		}
 		r := wire.Reply{Tokens: []uint32{uint32(i) + c.shift}, Logprobs: shownOf(ask.Request.Params, uint32(i)+c.shift)}
 		if c.shown != nil {
@@ -250,8 +258,44 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 		}
 		a.Tokens, a.Logprobs = append(a.Tokens, r.Tokens...), append(a.Logprobs, r.Logprobs...)
 		if s.Send(r) != nil {
-			return
+			return a, false
 		}
+	}
+	return a, true
+}
+
+// tell answers as a declared model.
+func (x *seller) tell(s *link.Stream, c conduct) (receipt.Answer, bool) {
+	for i, text := range c.text {
+		if c.cut > 0 && i == c.cut {
+			s.Close()
+			return receipt.Answer{}, false
+		}
+		if s.Send(wire.Reply{Text: text}) != nil {
+			return receipt.Answer{}, false
+		}
+	}
+	var calls []any
+	if c.calls != "" {
+		v, _ := canon.ReadJSON([]byte(c.calls))
+		calls, _ = v.([]any)
+		if s.Send(wire.Reply{Calls: c.calls}) != nil {
+			return receipt.Answer{}, false
+		}
+	}
+	return receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishStop, Usage: c.usage, Message: receipt.NewMessage(strings.Join(c.text, ""), calls)}, true
+}
+
+// answer gives an answer and takes the voucher for it.
+func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
+	a, ok := receipt.Answer{}, false
+	if ask.Request.Chat != "" {
+		a, ok = x.tell(s, c)
+	} else {
+		a, ok = x.count(s, c, ask)
+	}
+	if !ok {
+		return
 	}
 	session, err := x.account.Session(context.Background(), ask.Ask.Session)
 	if err != nil {
@@ -263,7 +307,7 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	if err != nil {
 		return
 	}
-	done := wire.Done{Finish: a.Finish, Receipt: next.Tally.Receipt(sessiontest.ID, session.ID)}
+	done := wire.Done{Finish: a.Finish, Usage: a.Usage, Receipt: next.Tally.Receipt(sessiontest.ID, session.ID)}
 	if c.done != nil {
 		c.done(&done)
 	}

@@ -41,7 +41,7 @@ func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
+	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err), f.text:
 		return false
 	}
 	return true
@@ -61,6 +61,7 @@ type follower struct {
 	failed bool            // begin or token returned an error
 	seen   []receipt.Token // all that was passed on
 	shown  int             // how many of them this provider has repeated
+	text   bool            // text of a declared model was passed on, which nobody repeats
 }
 
 // errContradiction says that a second provider gives another answer than the
@@ -76,6 +77,10 @@ func (f *follower) admit(a Admission) error {
 }
 
 func (f *follower) next(token receipt.Token) error {
+	if token.Text != "" {
+		f.text = true
+		return f.check(f.token(token))
+	}
 	if f.shown < len(f.seen) {
 		if !f.seen[f.shown].Equal(token) {
 			return errContradiction

@@ -66,11 +66,15 @@ func (s *Session) carries(p Prompt) bool {
 	return err == nil && worst <= s.record.Session.Escrow.Locked && worst-min(worst, m.Paid) <= s.record.Session.Terms.Step
 }
 
+func (p Prompt) worst() receipt.Usage {
+	return receipt.Request{Tokens: p.Tokens, Chat: p.Chat, Params: p.Params}.Worst()
+}
+
 // worst is what the session will have cost in all if p's answer is as long as
 // it may be.
 func (s *Session) worst(p Prompt) (uint64, error) {
-	t := s.record.Served.Tally
-	return s.record.Session.Price.Cost(t.Input+uint64(len(p.Tokens)), t.Output+p.Params.MaxTokens)
+	t, most := s.record.Served.Tally, p.worst()
+	return s.record.Session.Price.Cost(t.Input+most.Input, t.Output+most.Output)
 }
 
 // ask puts one prompt to the session's provider.
@@ -80,7 +84,8 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 		return Result{}, err
 	}
 	// Another provider may have to take over, at any price that the terms allow.
-	most, err := s.record.Session.Terms.Ceiling.Cost(uint64(len(p.Tokens)), p.Params.MaxTokens)
+	worst := p.worst()
+	most, err := s.record.Session.Terms.Ceiling.Cost(worst.Input, worst.Output)
 	if err != nil {
 		return Result{}, err
 	}
@@ -98,7 +103,14 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, err
 	}
+	receive := receiveTokens
+	if p.Chat != "" {
+		receive = receiveText
+	}
 	answer, done, err := receive(stream, ask.Request.Params, f.next)
+	if err == nil {
+		err = ask.Request.Fits(answer)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -121,7 +133,7 @@ func (s *Session) sign(p Prompt, counter uint64) (wire.Ask, error) {
 		return wire.Ask{}, err
 	}
 	r := receipt.Request{Version: canon.Version, Key: s.client.Key.Public(), Counter: counter,
-		Model: s.record.Session.Terms.Model, Tokens: p.Tokens, Params: p.Params, Seed: p.Seed}
+		Model: s.record.Session.Terms.Model, Tokens: p.Tokens, Chat: p.Chat, Params: p.Params, Seed: p.Seed}
 	if err := r.Validate(); err != nil {
 		return wire.Ask{}, err
 	}
@@ -156,9 +168,9 @@ func (s *Session) dial(ctx context.Context) (*link.Stream, error) {
 	return stream, nil
 }
 
-// receive reads an answer up to its receipt. A provider that sends more than
+// receiveTokens reads an answer up to its receipt. A provider that sends more than
 // was asked for is cut off.
-func receive(c wire.Conn, p receipt.Params, token func(receipt.Token) error) (receipt.Answer, wire.Done, error) {
+func receiveTokens(c wire.Conn, p receipt.Params, token func(receipt.Token) error) (receipt.Answer, wire.Done, error) {
 	a := receipt.Answer{Tokens: []uint32{}}
 	for {
 		var r wire.Reply
@@ -219,7 +231,7 @@ func (s *Session) accept(t receipt.Transcript, done wire.Done) (receipt.Entry, j
 // number of the next request is noted in the same write.
 func (s *Session) pay(c wire.Conn, t receipt.Transcript, e receipt.Entry, next job.Served) (Result, error) {
 	result := Result{Session: s.ID(), Seq: t.Ask.Seq, Provider: s.record.Session.Provider, Answer: t.Answer,
-		Input: uint64(len(t.Request.Tokens)), Price: next.Tally.Amount - s.record.Served.Tally.Amount}
+		Usage: t.Request.Bill(t.Answer), Price: next.Tally.Amount - s.record.Served.Tally.Amount}
 	record := s.record
 	record.Served, record.Newest = next, &e
 	record.Served.Seq = t.Ask.Seq + 1

@@ -190,6 +190,7 @@ func (a *answer) end(result Result) error {
 	if !a.begun {
 		return errors.New("the answer ended without being admitted")
 	}
+	a.reply.Calls = result.Calls
 	usage := openai.Usage{Input: result.Input, Output: result.Output}
 	extra := openai.Daulat{Receipt: result.Receipt, Price: result.Price, ModelID: a.admission.ModelID, Label: result.ModelLabel, Provider: result.Provider}
 	if a.streaming {

@@ -54,7 +54,8 @@ type Result struct {
 	Receipt       string
 	Provider      string
 	Input, Output uint64 // tokens
-	Finish        string // "stop" or "length"
+	Finish        string // "stop", "length" or "tool_calls"
+	Calls         []any  // the tools that the answer calls, as openai.Reply has them
 	Price         uint64 // udlt
 	ModelLabel    string
 }

@@ -62,6 +62,9 @@ func usage(format string, args ...any) error {
 // errDisagree ends with status 3 after the command has said why.
 var errDisagree = errors.New("the answer does not agree")
 
+// errUnaudited ends with status 4 after the command has said why.
+var errUnaudited = errors.New("the answer is unaudited")
+
 // app is what commands share.
 type app struct {
 	ctx      context.Context // of the command
@@ -92,6 +95,8 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 		return 0
 	case errors.Is(err, errDisagree):
 		return 3
+	case errors.Is(err, errUnaudited):
+		return 4
 	}
 	status := 1
 	var wrong control.WrongInput

@@ -22,7 +22,7 @@ func (a *app) job() *cobra.Command {
 			return show(a, control.Operations.Jobs, func(w io.Writer, jobs []control.Job) {
 				rows := table{{"JOB", "STATE", "REQUESTS", "UDLT", "MODEL", "REASON"}}
 				for _, j := range jobs {
-					rows = rows.add(j.ID, j.State, j.Requests, j.Amount, cmp.Or(j.Model, j.ModelID), reason(j))
+					rows = rows.add(j.ID, j.State, j.Requests, j.Amount, modelText(j.Model, j.ModelID, j.Label), reason(j))
 				}
 				rows.write(w)
 			})
@@ -42,6 +42,15 @@ func (a *app) job() *cobra.Command {
 		},
 	}
 	return group("job", "Look at orders and sessions", ls, show)
+}
+
+// modelText is a model's name, or its ID, and what of its label is a warning.
+func modelText(name, id, label string) string {
+	text := cmp.Or(name, id)
+	if warning, _, _ := strings.Cut(label, ":"); strings.HasPrefix(label, "unaudited") {
+		text += ", " + warning
+	}
+	return text
 }
 
 // reason is why a job left the open state, whether its figures are the ledger's
@@ -72,7 +81,7 @@ func sayJob(w io.Writer, j control.Job) {
 		note = "; " + notSettled
 	}
 	fmt.Fprintf(w, "model     %s\nconsumer  %s\nprovider  %s\nrequests  %d for %d udlt, of %d in escrow%s\n",
-		line(strings.TrimSpace(j.Model+"  "+j.ModelID)), line(j.Consumer), line(cmp.Or(j.Provider, "none")), j.Requests, j.Amount, j.Escrow, note)
+		line(strings.TrimSpace(modelText(j.Model, "", j.Label)+"  "+j.ModelID)), line(j.Consumer), line(cmp.Or(j.Provider, "none")), j.Requests, j.Amount, j.Escrow, note)
 	if len(j.Complaints) > 0 {
 		fmt.Fprintf(w, "complaint the consumer found a lie in %s\n", line(strings.Join(j.Complaints, " ")))
 	}
@@ -91,7 +100,7 @@ func (a *app) provider() *cobra.Command {
 			return show(a, control.Operations.Providers, func(w io.Writer, offers []control.Provider) {
 				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "UNSERVED", "EXECUTOR", "MODEL"}}
 				for _, o := range offers {
-					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, cmp.Or(o.Model, o.ModelID))
+					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, modelText(o.Model, o.ModelID, o.Label))
 				}
 				rows.write(w)
 			})

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +24,14 @@ func (a *app) provide() *cobra.Command {
 open port. The home remembers the network, so later starts need no line. The ledger is reached
 through the friend's peers and is not trusted: what money hangs on comes with proofs.
 Its pay is withheld for the challenge window, and its answers are run again at a rate that falls
-as it earns. Ctrl-C takes its offers back and ends it; the ledger releases withheld pay without it.
+as it earns.
+
+Where Ollama, a llama.cpp server or vLLM runs on this machine (ports 11434, 8080 and 8000, or
+OLLAMA_HOST), its models are offered instead: by the names that it gives them, as unaudited (A0,
+declared), since nobody else can run them again. --upstream names another OpenAI-compatible
+server, whose key, if it wants one, is in DAULAT_UPSTREAM_KEY; --upstream none looks for none. While
+the server is gone its offers are taken back.
+ Ctrl-C takes its offers back and ends it; the ledger releases withheld pay without it.
 
 The machine stays yours: it rests on battery, and with the flags below in the hours that you name,
 while you use it and beyond what you give. A rest is at once: what is under way goes on elsewhere.
@@ -36,6 +46,7 @@ for its first coin by its address.`,
   daulat provide INVITE --estimate --watts 65 --electricity 250000
   daulat provide --install
   daulat model import my.gguf && daulat provide --model my --output-price 500
+  daulat provide --upstream http://127.0.0.1:1234 --model qwen3:8b
   daulat provide --home ~/.daulat-provider --ledger ADDRESS`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,6 +75,7 @@ for its first coin by its address.`,
 			case o.Invite == "" && o.Ledger == "" && !a.runtime.Guest(a.home):
 				return usage("provide needs an INVITE, which \"daulat invite\" makes in the home of a network; or --ledger ADDRESS on the same machine")
 			}
+			o.UpstreamKey, o.Probe = os.Getenv("DAULAT_UPSTREAM_KEY"), probes()
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
 			}
@@ -71,20 +83,58 @@ for its first coin by its address.`,
 				return a.showEstimate(cmd, o, &w)
 			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
-				_ = a.print(p, func(w io.Writer) { // nothing to do about a closed terminal
-					fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", line(p.Model), p.Price.Input, p.Price.Output, line(p.Account))
-				})
+				_ = a.print(p, func(w io.Writer) { sayProviding(w, p) }) // nothing to do about a closed terminal
 			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node on this machine, as daulat status shows it")
 	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default: of loopback)")
-	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: what most of the network serves)")
+	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: all of a server's, or what most of the network serves)")
+	f.StringVar(&o.Upstream, "upstream", "", "address of an OpenAI-compatible server whose models to offer, or none (default: look for one)")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
 	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
 	m.flags(f)
 	w.flags(f)
 	passphraseFlag(cmd, &ask)
 	return cmd
+}
+
+func sayProviding(w io.Writer, p control.Providing) {
+	var names []string
+	for _, m := range p.Models {
+		names = append(names, line(m.Name))
+	}
+	fmt.Fprintf(w, "serving %s for %d udlt in and %d udlt out per 1,000 tokens, as %s\n", strings.Join(names, ", "), p.Price.Input, p.Price.Output, line(p.Account))
+	if len(p.Upstreams) > 0 {
+		fmt.Fprintf(w, "answered by %s; %s\n", line(strings.Join(p.Upstreams, " and ")), line(p.Label))
+	}
+}
+
+// probes are the addresses at which a server of models may run on this machine:
+// where Ollama, llama.cpp and vLLM listen unless they are told otherwise, or those
+// in DAULAT_UPSTREAM_PROBE, separated by commas.
+func probes() []string {
+	if set, ok := os.LookupEnv("DAULAT_UPSTREAM_PROBE"); ok {
+		return strings.FieldsFunc(set, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	return []string{ollama(os.Getenv("OLLAMA_HOST")), "http://127.0.0.1:8080", "http://127.0.0.1:8000"}
+}
+
+// ollama is where an Ollama is reached that listens at host, in the forms that its
+// own variable may have.
+func ollama(host string) string {
+	const port = "11434"
+	scheme, rest, ok := strings.Cut(host, "://")
+	if !ok {
+		scheme, rest = "http", host
+	}
+	name, number, ok := strings.Cut(strings.TrimRight(rest, "/"), ":")
+	if !ok {
+		number = port
+	}
+	if name == "" || name == "0.0.0.0" {
+		name = "127.0.0.1"
+	}
+	return scheme + "://" + name + ":" + cmp.Or(number, port)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -63,7 +62,7 @@ func (a *app) receipts() *cobra.Command {
 			return show(a, control.Operations.Receipts, func(w io.Writer, all []control.Receipt) {
 				rows := table{{"RECEIPT", "SESSION OPENED", "UDLT", "MODEL"}}
 				for _, r := range all {
-					rows = rows.add(r.Receipt, r.Opened.Local().Format(time.DateTime), r.Price, cmp.Or(r.Model, r.ModelID))
+					rows = rows.add(r.Receipt, r.Opened.Local().Format(time.DateTime), r.Price, modelText(r.Model, r.ModelID, r.Label))
 				}
 				rows.write(w)
 			})

@@ -24,7 +24,8 @@ take it from the receipt). The model is fetched by its ID from any provider, or 
 --model, and runs again on this machine.
 
 The status is 0 if the answer agrees, 3 if it does not or nobody can tell, 1 if the check could
-not be done, and 2 for a wrong input such as a file that is no receipt.`,
+not be done, and 2 for a wrong input such as a file that is no receipt. It is 4 where the model is
+only declared: signatures and payment are checked then, and what it says is unaudited.`,
 		Example: `  daulat verify answer.receipt --trust daulat-1@0f3a…:12:9bc4…
   daulat verify answer.receipt --trust LINE --model SmolLM2-135M-Instruct.Q4_1.gguf`,
 		Args: exactly("a FILE"),
@@ -44,10 +45,13 @@ not be done, and 2 for a wrong input such as a file that is no receipt.`,
 			if err := a.print(r, func(w io.Writer) { sayReport(w, r) }); err != nil {
 				return err
 			}
-			if r.Verdict != "agree" {
-				return errDisagree
+			switch r.Verdict {
+			case "agree":
+				return nil
+			case "unaudited":
+				return errUnaudited
 			}
-			return nil
+			return errDisagree
 		},
 	}
 	f := cmd.Flags()

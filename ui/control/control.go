@@ -81,7 +81,8 @@ type EarnedDay struct {
 type Receipt struct {
 	Receipt string    `json:"receipt"`
 	Model   string    `json:"model,omitempty"` // name, if the home knows it
-	ModelID string    `json:"model_id"`        // manifest
+	ModelID string    `json:"model_id"`        // manifest or declaration
+	Label   string    `json:"label,omitempty"` // what is to be shown beside it
 	Price   uint64    `json:"price_udlt"`
 	Opened  time.Time `json:"opened"` // when the ledger opened its session
 }

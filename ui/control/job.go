@@ -14,7 +14,8 @@ type Job struct {
 	State    string `json:"state"`
 	Reason   string `json:"reason,omitempty"` // why it left the open state, or why there is no match
 	Model    string `json:"model,omitempty"`  // name, if the home knows it
-	ModelID  string `json:"model_id"`         // manifest
+	ModelID  string `json:"model_id"`         // manifest or declaration
+	Label    string `json:"label,omitempty"`  // what is to be shown beside the model
 	Consumer string `json:"consumer"`         // account
 	Provider string `json:"provider,omitempty"`
 	Requests uint64 `json:"requests"`
@@ -54,7 +55,8 @@ type Session struct {
 type Provider struct {
 	Provider  string `json:"provider"`        // account
 	Model     string `json:"model,omitempty"` // name, if the home knows it
-	ModelID   string `json:"model_id"`        // manifest
+	ModelID   string `json:"model_id"`        // manifest or declaration
+	Label     string `json:"label,omitempty"` // what is to be shown beside the model
 	Executor  string `json:"executor"`
 	Price     Price  `json:"price_udlt_per_1000"`
 	Assurance string `json:"assurance"`

@@ -73,16 +73,24 @@ type Ready struct {
 
 // ProvideOptions say how to sell answers from a process of its own.
 type ProvideOptions struct {
-	Home        string
-	Invite      string // to a network; a home that has joined one remembers it
-	Ledger      string // RPC address of a node on this machine, instead of a network
-	Link        string // IP:PORT at which other peers reach this one; by default a port of loopback
-	Model       string // name or manifest ID of a model on the home's shelf
-	InputPrice  uint64 // udlt per 1,000 tokens
-	OutputPrice uint64 // udlt per 1,000 tokens
+	Home   string
+	Invite string // to a network; a home that has joined one remembers it
+	Ledger string // RPC address of a node on this machine, instead of a network
+	Link   string // IP:PORT at which other peers reach this one; by default a port of loopback
+	Model  string // name or ID of a model on the home's shelf, or of a server's
+	// Upstream is the address of an OpenAI-compatible server whose models are offered,
+	// UpstreamNone, or empty to look for one on this machine.
+	Upstream    string
+	UpstreamKey string   // bearer token that the server wants
+	Probe       []string // addresses at which to look for one
+	InputPrice  uint64   // udlt per 1,000 tokens
+	OutputPrice uint64   // udlt per 1,000 tokens
 	Manners     Manners
 	Passphrase  Passphrase
 }
+
+// UpstreamNone has a provider look for no server of models.
+const UpstreamNone = "none"
 
 // Manners are what the owner of a machine lets others have of it.
 type Manners struct {
@@ -95,10 +103,14 @@ type Manners struct {
 
 // Providing is what a provider that serves tells its user.
 type Providing struct {
-	Account string `json:"account"`
-	Model   string `json:"model"`
-	ModelID string `json:"model_id"`
-	Price   Price  `json:"price_udlt_per_1000"`
+	Account string  `json:"account"`
+	Model   string  `json:"model"` // the first of them
+	ModelID string  `json:"model_id"`
+	Price   Price   `json:"price_udlt_per_1000"`
+	Models  []Model `json:"models"`
+	Label   string  `json:"label,omitempty"` // of all of them
+	// Upstreams are the addresses of the servers that have the models, if servers do.
+	Upstreams []string `json:"upstreams,omitempty"`
 }
 
 // VerifyOptions say what to check, and on whose word the ledger rests.
@@ -111,13 +123,14 @@ type VerifyOptions struct {
 
 // Report is the outcome of a check.
 type Report struct {
-	Verdict  string `json:"verdict"` // agree, disagree or inconclusive
+	Verdict  string `json:"verdict"` // agree, disagree, inconclusive, unavailable or unaudited
 	Line     string `json:"line"`    // in one sentence
 	Receipt  string `json:"receipt"`
 	Chain    string `json:"chain"`
 	Height   int64  `json:"height"` // of the block that proves the settled receipt
 	Model    string `json:"model"`
 	ModelID  string `json:"model_id"`
+	Label    string `json:"label,omitempty"`
 	Provider string `json:"provider"`
 	Price    uint64 `json:"price_udlt"`
 	Input    int    `json:"input_tokens"`

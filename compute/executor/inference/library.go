@@ -43,6 +43,9 @@ func NewLibrary(e Engine, a Artifacts) *Library {
 // Model returns the model that the manifest names. Callers that ask for a model
 // that is being loaded wait for it; a failure is not kept.
 func (l *Library) Model(ctx context.Context, id canon.CID) (Model, error) {
+	if artifact.IsDeclared(id) {
+		return nil, ErrDeclared
+	}
 	l.mu.Lock()
 	entry := l.loaded[id]
 	if entry == nil {

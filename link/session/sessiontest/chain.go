@@ -237,7 +237,8 @@ func (a *Account) Announce(ctx context.Context, n match.Announcement) error {
 			return err
 		}
 		for _, m := range n.Manifests {
-			if _, err := artifact.Decode(m); err != nil {
+			_, declared := artifact.DecodeDeclaration(m)
+			if _, err := artifact.Decode(m); err != nil && declared != nil {
 				return err
 			}
 		}
@@ -245,6 +246,9 @@ func (a *Account) Announce(ctx context.Context, n match.Announcement) error {
 		for _, o := range n.Offers {
 			if o.Provider != a.name || o.Key != n.Key {
 				return errors.New("offer is not the account's")
+			}
+			if err := o.Validate(); err != nil {
+				return err
 			}
 			c.offers = slices.DeleteFunc(c.offers, func(old match.Offer) bool { return old.Provider == a.name && old.Model == o.Model })
 			c.offers = append(c.offers, o)

@@ -7,6 +7,8 @@
 // compared exactly), and a parameter that would change the answer but is not
 // served is refused by name, never dropped. Fields that this package does not
 // know are ignored, as OpenAI does. Numbers never pass through floating point.
+// What only a model that runs elsewhere may be asked, such as tools and images, is
+// kept whole beside the reason why one that runs here refuses it.
 //
 // Log-probabilities are shown for each token whose text begins before a stop
 // string cuts it, and for the whole of such a token. In a stream they come with

@@ -4,20 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/big"
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"daulat/core/canon"
 )
 
-// Limits on a body, checked before values are built from it.
-const (
-	MaxBody   = 1 << 20 // bytes
-	maxDepth  = 32      // nested arrays and objects
-	maxValues = 1 << 16 // keys, strings, numbers and brackets
-)
+// MaxBody bounds a body, in bytes.
+const MaxBody = 1 << 20
 
 // object reads the fields of a JSON object and keeps the first error. Names are
 // compared exactly, which encoding/json does not do for structs.
@@ -32,68 +28,14 @@ func open(body []byte) (*object, *Error) {
 	if len(body) > MaxBody {
 		return nil, &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", MaxBody), "invalid_request_error", "", "request_too_large"}
 	}
-	if !utf8.Valid(body) {
-		return nil, Bad("", "the body is not valid UTF-8")
-	}
-	if err := scan(body); err != nil {
-		return nil, Bad("", "the body is not acceptable JSON: %v", err)
+	if _, err := canon.ReadJSON(body); err != nil {
+		return nil, Bad("", "the body is %v", err)
 	}
 	o := &object{}
 	if json.Unmarshal(body, &o.fields) != nil || o.fields == nil {
 		return nil, Bad("", "the body is not a JSON object")
 	}
 	return o, nil
-}
-
-// scan walks the tokens of body, so that bombs and second keys are refused
-// while nothing is kept but the keys of the open objects.
-func scan(body []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	left := maxValues
-	if err := scanValue(dec, maxDepth, &left); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("something follows the value")
-	}
-	return nil
-}
-
-func scanValue(dec *json.Decoder, depth int, left *int) error {
-	token, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	if *left--; *left < 0 {
-		return fmt.Errorf("more than %d values", maxValues)
-	}
-	open, nested := token.(json.Delim)
-	if !nested {
-		return nil
-	}
-	if depth == 0 {
-		return fmt.Errorf("nested deeper than %d", maxDepth)
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if open == '{' {
-			token, err := dec.Token()
-			if err != nil {
-				return err
-			}
-			key, _ := token.(string)
-			if seen[key] {
-				return fmt.Errorf("the key %.64q occurs twice in one object", key)
-			}
-			seen[key] = true
-		}
-		if err := scanValue(dec, depth-1, left); err != nil {
-			return err
-		}
-	}
-	_, err = dec.Token()
-	return err
 }
 
 // get returns a field, or nil if it is absent or null.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"daulat/core/canon"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -38,6 +40,15 @@ func decodeNamed(name string, body []byte) (Request, *Error) {
 	return DecodeChat(body)
 }
 
+// decodeNative is decodeNamed for a model that runs here.
+func decodeNative(name string, body []byte) (Request, *Error) {
+	r, err := decodeNamed(name, body)
+	if err == nil {
+		err = r.Native
+	}
+	return r, err
+}
+
 func TestGoldenRequests(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(paths) < 9 {
@@ -50,7 +61,7 @@ func TestGoldenRequests(t *testing.T) {
 		}
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		var got []byte
-		if r, refusal := decodeNamed(name, body); refusal != nil {
+		if r, refusal := decodeNative(name, body); refusal != nil {
 			got = fmt.Appendf(nil, "%d %s", refusal.Status, refusal.Encode())
 		} else if got, err = json.Marshal(r); err != nil {
 			t.Fatal(err)
@@ -104,7 +115,7 @@ func TestRefusals(t *testing.T) {
 		{[]byte("{\"model\":\"m\xff\"}"), 400, "", "UTF-8"},
 		{with(`"a":"` + strings.Repeat("x", MaxBody) + `"`), 413, "", "larger"},
 		{with(`"a":` + deep), 400, "", "deeper"},
-		{with(`"a":[` + strings.Repeat("0,", maxValues) + `0]`), 400, "", "values"},
+		{with(`"a":[` + strings.Repeat("0,", canon.MaxJSONValues) + `0]`), 400, "", "values"},
 		{with(`"a":{"b":1,"\u0062":2}`), 400, "", "twice"},
 		{[]byte(`{"messages":[{"role":"user","content":"x"}]}`), 400, "model", "required"},
 		{[]byte(`{"model":"","messages":[{"role":"user","content":"x"}]}`), 400, "model", "bytes"},
@@ -162,7 +173,7 @@ func TestRefusals(t *testing.T) {
 		{with(`"response_format":{"type":"json_object"}`), 400, "response_format.type", "text"},
 		{with(`"audio":{}`), 400, "audio", "not served"},
 	} {
-		r, err := DecodeChat(c.body)
+		r, err := decodeNative("chat", c.body)
 		if err == nil {
 			t.Errorf("%.90s was read as %+v", c.body, r)
 			continue
@@ -179,7 +190,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestLimitsAreReachable(t *testing.T) {
-	depth := maxDepth - 1 // the body is one itself
+	depth := canon.MaxJSONDepth - 1 // the body is one itself
 	for _, body := range [][]byte{
 		with(`"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth)),
 		saying(strings.Repeat(`{"role":"user","content":"x"},`, 1023) + `{"role":"user","content":"x"}`),
@@ -257,7 +268,10 @@ func FuzzDecode(f *testing.F) {
 			if r.Temperature > 2*TemperatureOne || r.TopP < 1 || r.TopP > TopPAll || len(r.Stop) > maxStop || len(r.Messages) > maxMessages || r.Model == "" || r.MaxTokens > 1<<31 || r.Logprobs > 21 {
 				t.Fatalf("accepted %+v", r)
 			}
-			if r.Chat != (len(r.Messages) > 0) || !utf8.ValidString(r.Text+r.Model) {
+			if v, err := canon.CheckJSON([]byte(r.Whole)); r.Chat && (err != nil || v.(map[string]any)["messages"] == nil) {
+				t.Fatalf("%q is not canonical: %v", r.Whole, err)
+			}
+			if r.Chat != (r.Whole != "") || (r.Native == nil && r.Chat) != (len(r.Messages) > 0) || !utf8.ValidString(r.Text+r.Model) {
 				t.Fatalf("accepted %+v", r)
 			}
 		}

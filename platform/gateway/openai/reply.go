@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"unicode/utf8"
 )
 
@@ -33,6 +34,9 @@ type Reply struct {
 	Usage   bool // the stream ends with the token counts
 	// Logprobs says that tokens are shown with their log-probabilities.
 	Logprobs bool
+	// Calls are the tools that the answer calls, each a JSON object as OpenAI's; known
+	// once the answer is complete.
+	Calls []any
 }
 
 type envelope struct {
@@ -57,13 +61,15 @@ type choice struct {
 
 type message struct {
 	Role    string  `json:"role"`
-	Content string  `json:"content"`
+	Content *string `json:"content"`
 	Refusal *string `json:"refusal"`
+	Calls   []any   `json:"tool_calls,omitempty"`
 }
 
 type delta struct {
 	Role    string  `json:"role,omitempty"`
 	Content *string `json:"content,omitempty"`
+	Calls   []any   `json:"tool_calls,omitempty"`
 }
 
 type usage struct {
@@ -83,7 +89,10 @@ func (r Reply) Whole(text string, tokens []Token, finish string, u Usage, d Daul
 	object := "text_completion"
 	if r.Chat {
 		object = "chat.completion"
-		c.Message = &message{Role: "assistant", Content: text}
+		c.Message = &message{Role: "assistant", Content: &text, Calls: r.Calls}
+		if text == "" && len(r.Calls) > 0 {
+			c.Message.Content = nil
+		}
 	} else {
 		c.Text = &text
 	}
@@ -99,7 +108,7 @@ func (r Reply) Begin() []byte {
 		return nil
 	}
 	empty := ""
-	return r.event(&delta{"assistant", &empty}, "", nil)
+	return r.event(&delta{Role: "assistant", Content: &empty}, "", nil)
 }
 
 // Pieces are the events for stretches of text, with all that they share encoded
@@ -152,14 +161,32 @@ func appendString(b []byte, text string) []byte {
 // The last chunk carries the daulat object.
 func (r Reply) End(finish string, u Usage, d Daulat) []byte {
 	const done = "data: [DONE]\n\n"
+	var events []byte
+	if len(r.Calls) > 0 {
+		events = r.event(&delta{Calls: numbered(r.Calls)}, "", nil)
+	}
 	last := r.chunk(&delta{}, "", &finish)
 	if !r.Usage {
 		last.Daulat = &d
-		return append(event(last), done...)
+		return append(append(events, event(last)...), done...)
 	}
 	counts := r.envelope(last.Object)
 	counts.Usage, counts.Daulat = u.encode(), &d
-	return append(append(event(last), event(counts)...), done...)
+	return append(append(append(events, event(last)...), event(counts)...), done...)
+}
+
+// numbered is the calls as a stream has them, each with its place.
+func numbered(calls []any) []any {
+	all := make([]any, len(calls))
+	for i, call := range calls {
+		all[i] = call
+		if fields, ok := call.(map[string]any); ok {
+			fields = maps.Clone(fields)
+			fields["index"] = i
+			all[i] = fields
+		}
+	}
+	return all
 }
 
 func (r Reply) event(d *delta, text string, finish *string) []byte {

@@ -40,6 +40,12 @@ type Prompt struct {
 	Stop        []string
 	Seed        *[32]byte // nil asks for a fresh random one
 	Logprobs    uint64    // log-probabilities of each token: 1 + the number of likeliest ones beside its own; 0 asks for none
+	// Whole is the same conversation with all that Messages can't hold, such as tools
+	// and images, for a model that is only declared: the canonical JSON of messages,
+	// tools, tool_choice and response_format. A text completion has none.
+	Whole string `json:",omitempty"`
+	// Native is why Messages can't hold it, and nil if they do.
+	Native *Error `json:",omitempty"`
 }
 
 // Request is a prompt and the form of the reply that the client wants.
@@ -58,27 +64,94 @@ func DecodeChat(body []byte) (Request, *Error) {
 	}
 	r := o.common()
 	r.Chat = true
-	r.Messages = o.messages()
 	r.MaxTokens = o.maxTokens()
 	r.Logprobs = o.chatLogprobs()
-	o.inert("tools", "[]")
-	o.inert("tool_choice", `"none"`, `"auto"`)
 	o.inert("functions", "[]")
 	o.inert("function_call", `"none"`, `"auto"`)
 	o.inert("modalities", `["text"]`)
 	o.inert("audio")
 	o.inert("web_search_options")
-	if raw := o.get("response_format"); raw != nil {
-		format := o.child("response_format", raw)
-		if kind := format.string("type"); kind != "text" {
-			format.fail("type", "must be \"text\"; other formats are not served here")
-		}
-		o.adopt(format)
-	}
+	r.Whole = o.whole()
 	if o.err != nil {
 		return Request{}, o.err
 	}
+	r.Messages, r.Native = o.native()
 	return r, nil
+}
+
+// native reads what a model that runs here can be asked.
+func (o *object) native() ([]Message, *Error) {
+	n := &object{fields: o.fields}
+	messages := n.messages()
+	n.inert("tools", "[]")
+	n.inert("tool_choice", `"none"`, `"auto"`)
+	if raw := n.get("response_format"); raw != nil {
+		format := n.child("response_format", raw)
+		if kind := format.string("type"); kind != "text" {
+			format.fail("type", "must be \"text\"; other formats are not served here")
+		}
+		n.adopt(format)
+	}
+	if n.err != nil {
+		return nil, n.err
+	}
+	return messages, nil
+}
+
+// whole is the canonical JSON of what a declared model is asked. The form of
+// what lies within messages and tools is its server's to judge.
+func (o *object) whole() string {
+	chat := map[string]any{"messages": o.turns()}
+	for _, name := range []string{"tools", "tool_choice", "response_format"} {
+		raw := o.get(name)
+		if raw == nil || string(raw) == "[]" {
+			continue
+		}
+		v, err := canon.ReadJSON(raw)
+		if err != nil {
+			o.fail(name, "is %v", err)
+		}
+		chat[name] = v
+	}
+	if o.err != nil {
+		return ""
+	}
+	return string(canon.JSON(chat))
+}
+
+// turns are the messages as they are, but that developer is read as system.
+func (o *object) turns() []any {
+	list := o.list("messages", maxMessages)
+	if len(list) == 0 {
+		o.fail("messages", "must have at least one message")
+	}
+	turns := make([]any, 0, len(list))
+	for i, raw := range list {
+		m := o.child(fmt.Sprintf("messages[%d]", i), raw)
+		switch m.string("role") {
+		case "system", "developer", "user", "assistant", "tool":
+		case "function":
+			m.fail("role", "is \"function\", which is not served here")
+		default:
+			m.fail("role", "must be system, developer, user, assistant or tool")
+		}
+		m.inert("function_call")
+		m.inert("audio")
+		o.adopt(m)
+		v, err := canon.ReadJSON(raw)
+		if err != nil {
+			o.fail("messages", "are %v", err)
+		}
+		if o.err != nil {
+			return nil
+		}
+		turn := v.(map[string]any) // child has opened it
+		if turn["role"] == "developer" {
+			turn["role"] = "system"
+		}
+		turns = append(turns, turn)
+	}
+	return turns
 }
 
 // DecodeCompletion reads the body of POST /v1/completions.
@@ -219,14 +292,10 @@ func (o *object) message() Message {
 	case "system", "user", "assistant":
 	case "developer":
 		role = "system"
-	case "tool", "function":
+	default: // turns has seen to it that it is a tool's
 		o.fail("role", "is %q, but tools are not served here", role)
-	default:
-		o.fail("role", "must be system, developer, user or assistant")
 	}
 	o.inert("tool_calls", "[]")
-	o.inert("function_call")
-	o.inert("audio")
 	return Message{role, o.content()}
 }
 

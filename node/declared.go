@@ -1,0 +1,200 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"daulat/core/artifact"
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/core/receipt"
+	"daulat/data/blob"
+	"daulat/ledger/client"
+	"daulat/platform/consumer"
+	"daulat/platform/gateway"
+)
+
+// DeclaredLabel goes with every model that is only declared, with its answers and
+// with their receipts.
+const DeclaredLabel = "unaudited (A0, declared): nobody can check that this model gave it"
+
+// declaredContext is the context that a declared model is taken to have, in
+// tokens, when money is set aside for its answers; a longer request sets aside more.
+const declaredContext = 8192
+
+// catalogue knows declared models by what the ledger holds of them.
+type catalogue struct {
+	store  *blob.Store
+	ledger interface {
+		Artifact(ctx context.Context, id canon.CID) ([]byte, error)
+		Artifacts(ctx context.Context) ([]client.Artifact, error)
+		Offers(ctx context.Context, model canon.CID) ([]match.Offer, error)
+	}
+}
+
+// bytes returns the declaration that has the name, from the home or the ledger.
+func (c catalogue) bytes(ctx context.Context, id canon.CID) ([]byte, error) {
+	if data, ok := declaration(c.store, id); ok {
+		return data, nil
+	}
+	data, err := c.ledger.Artifact(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := artifact.DecodeDeclarationAs(id, data); err != nil {
+		return nil, err
+	}
+	_, err = c.store.PutBytes(canon.Raw, data)
+	return data, err
+}
+
+// declaration is the one that lies in the home.
+func declaration(store *blob.Store, id canon.CID) ([]byte, bool) {
+	if !artifact.IsDeclared(id) || !store.Has(id) {
+		return nil, false
+	}
+	data, err := store.Bytes(id, artifact.MaxManifest)
+	return data, err == nil
+}
+
+// declaredName is the name of a declared model that the home has met, or "".
+func declaredName(store *blob.Store, id canon.CID) string {
+	data, _ := declaration(store, id)
+	d, err := artifact.DecodeDeclarationAs(id, data)
+	if err != nil {
+		return ""
+	}
+	return d.Name
+}
+
+func (c catalogue) entry(ctx context.Context, id canon.CID) (ModelEntry, error) {
+	data, err := c.bytes(ctx, id)
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	d, err := artifact.DecodeDeclarationAs(id, data)
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	return ModelEntry{Name: d.Name, ID: id}, genuine(d.Name, id)
+}
+
+// offered are the declared models on offer, by name. One that can't be read, or
+// has another model's name, is nobody's loss.
+func (c catalogue) offered(ctx context.Context) ([]ModelEntry, error) {
+	offers, err := c.ledger.Offers(ctx, canon.CID{})
+	if err != nil {
+		return nil, err
+	}
+	var all []ModelEntry
+	for _, o := range offers {
+		if !artifact.IsDeclared(o.Model) || slices.ContainsFunc(all, func(e ModelEntry) bool { return e.ID == o.Model }) {
+			continue
+		}
+		if e, err := c.entry(ctx, o.Model); err == nil {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b ModelEntry) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID.String(), b.ID.String()))
+	})
+	return all, nil
+}
+
+// find returns the declared model of a name or an ID: one that is on offer, or
+// else one on record, so that an order can say why it gets none.
+func (c catalogue) find(ctx context.Context, name string) (ModelEntry, error) {
+	if id, err := canon.ParseCID(name); err == nil {
+		if !artifact.IsDeclared(id) {
+			return ModelEntry{}, fmt.Errorf("%w: %q", ErrNoModel, name)
+		}
+		return c.entry(ctx, id)
+	}
+	all, err := c.offered(ctx)
+	if err != nil {
+		return ModelEntry{}, err
+	}
+	all = slices.DeleteFunc(all, func(e ModelEntry) bool { return !strings.EqualFold(e.Name, name) })
+	if len(all) == 0 {
+		if all, err = c.recorded(ctx, name); err != nil {
+			return ModelEntry{}, err
+		}
+	}
+	switch len(all) {
+	case 0:
+		return ModelEntry{}, fmt.Errorf("%w: %q, neither in this home nor declared on the network", ErrNoModel, name)
+	case 1:
+		return c.entry(ctx, all[0].ID)
+	}
+	var ids []string
+	for _, e := range all {
+		ids = append(ids, e.ID.String())
+	}
+	return ModelEntry{}, fmt.Errorf("%w: %d models are declared as %q on the network, so name one by its ID: %s", ErrNoModel, len(all), name, strings.Join(ids, " "))
+}
+
+func (c catalogue) recorded(ctx context.Context, name string) (all []ModelEntry, err error) {
+	artifacts, err := c.ledger.Artifacts(ctx)
+	for _, a := range artifacts {
+		if artifact.IsDeclared(a.ID) && strings.EqualFold(a.Name, name) {
+			all = append(all, ModelEntry{Name: a.Name, ID: a.ID})
+		}
+	}
+	return all, err
+}
+
+// answerDeclared answers a prompt by a declared model: its messages go out as
+// they are, with tools and images, and nothing of the answer is checked.
+func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway.Prompt, begin func(gateway.Admission) error, piece func(string, ...gateway.AnswerToken) error) (gateway.Result, error) {
+	if p.Whole == "" {
+		return gateway.Result{}, gateway.ErrPrompt{Param: "prompt", Reason: "a declared model takes messages: use chat completions"}
+	}
+	prompt, err := signed(p)
+	if err != nil {
+		return gateway.Result{}, err
+	}
+	prompt.Chat = p.Whole
+	if err := answerable(entry.ID, prompt); err != nil {
+		return gateway.Result{}, err
+	}
+	wanted, err := declaredTerms(entry.ID, prompt)
+	if err != nil {
+		return gateway.Result{}, err
+	}
+	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return piece(t.Text) })
+	if err != nil {
+		return gateway.Result{}, translate(err)
+	}
+	_, calls, err := receipt.ReadMessage(r.Answer.Message)
+	return gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Usage.Input, Output: r.Usage.Output,
+		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry), Calls: calls}, err
+}
+
+// declaredTerms are what a session for a declared model is to keep to.
+func declaredTerms(model canon.CID, p consumer.Prompt) (job.Terms, error) {
+	ceiling := job.Price{Input: ceilingInput, Output: ceilingOutput}
+	usual, err := ceiling.Longest(declaredContext)
+	worst := receipt.Request{Chat: p.Chat, Params: p.Params}.Worst()
+	most, over := ceiling.Cost(worst.Input, worst.Output)
+	step := max(usual, most)
+	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: job.Upstream, Model: model,
+		Assurance: job.Metered, Privacy: job.Private, Ceiling: ceiling,
+		Escrow: sessionSteps * step, Step: step, Patience: sessionPatience, Duration: sessionDuration}, errors.Join(err, over)
+}
+
+// signed is what a prompt asks for besides its tokens or text.
+func signed(p gateway.Prompt) (consumer.Prompt, error) {
+	q := consumer.Prompt{Params: receipt.Params{MaxTokens: cmp.Or(p.MaxTokens, defaultMaxTokens), Temperature: p.Temperature, TopP: p.TopP, Stop: p.Stop, Logprobs: p.Logprobs}}
+	if p.Seed != nil {
+		q.Seed, q.Repeat = canon.Hash(*p.Seed), true
+	} else if _, err := rand.Read(q.Seed[:]); err != nil {
+		return q, fmt.Errorf("draw a seed: %w", err)
+	}
+	return q, nil
+}
