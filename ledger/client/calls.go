@@ -318,9 +318,30 @@ func (c *Client) Standing(ctx context.Context, provider string) (Standing, error
 	if err := c.query(ctx, marketQuery+"Standing", &marketpb.QueryStanding{Provider: provider}, &r); err != nil {
 		return Standing{}, fmt.Errorf("standing of %s: %w", provider, err)
 	}
-	t := r.Standing
+	return parseStanding(r.Standing), nil
+}
+
+// Standings are what the ledger has seen of each account that served, as the
+// node tells it: good enough to choose by, as a lie in them costs a choice.
+func (c *Client) Standings(ctx context.Context) (map[string]Standing, error) {
+	all, err := list(func(page *sdkquery.PageRequest) ([]marketpb.ProviderStanding, *sdkquery.PageResponse, error) {
+		var r marketpb.QueryStandingsResponse
+		err := c.query(ctx, marketQuery+"Standings", &marketpb.QueryStandings{Pagination: page}, &r)
+		return r.Standings, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list standings: %w", err)
+	}
+	by := make(map[string]Standing, len(all))
+	for _, s := range all {
+		by[s.Provider] = parseStanding(s.Standing)
+	}
+	return by, nil
+}
+
+func parseStanding(t marketpb.Standing) Standing {
 	return Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
-		Complaints: t.Complaints, Unserved: t.Unserved}, nil
+		Complaints: t.Complaints, Unserved: t.Unserved}
 }
 
 // Stake is what a provider can lose, in udlt: its bond and its withheld pay.
