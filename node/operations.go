@@ -187,24 +187,6 @@ func (o operations) nameOf(model canon.CID) string {
 	return ""
 }
 
-// Providers implements control.Operations.
-func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
-	offers, err := o.wallet.Offers(ctx, canon.CID{})
-	if err != nil {
-		return nil, err
-	}
-	all := []control.Provider{}
-	for _, f := range offers {
-		standing, err := o.wallet.Standing(ctx, f.Provider)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Executor: f.Executor,
-			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints, Unserved: standing.Unserved})
-	}
-	return all, nil
-}
-
 // Send implements control.Operations.
 func (o operations) Send(ctx context.Context, to string, amount uint64) error {
 	return o.wallet.Send(ctx, to, amount)

@@ -223,6 +223,7 @@ func (u *up) openConsumer(ctx context.Context) error {
 		return err
 	}
 	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: u.caller, Key: key, Journal: journal, Log: u.log,
+		Keeper:  knownProviders(u.home.path("providers.json")),
 		Auditor: auditor{u.library, modelSource{u.shelf, u.wallet, u.caller}}})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

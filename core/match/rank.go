@@ -20,6 +20,7 @@ type Candidate struct {
 	Facts    Facts        // as this home saw it
 	Owner    string       // who is behind it, as far as that shows; by default the provider's account
 	Held     uint64       // sessions of this home that the owner serves now
+	Addrs    []string     // where it is reached; nobody is judged by them
 }
 
 // Policy is what a home wants of providers.
@@ -100,7 +101,7 @@ const (
 func Rank(t job.Terms, all []Candidate, p Policy) []Ranked {
 	var ranked []Ranked
 	for _, c := range all {
-		if firstFailing(t, c.Offer) == len(filters) {
+		if Unfit(t, c.Offer) == "" {
 			ranked = append(ranked, p.judge(t, c))
 		}
 	}
@@ -109,6 +110,14 @@ func Rank(t job.Terms, all []Candidate, p Policy) []Ranked {
 	}
 	slices.SortFunc(ranked, compare)
 	return ranked
+}
+
+// Unfit says which filter of t keeps an offer out, or nothing if none does.
+func Unfit(t job.Terms, o Offer) string {
+	if i := firstFailing(t, o); i < len(filters) {
+		return filters[i].one
+	}
+	return ""
 }
 
 func compare(a, b Ranked) int {
@@ -130,7 +139,7 @@ func before(a, b bool) int {
 func (p Policy) judge(t job.Terms, c Candidate) Ranked {
 	c.Owner = cmp.Or(c.Owner, c.Offer.Provider)
 	r := Ranked{Candidate: c, Full: p.PerOwner > 0 && c.Held >= p.PerOwner, wanted: slices.Index(t.Preferred, c.Offer.Provider),
-		lot: canon.Sum(append(p.Lot[:], c.Offer.Key[:]...))}
+		lot: canon.Sum(append(p.Lot[:], c.Offer.Provider...))}
 	if r.wanted < 0 {
 		r.wanted = len(t.Preferred)
 	}

@@ -143,6 +143,49 @@ func (c *Client) Offers(ctx context.Context, model canon.CID) ([]match.Offer, er
 	return parseAll(offers, parseOffer)
 }
 
+// Providers lists all providers, as the node tells it.
+func (c *Client) Providers(ctx context.Context) ([]Provider, error) {
+	all, err := list(func(page *sdkquery.PageRequest) ([]registrypb.Provider, *sdkquery.PageResponse, error) {
+		var r registrypb.QueryProvidersResponse
+		err := c.query(ctx, registryQuery+"Providers", &registrypb.QueryProviders{Pagination: page}, &r)
+		return r.Providers, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list providers: %w", err)
+	}
+	return parseAll(all, func(p registrypb.Provider) (Provider, error) { return parseProvider(&p) })
+}
+
+// Market lists the offers for a model, or all for the zero CID, with what is known
+// of who made them, as the node tells it. Who has no key in force can't serve and
+// is left out.
+func (c *Client) Market(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
+	offers, err := c.Offers(ctx, model)
+	if err != nil {
+		return nil, err
+	}
+	providers, err := c.Providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	standings, err := c.Standings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]Provider, len(providers))
+	for _, p := range providers {
+		known[p.Account] = p
+	}
+	var all []match.Candidate
+	for _, o := range offers {
+		p := known[o.Provider]
+		if o.Key = p.Key; !o.Key.IsZero() {
+			all = append(all, match.Candidate{Offer: o, Standing: standings[o.Provider], Addrs: p.Addresses})
+		}
+	}
+	return all, nil
+}
+
 // Artifact returns the manifest of that name, which it checks.
 func (c *Client) Artifact(ctx context.Context, id canon.CID) ([]byte, error) {
 	var r registrypb.QueryArtifactResponse

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -21,7 +23,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 		if !s.tryLock() {
 			continue
 		}
-		if s.over {
+		if s.over || !s.suits(terms) {
 			s.unlock()
 			continue
 		}
@@ -32,9 +34,12 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 		c.leave(s)
 	}
 	if s := c.coming(ctx, terms.Model); s != nil {
-		return s, nil
+		if s.suits(terms) {
+			return s, nil
+		}
+		s.unlock()
 	}
-	s, err := c.openAny(ctx, terms)
+	s, err := c.openAny(ctx, terms, p.Spread)
 	if err != nil {
 		return nil, err
 	}
@@ -44,16 +49,25 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	return s, nil
 }
 
-// Renew closes the sessions for a model, those of an earlier run too, and lets
-// providers that merely failed be asked again, so that the next request is
-// matched as if it were the first.
+// Renew closes the sessions for a model, those of an earlier run too, reads anew
+// who offers it, and lets providers that merely failed and one of those that
+// are not known, or failed until now, be asked, whoever is better known.
 func (c *Client) Renew(ctx context.Context, model canon.CID) error {
 	c.forgive()
+	c.wonder(model)
 	failed := []error{c.resume(ctx, model), c.opened(ctx, func(m canon.CID) bool { return m == model })}
 	for _, s := range c.warm(model) {
 		failed = append(failed, c.Settle(ctx, s.ID()))
 	}
 	return errors.Join(failed...)
+}
+
+// wonder forgets failures, and gives the next session to a newcomer if there is one.
+func (c *Client) wonder(model canon.CID) {
+	c.mu.Lock()
+	delete(c.markets, model)
+	c.mu.Unlock()
+	c.memory.forgive()
 }
 
 func (c *Client) warm(model canon.CID) []*Session {
@@ -125,10 +139,13 @@ func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
 	return nil, s.shut(ctx) // an earlier run began to
 }
 
-// Recover takes up the sessions that the ledger holds for this client and the
+// Recover takes up what is known of providers, and the sessions that the ledger holds for this client and the
 // journal does not know, since the process died before it could write them
 // down. Nobody else has their key, so they would stay open until their deadline.
 func (c *Client) Recover(ctx context.Context) error {
+	if err := c.recall(); err != nil {
+		return err
+	}
 	open, err := c.Ledger.Sessions(ctx, c.Ledger.Account(), job.SessionOpen)
 	if err != nil {
 		return fmt.Errorf("recover sessions: %w", err)
@@ -148,6 +165,18 @@ func (c *Client) Recover(ctx context.Context) error {
 	return nil
 }
 
+// recall takes up what an earlier run learnt of providers.
+func (c *Client) recall() error {
+	shunned, err := c.memory.load(time.Now())
+	if err != nil {
+		return fmt.Errorf("recall what is known of providers: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.shunned, shunned)
+	return nil
+}
+
 // CloseAll settles every session that is open, with final vouchers. It waits for
 // what goes on in the background; nothing is asked meanwhile.
 func (c *Client) CloseAll(ctx context.Context) error {
@@ -158,7 +187,7 @@ func (c *Client) CloseAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
+	failed := []error{c.memory.save()}
 	for _, r := range records {
 		failed = append(failed, c.Settle(ctx, r.Session.ID))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"daulat/core/job"
+	"daulat/core/match"
 	wire "daulat/link/session"
 )
 
@@ -32,9 +33,13 @@ func (c *Client) shun(ctx context.Context, provider string, why error) {
 	if lied {
 		span = shunLied
 	}
+	s := shun{until: time.Now().Add(span), lied: lied}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shunned[provider] = shun{until: time.Now().Add(span), lied: lied}
+	c.shunned[provider] = s
+	c.mu.Unlock()
+	c.memory.lost(provider)
+	c.memory.note(provider, match.Facts.Broke)
+	c.memory.shun(provider, s)
 }
 
 // shun keeps a provider that failed from this client's orders for a while.
