@@ -41,7 +41,7 @@ func TestFullDiskIsSaidToTheAsker(t *testing.T) {
 	}
 	asker := consumer.New(consumer.Config{Ledger: sessiontest.New().Account("consumer", 1), Link: linktest.Node(t, linktest.Key(t)), Key: linktest.Key(t),
 		Journal: brokenJournal(t, path), Log: slog.New(slog.DiscardHandler)})
-	_, err := backend{shelf, asker}.Answer(t.Context(), gateway.Prompt{Model: NoiseModel, Text: "hello", MaxTokens: 8, TopP: 1_000_000}, nil, nil)
+	_, err := backend{shelf: shelf, client: asker}.Answer(t.Context(), gateway.Prompt{Model: NoiseModel, Text: "hello", MaxTokens: 8, TopP: 1_000_000}, nil, nil)
 	var reply *openai.Error
 	if !errors.As(err, &reply) || reply.Code != "journal_broken" || reply.Status != 503 {
 		t.Fatalf("%v", err)

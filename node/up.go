@@ -67,6 +67,9 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	if o.KeyDelay > registry.MaxKeyDelay {
 		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
+	if err := checkChoice(gateway.Choice(o.Choice)); err != nil {
+		return control.WrongInput{Err: err}
+	}
 	at, err := linkAddr(o.Link)
 	if err != nil {
 		return err
@@ -246,7 +249,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if len(hosts) > 0 {
 		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer}, Ledger: spent, Log: u.log, Hosts: hosts,
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err

@@ -2,11 +2,11 @@ package match
 
 // Facts are what one home measured of a provider, by itself. Nobody can buy them.
 type Facts struct {
-	Served  uint64 // answers that came
-	Failed  uint64 // answers that did not, or too slowly, or that were lies
-	Latency uint64 // milliseconds to connect; 0: not measured
-	First   uint64 // milliseconds to the first token; 0: not measured
-	Speed   uint64 // tokens per 1,000 seconds after that; 0: not measured
+	Served  uint64 `json:"served"`            // answers that came
+	Failed  uint64 `json:"failed"`            // answers that did not, or too slowly, or that were lies
+	Latency uint64 `json:"latency_ms"`        // milliseconds to connect; 0: not measured
+	First   uint64 `json:"first_token_ms"`    // milliseconds to the first token; 0: not measured
+	Speed   uint64 `json:"tokens_per_1000_s"` // tokens per 1,000 seconds after that; 0: not measured
 }
 
 // maxTrials is how many answers Facts remember: with more of them, all that was

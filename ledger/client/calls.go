@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	sdkmath "cosmossdk.io/math"
+	"github.com/cosmos/cosmos-sdk/codec/address"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
@@ -26,6 +27,14 @@ const (
 	marketQuery   = "/daulat.market.v1.Query/"
 	registryQuery = "/daulat.registry.v1.Query/"
 )
+
+// CheckAccount reports that a text names no account of the ledger.
+func CheckAccount(text string) error {
+	if _, err := address.NewBech32Codec(Prefix).StringToBytes(text); err != nil {
+		return fmt.Errorf("%q is no account of the ledger", text)
+	}
+	return nil
+}
 
 // Balance returns what an account has, in udlt.
 func (c *Client) Balance(ctx context.Context, address string) (uint64, error) {

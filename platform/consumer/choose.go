@@ -43,14 +43,24 @@ type Unfit struct {
 // Ranking is the order in which the client would choose among offers, and which of
 // them it would not. It asks nobody.
 func (c *Client) Ranking(terms job.Terms, offers []match.Candidate) (fit []match.Ranked, unfit []Unfit) {
-	terms.Excluded = append(slices.Clone(terms.Excluded), c.excluded()...)
-	offers = c.candidates(offers)
-	for _, o := range offers {
-		if why := match.Unfit(terms, o.Offer); why != "" {
+	fair, unfit := c.fair(terms, offers)
+	return match.Rank(terms, fair, c.policy(terms)), unfit
+}
+
+// fair parts the offers that may get an order from those that may not.
+func (c *Client) fair(terms job.Terms, offers []match.Candidate) (fair []match.Candidate, unfit []Unfit) {
+	for _, o := range c.candidates(offers) {
+		why := match.Unfit(terms, o.Offer)
+		if why == "" {
+			why = c.grudge(o.Offer.Provider)
+		}
+		if why == "" {
+			fair = append(fair, o)
+		} else {
 			unfit = append(unfit, Unfit{o, why})
 		}
 	}
-	return match.Rank(terms, offers, c.policy(terms)), unfit
+	return fair, unfit
 }
 
 // policy is how this client weighs price, time and risk.
@@ -106,7 +116,8 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choi
 		p.PerOwner = 1
 	}
 	p.Newcomer = c.turn()
-	ranked := match.Rank(terms, c.candidates(offers), p)
+	fair, _ := c.fair(terms, offers)
+	ranked := match.Rank(terms, fair, p)
 	by := make(map[string]match.Candidate, len(offers))
 	for _, o := range offers {
 		by[o.Offer.Provider] = o

@@ -82,6 +82,7 @@ type Client struct {
 	resumed map[canon.CID]bool  // models whose sessions of an earlier run were taken up
 	shunned map[string]shun     // by provider
 	markets map[canon.CID]market
+	used    map[string]uint64 // requests put to each provider in this run
 	memory  *memory
 }
 
@@ -89,7 +90,7 @@ type Client struct {
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
 	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{},
-		markets: map[canon.CID]market{}, memory: newMemory(c.Keeper, c.Log)}
+		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log)}
 }
 
 // Prompt is what is asked of a model.

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	wire "daulat/link/session"
 )
 
@@ -19,7 +21,11 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	if err := c.resume(ctx, terms.Model); err != nil {
 		return nil, err
 	}
-	for _, s := range c.warm(terms.Model) {
+	warm, err := c.spread(ctx, terms, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range warm {
 		if !s.tryLock() {
 			continue
 		}
@@ -33,13 +39,10 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 		}
 		c.leave(s)
 	}
-	if s := c.coming(ctx, terms.Model); s != nil {
-		if s.suits(terms) {
-			return s, nil
-		}
-		s.unlock()
+	if s := c.ready(ctx, terms, p); s != nil {
+		return s, nil
 	}
-	s, err := c.openAny(ctx, terms, p.Spread)
+	s, err := c.openAny(ctx, terms, p.Spread) // with an owner that serves no other session, if it shall
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +50,57 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	c.openAhead(s, terms, p)
 	c.add(s)
 	return s, nil
+}
+
+// ready waits for a session that is being opened, if p may take it.
+func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session {
+	if p.Spread {
+		return nil
+	}
+	s := c.coming(ctx, terms.Model)
+	if s == nil || s.suits(terms) {
+		return s
+	}
+	s.unlock()
+	return nil
+}
+
+// spreadOwners is how many owners requests that shall be spread go round.
+const spreadOwners = 4
+
+// spread returns the warm sessions in the order in which p may take them: as they
+// are, or, for one that shall be spread, the least used provider first; and none
+// while there is another owner to open a session with.
+func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Session, error) {
+	warm := c.warm(terms.Model)
+	if !p.Spread {
+		return warm, nil
+	}
+	if len(c.serving()) < spreadOwners {
+		more, err := c.elsewhere(ctx, terms)
+		if more || err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortStableFunc(warm, func(a, b *Session) int {
+		return cmp.Compare(c.used[a.record.Session.Provider], c.used[b.record.Session.Provider])
+	})
+	return warm, nil
+}
+
+// elsewhere reports whether an owner that serves no session here offers what terms
+// want.
+func (c *Client) elsewhere(ctx context.Context, terms job.Terms) (bool, error) {
+	offers, err := c.offers(ctx, terms.Model)
+	if err != nil {
+		return false, err
+	}
+	policy := c.policy(terms)
+	policy.PerOwner = 1
+	fit, _ := c.fair(terms, offers)
+	return slices.ContainsFunc(match.Rank(terms, fit, policy), func(r match.Ranked) bool { return !r.Full && r.Tier != match.Failing }), nil
 }
 
 // Renew closes the sessions for a model, those of an earlier run too, reads anew

@@ -106,6 +106,9 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, err
 	}
+	s.client.mu.Lock()
+	s.client.used[s.record.Session.Provider]++
+	s.client.mu.Unlock()
 	watch := stopwatch{begun: time.Now()}
 	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); return f.next(t) })
 	if err != nil {

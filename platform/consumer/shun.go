@@ -57,6 +57,20 @@ func (c *Client) excluded() []string {
 	return all[:min(len(all), job.MaxExcluded)]
 }
 
+// grudge says why a provider gets no orders now, or nothing.
+func (c *Client) grudge(provider string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, shunned := c.shunned[provider]
+	switch {
+	case !shunned || time.Now().After(s.until):
+		return ""
+	case s.lied:
+		return "lied to this home"
+	}
+	return "failed here just now"
+}
+
 // mayForgive reports whether forgive would let any be asked.
 func (c *Client) mayForgive() bool {
 	c.mu.Lock()

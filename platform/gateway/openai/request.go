@@ -20,6 +20,8 @@ const (
 	maxStop     = 4
 	maxStopSize = 1024 // bytes of a stop string
 
+	maxAccounts = 16 // that an order prefers, or excludes
+
 	maxTopChat       = 20 // alternatives to a token
 	maxTopCompletion = 5
 )
@@ -40,6 +42,15 @@ type Prompt struct {
 	Stop        []string
 	Seed        *[32]byte // nil asks for a fresh random one
 	Logprobs    uint64    // log-probabilities of each token: 1 + the number of likeliest ones beside its own; 0 asks for none
+	Choice
+}
+
+// Choice is who may answer, where the client says so in the field daulat, which
+// OpenAI's protocol does not have.
+type Choice struct {
+	Providers []string // accounts; nobody else, if there are any
+	Not       []string // accounts
+	Spread    bool     // different owners one after the other
 }
 
 // Request is a prompt and the form of the reply that the client wants.
@@ -121,6 +132,9 @@ func (o *object) common() (r Request) {
 		}
 	}
 	r.Seed = o.seed()
+	if raw := o.get("daulat"); raw != nil {
+		r.Choice = o.choice(raw)
+	}
 	r.Stream = o.bool("stream")
 	if raw := o.get("stream_options"); raw != nil {
 		options := o.child("stream_options", raw)
@@ -135,6 +149,28 @@ func (o *object) common() (r Request) {
 	o.inert("frequency_penalty", "0")
 	o.inert("presence_penalty", "0")
 	return r
+}
+
+func (o *object) choice(raw json.RawMessage) Choice {
+	c := o.child("daulat", raw)
+	defer o.adopt(c)
+	for name := range c.fields {
+		if name != "providers" && name != "not" && name != "spread" {
+			c.fail(name, "is not known here")
+		}
+	}
+	return Choice{Providers: c.accounts("providers"), Not: c.accounts("not"), Spread: c.bool("spread")}
+}
+
+// accounts reads names of accounts, which the backend checks.
+func (o *object) accounts(name string) []string {
+	all := o.strings(name, maxAccounts)
+	for _, account := range all {
+		if account == "" || len(account) > maxName {
+			o.fail(name, "must hold accounts of 1 to %d bytes", maxName)
+		}
+	}
+	return all
 }
 
 // chatLogprobs reads whether log-probabilities are wanted, and how many.
