@@ -2,11 +2,13 @@ package link
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"daulat/core/canon"
 )
@@ -81,6 +83,28 @@ func AddrsOf(key canon.PublicKey, addrs []string) (of []string) {
 		}
 	}
 	return of
+}
+
+// NetworkOf is the network in which a machine is reached, as its first address says
+// it: the IPv4 /24 or IPv6 /48, as these are given out to one owner. It is empty for
+// a name, and on loopback, where everybody is. Addresses are what their owner says
+// they are, so this is a hint and no proof.
+func NetworkOf(addrs []string) string {
+	if len(addrs) == 0 {
+		return ""
+	}
+	_, target, err := parseAddr(addrs[0])
+	if err != nil {
+		return ""
+	}
+	ip, err := manet.ToIP(target)
+	if err != nil || ip.IsLoopback() {
+		return ""
+	}
+	if v4 := ip.To4(); v4 != nil {
+		return v4.Mask(net.CIDRMask(24, 32)).String() + "/24"
+	}
+	return ip.Mask(net.CIDRMask(48, 128)).String() + "/48"
 }
 
 // ByPeer splits the addresses of a machine that has several keys into those of

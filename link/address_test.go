@@ -8,6 +8,20 @@ import (
 	"daulat/core/canon"
 )
 
+func TestNetworkOf(t *testing.T) {
+	for addr, want := range map[string]string{
+		"/ip4/203.0.113.7/tcp/1": "203.0.113.0/24", "/ip4/127.0.0.1/tcp/1": "", "/dns/example.org/tcp/1": "", "nonsense": "",
+		"/ip6/2001:db8:1:2::3/tcp/1": "2001:db8:1::/48", "/ip6/::1/tcp/1": "",
+	} {
+		if got := NetworkOf([]string{addr, "/ip4/198.51.100.1/tcp/1"}); got != want {
+			t.Errorf("%s: %q", addr, got)
+		}
+	}
+	if NetworkOf(nil) != "" {
+		t.Error("a machine without addresses has a network")
+	}
+}
+
 func TestAddressesOfSeveralKeys(t *testing.T) {
 	var keys [2]canon.PublicKey
 	for i := range keys {

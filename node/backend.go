@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"daulat/compute/executor/inference"
@@ -37,6 +38,7 @@ type backend struct {
 	shelf    *Shelf
 	client   *consumer.Client
 	declared catalogue
+	choice   gateway.Choice // of the home, for prompts without one
 }
 
 var _ gateway.Backend = backend{}
@@ -104,6 +106,9 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
+	if wanted, prompt.Spread, err = chosen(wanted, p.Choice, b.choice); err != nil {
+		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
+	}
 	out := newCut(words, p.Stop)
 	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin),
 		func(token receipt.Token) error {
@@ -117,6 +122,31 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry)}
 	rest, tokens := out.flush()
 	return result, send(piece, rest, tokens)
+}
+
+// chosen puts whom the client wants into the terms, and whom the home wants where
+// the client says nothing of it. Whom the home excludes nobody gets.
+func chosen(t job.Terms, asked, home gateway.Choice) (job.Terms, bool, error) {
+	only := asked.Providers
+	if len(only) == 0 {
+		only = home.Providers
+	}
+	t.Preferred, t.Only = only, len(only) > 0
+	t.Excluded = append(slices.Clone(asked.Not), home.Not...)
+	if err := checkChoice(asked); err != nil {
+		return t, false, err
+	}
+	return t, asked.Spread || home.Spread, t.Validate()
+}
+
+// checkChoice refuses what names no accounts.
+func checkChoice(c gateway.Choice) error {
+	for _, account := range slices.Concat(c.Providers, c.Not) {
+		if err := client.CheckAccount(account); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fit refuses what no provider could answer, before a session is opened for it,

@@ -167,6 +167,9 @@ func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway
 	if err != nil {
 		return gateway.Result{}, err
 	}
+	if wanted, prompt.Spread, err = chosen(wanted, p.Choice, b.choice); err != nil {
+		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
+	}
 	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return piece(t.Text) })
 	if err != nil {
 		return gateway.Result{}, translate(err)

@@ -193,27 +193,6 @@ func (o operations) labelOf(model canon.CID) string {
 	return label(ModelEntry{Name: o.nameOf(model), ID: model})
 }
 
-// Providers implements control.Operations.
-func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
-	offers, err := o.wallet.Offers(ctx, canon.CID{})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := o.catalogue().offered(ctx); err != nil { // names are known from then on
-		return nil, err
-	}
-	all := []control.Provider{}
-	for _, f := range offers {
-		standing, err := o.wallet.Standing(ctx, f.Provider)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, control.Provider{Provider: f.Provider, Model: o.nameOf(f.Model), ModelID: f.Model.String(), Label: o.labelOf(f.Model), Executor: f.Executor,
-			Price: control.Price(f.Price), Assurance: f.Assurance.String(), Slots: f.Slots, Complaints: standing.Complaints, Unserved: standing.Unserved})
-	}
-	return all, nil
-}
-
 // Send implements control.Operations.
 func (o operations) Send(ctx context.Context, to string, amount uint64) error {
 	return o.wallet.Send(ctx, to, amount)

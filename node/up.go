@@ -67,6 +67,9 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	if o.KeyDelay > registry.MaxKeyDelay {
 		return fmt.Errorf("the key delay must be 1 to %d seconds, not %d", registry.MaxKeyDelay, o.KeyDelay)
 	}
+	if err := checkChoice(gateway.Choice(o.Choice)); err != nil {
+		return control.WrongInput{Err: err}
+	}
 	at, err := linkAddr(o.Link)
 	if err != nil {
 		return err
@@ -245,6 +248,7 @@ func (u *up) openConsumer(ctx context.Context) error {
 		return err
 	}
 	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: u.caller, Key: key, Journal: journal, Log: u.log,
+		Keeper:  knownProviders(u.home.path("providers.json")),
 		Auditor: auditor{u.library, modelSource{u.shelf, u.wallet, u.caller}}})
 	u.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -267,7 +271,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if len(hosts) > 0 {
 		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.catalogue()}, Ledger: spent, Log: u.log, Hosts: hosts,
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.catalogue(), gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err

@@ -87,6 +87,10 @@ func (a *account) Addresses(ctx context.Context, provider string) ([]string, err
 	return p.Addresses, err
 }
 
+func (a *account) Market(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
+	return a.read().Market(ctx, model)
+}
+
 func (a *account) Now(ctx context.Context) (uint64, error) {
 	_, t, err := a.read().Status(ctx)
 	return uint64(t.Unix()), err

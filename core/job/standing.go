@@ -4,11 +4,12 @@ package job
 // sessions. Requests is what both sides signed, which two accounts of one owner
 // can raise at will, so no rule may reward it. Unserved counts sessions of which
 // nothing came: the provider served nothing, or the consumer accepted nothing.
-// The ledger cannot tell which, so it is a hint and no proof.
+// The ledger cannot tell which, so it is a hint and no proof. A session that both
+// sides agreed to end before anything was asked is no session here.
 type Standing struct {
 	Withheld   uint64 `cbor:"withheld"` // udlt earned and not yet paid
 	Released   uint64 `cbor:"released"` // udlt paid
-	Sessions   uint64 `cbor:"sessions"` // settled
+	Sessions   uint64 `cbor:"sessions"` // settled, but those that ended unused by agreement
 	Requests   uint64 `cbor:"requests"` // served in settled sessions
 	Complaints uint64 `cbor:"complaints"`
 	Unserved   uint64 `cbor:"unserved"` // settled sessions without one accepted answer
@@ -21,13 +22,13 @@ func (t Standing) Moved(before, after Session) Standing {
 	// Unsigned differences: the pay withheld for a session is within its total.
 	t.Withheld += after.Escrow.Withheld - before.Escrow.Withheld
 	t.Released = add(t.Released, after.Escrow.Paid-before.Escrow.Paid)
-	if after.settled() && !before.settled() {
-		t.Sessions = add(t.Sessions, 1)
-		if c := after.Claim; c != nil && c.Receipt.Seq > 0 {
-			t.Requests = add(t.Requests, c.Receipt.Seq)
-		} else {
-			t.Unserved = add(t.Unserved, 1)
-		}
+	served := after.Claim != nil && after.Claim.Receipt.Seq > 0
+	switch {
+	case !after.settled() || before.settled():
+	case served:
+		t.Sessions, t.Requests = add(t.Sessions, 1), add(t.Requests, after.Claim.Receipt.Seq)
+	case after.Reason != ReasonFinal:
+		t.Sessions, t.Unserved = add(t.Sessions, 1), add(t.Unserved, 1)
 	}
 	return t
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"daulat/core/artifact"
 	"daulat/core/canon"
@@ -122,6 +123,10 @@ type Terms struct {
 	Patience  uint64    `cbor:"patience"`           // seconds that the order waits for a match
 	Duration  uint64    `cbor:"duration"`           // seconds that the session may last
 	Excluded  []string  `cbor:"excluded,omitempty"` // accounts that shall not serve
+	// Preferred are accounts that shall serve if they can, the most wanted first;
+	// Only says that nobody else may.
+	Preferred []string `cbor:"preferred,omitempty"`
+	Only      bool     `cbor:"only,omitempty"`
 }
 
 // Equal reports that both ask for the same.
@@ -129,9 +134,10 @@ func (t Terms) Equal(o Terms) bool { return bytes.Equal(canon.MustMarshal(t), ca
 
 // Bounds that keep every state's clock short.
 const (
-	MaxPatience = 24 * 3600
-	MaxDuration = 7 * 24 * 3600
-	MaxExcluded = 16 // accounts
+	MaxPatience  = 24 * 3600
+	MaxDuration  = 7 * 24 * 3600
+	MaxExcluded  = 16 // accounts
+	MaxPreferred = 16 // accounts
 )
 
 // Validate reports what is wrong with terms.
@@ -153,6 +159,10 @@ func (t Terms) Validate() error {
 		return fmt.Errorf("terms: a private job can't be checked at %s", t.Assurance)
 	case len(t.Excluded) > MaxExcluded:
 		return fmt.Errorf("terms: at most %d accounts can be excluded", MaxExcluded)
+	case len(t.Preferred) > MaxPreferred:
+		return fmt.Errorf("terms: at most %d accounts can be preferred", MaxPreferred)
+	case t.Only && len(t.Preferred) == 0:
+		return errors.New("terms: nobody may serve")
 	case t.Escrow == 0:
 		return errors.New("terms: escrow is zero")
 	case t.Step == 0 || t.Step > t.Escrow:
@@ -162,13 +172,15 @@ func (t Terms) Validate() error {
 	case t.Duration == 0 || t.Duration > MaxDuration:
 		return fmt.Errorf("terms: duration must be 1 to %d seconds", MaxDuration)
 	}
-	for _, account := range t.Excluded {
-		if account == "" || len(account) > 128 || !canon.Plain(account) {
-			return errors.New("terms: an excluded account must have 1 to 128 bytes of plain text")
-		}
+	if !plainAccounts(t.Excluded) || !plainAccounts(t.Preferred) {
+		return errors.New("terms: an excluded or preferred account must have 1 to 128 bytes of plain text")
 	}
 	if err := Suits(t.Model, t.Executor, t.Assurance); err != nil {
 		return fmt.Errorf("terms: %w", err)
 	}
 	return nil
+}
+
+func plainAccounts(accounts []string) bool {
+	return !slices.ContainsFunc(accounts, func(a string) bool { return a == "" || len(a) > 128 || !canon.Plain(a) })
 }

@@ -35,6 +35,9 @@ func TestTermsRefuse(t *testing.T) {
 		"a clock that wraps":        func(x *job.Terms) { x.Duration = ^uint64(0) },
 		"too many excluded":         func(x *job.Terms) { x.Excluded = strings.Split(strings.Repeat("a,", job.MaxExcluded)+"a", ",") },
 		"an empty exclusion":        func(x *job.Terms) { x.Excluded = []string{""} },
+		"too many preferred":        func(x *job.Terms) { x.Preferred = strings.Split(strings.Repeat("a,", job.MaxPreferred)+"a", ",") },
+		"a preference that blinks":  func(x *job.Terms) { x.Preferred = []string{"\x1b[5m"} },
+		"only nobody":               func(x *job.Terms) { x.Only = true },
 	} {
 		x := testTerms()
 		change(&x)

@@ -114,58 +114,110 @@ var filters = []filter{
 		}},
 	{"is excluded by the order", "are excluded by the order", func(t job.Terms, o Offer) bool { return !slices.Contains(t.Excluded, o.Provider) },
 		func(job.Terms, Offer) string { return "is excluded" }},
+	{"is not one of those that the order names", "are not among those that the order names", func(t job.Terms, o Offer) bool { return !t.Only || slices.Contains(t.Preferred, o.Provider) },
+		func(job.Terms, Offer) string { return "is another" }},
 	{"has no free slot", "have no free slot", func(_ job.Terms, o Offer) bool { return o.Busy < o.Slots },
 		func(_ job.Terms, o Offer) string { return fmt.Sprintf("has %d of %d slots in use", o.Busy, o.Slots) }},
 }
 
-// Clear matches orders, in the order of their IDs, with the cheapest offers
-// that pass every filter. Equal prices are drawn by salt, which is a hash that
+// Clear matches orders, in the order of their IDs, with the offers that pass every
+// filter: the order's preferred accounts first, as it lists them, then by price,
+// the cheapest first. What is still equal is drawn by salt, which is a hash that
 // no party of the batch chose alone. A slot taken in the batch is taken for the
 // orders after it.
 func Clear(orders []job.Order, offers []Offer, salt canon.Hash) ([]Match, []Miss) {
 	orders = slices.SortedFunc(slices.Values(orders), func(a, b job.Order) int { return cmp.Compare(a.ID, b.ID) })
-	offers = slices.Clone(offers)
+	b := newBook(offers)
 	var matches []Match
 	var misses []Miss
 	for _, o := range orders {
-		i, why := best(o, offers, salt)
+		i := b.best(o, salt)
 		if i < 0 {
-			misses = append(misses, Miss{Order: o.ID, Explanation: why})
+			misses = append(misses, Miss{Order: o.ID, Explanation: b.explain(o.Terms)})
 			continue
 		}
-		matches = append(matches, Match{Order: o.ID, Offer: offers[i]})
-		taken := offers[i].Provider
-		for j := range offers { // slots belong to the provider, not to the model
-			if offers[j].Provider == taken {
-				offers[j].Busy++
-			}
+		matches = append(matches, Match{Order: o.ID, Offer: b.offers[i]})
+		for _, j := range b.of[b.offers[i].Provider] { // slots belong to the provider, not to the model
+			b.offers[j].Busy++
 		}
 	}
 	return matches, misses
 }
 
-// best returns the index of the offer that wins o, or -1 and why none does.
-func best(o job.Order, offers []Offer, salt canon.Hash) (int, string) {
-	win := -1
-	removed := make([]int, len(filters))
-	nearest, depth := -1, -1
-	for i, offer := range offers {
-		f := firstFailing(o.Terms, offer)
-		if f == len(filters) {
-			if win < 0 || better(o.ID, offer, offers[win], salt) {
-				win = i
-			}
+// book holds the offers of a batch so that an order looks at few of them.
+type book struct {
+	offers []Offer
+	of     map[string][]int // by provider, the cheapest first
+	shelf  map[shelf][]int  // by what is served, the cheapest first
+}
+
+type shelf struct {
+	model    canon.CID
+	executor string
+}
+
+func newBook(offers []Offer) *book {
+	b := &book{offers: slices.Clone(offers), of: map[string][]int{}, shelf: map[shelf][]int{}}
+	order := make([]int, len(offers))
+	for i := range offers {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return byPrice(offers[i], offers[j]) })
+	for _, i := range order {
+		at := shelf{offers[i].Model, offers[i].Executor}
+		b.shelf[at] = append(b.shelf[at], i)
+		b.of[offers[i].Provider] = append(b.of[offers[i].Provider], i)
+	}
+	return b
+}
+
+// best returns the index of the offer that wins o, or -1 if none does.
+func (b *book) best(o job.Order, salt canon.Hash) int {
+	for _, account := range o.Terms.Preferred {
+		if i := b.cheapest(o, b.of[account], salt); i >= 0 {
+			return i
+		}
+	}
+	return b.cheapest(o, b.shelf[shelf{o.Terms.Model, o.Terms.Executor}], salt)
+}
+
+// cheapest returns the one of among, which are by price, that passes and wins, or
+// -1. No lot is drawn where the price decides.
+func (b *book) cheapest(o job.Order, among []int, salt canon.Hash) int {
+	win, drawn := -1, canon.Hash{}
+	for _, i := range among {
+		if win >= 0 && byPrice(b.offers[win], b.offers[i]) != 0 {
+			break
+		}
+		if firstFailing(o.Terms, b.offers[i]) < len(filters) {
 			continue
 		}
+		if win < 0 {
+			win = i
+			continue
+		}
+		if drawn.IsZero() {
+			drawn = lot(o.ID, b.offers[win], salt)
+		}
+		if l := lot(o.ID, b.offers[i], salt); bytes.Compare(l[:], drawn[:]) < 0 {
+			win, drawn = i, l
+		}
+	}
+	return win
+}
+
+// explain says which filter removed how many, and who came furthest.
+func (b *book) explain(t job.Terms) string {
+	removed := make([]int, len(filters))
+	nearest, depth := -1, -1
+	for i, offer := range b.offers {
+		f := firstFailing(t, offer)
 		removed[f]++
 		if f > depth {
 			nearest, depth = i, f
 		}
 	}
-	if win >= 0 {
-		return win, ""
-	}
-	return -1, explain(o.Terms, offers, removed, nearest, depth)
+	return explain(t, b.offers, removed, nearest, depth)
 }
 
 func firstFailing(t job.Terms, o Offer) int {
@@ -177,16 +229,13 @@ func firstFailing(t job.Terms, o Offer) int {
 	return len(filters)
 }
 
-// better orders offers by price, then by lot.
-func better(order uint64, a, b Offer, salt canon.Hash) bool {
+// byPrice compares by output price, which most of an answer costs, then by input
+// price.
+func byPrice(a, b Offer) int {
 	if c := cmp.Compare(a.Price.Output, b.Price.Output); c != 0 {
-		return c < 0
+		return c
 	}
-	if c := cmp.Compare(a.Price.Input, b.Price.Input); c != 0 {
-		return c < 0
-	}
-	la, lb := lot(order, a, salt), lot(order, b, salt)
-	return bytes.Compare(la[:], lb[:]) < 0
+	return cmp.Compare(a.Price.Input, b.Price.Input)
 }
 
 func lot(order uint64, o Offer, salt canon.Hash) canon.Hash {

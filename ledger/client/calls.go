@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	sdkmath "cosmossdk.io/math"
+	"github.com/cosmos/cosmos-sdk/codec/address"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
@@ -26,6 +27,14 @@ const (
 	marketQuery   = "/daulat.market.v1.Query/"
 	registryQuery = "/daulat.registry.v1.Query/"
 )
+
+// CheckAccount reports that a text names no account of the ledger.
+func CheckAccount(text string) error {
+	if _, err := address.NewBech32Codec(Prefix).StringToBytes(text); err != nil {
+		return fmt.Errorf("%q is no account of the ledger", text)
+	}
+	return nil
+}
 
 // Balance returns what an account has, in udlt.
 func (c *Client) Balance(ctx context.Context, address string) (uint64, error) {
@@ -149,6 +158,49 @@ func (c *Client) Offers(ctx context.Context, model canon.CID) ([]match.Offer, er
 		return nil, fmt.Errorf("list offers: %w", err)
 	}
 	return parseAll(offers, parseOffer)
+}
+
+// Providers lists all providers, as the node tells it.
+func (c *Client) Providers(ctx context.Context) ([]Provider, error) {
+	all, err := list(func(page *sdkquery.PageRequest) ([]registrypb.Provider, *sdkquery.PageResponse, error) {
+		var r registrypb.QueryProvidersResponse
+		err := c.query(ctx, registryQuery+"Providers", &registrypb.QueryProviders{Pagination: page}, &r)
+		return r.Providers, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list providers: %w", err)
+	}
+	return parseAll(all, func(p registrypb.Provider) (Provider, error) { return parseProvider(&p) })
+}
+
+// Market lists the offers for a model, or all for the zero CID, with what is known
+// of who made them, as the node tells it. Who has no key in force can't serve and
+// is left out.
+func (c *Client) Market(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
+	offers, err := c.Offers(ctx, model)
+	if err != nil {
+		return nil, err
+	}
+	providers, err := c.Providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	standings, err := c.Standings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]Provider, len(providers))
+	for _, p := range providers {
+		known[p.Account] = p
+	}
+	var all []match.Candidate
+	for _, o := range offers {
+		p := known[o.Provider]
+		if o.Key = p.Key; !o.Key.IsZero() {
+			all = append(all, match.Candidate{Offer: o, Standing: standings[o.Provider], Addrs: p.Addresses})
+		}
+	}
+	return all, nil
 }
 
 // Artifact returns the manifest or declaration of that name, which it checks.
@@ -326,9 +378,30 @@ func (c *Client) Standing(ctx context.Context, provider string) (Standing, error
 	if err := c.query(ctx, marketQuery+"Standing", &marketpb.QueryStanding{Provider: provider}, &r); err != nil {
 		return Standing{}, fmt.Errorf("standing of %s: %w", provider, err)
 	}
-	t := r.Standing
+	return parseStanding(r.Standing), nil
+}
+
+// Standings are what the ledger has seen of each account that served, as the
+// node tells it: good enough to choose by, as a lie in them costs a choice.
+func (c *Client) Standings(ctx context.Context) (map[string]Standing, error) {
+	all, err := list(func(page *sdkquery.PageRequest) ([]marketpb.ProviderStanding, *sdkquery.PageResponse, error) {
+		var r marketpb.QueryStandingsResponse
+		err := c.query(ctx, marketQuery+"Standings", &marketpb.QueryStandings{Pagination: page}, &r)
+		return r.Standings, r.Pagination, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list standings: %w", err)
+	}
+	by := make(map[string]Standing, len(all))
+	for _, s := range all {
+		by[s.Provider] = parseStanding(s.Standing)
+	}
+	return by, nil
+}
+
+func parseStanding(t marketpb.Standing) Standing {
 	return Standing{Withheld: t.Withheld, Released: t.Released, Sessions: t.Sessions, Requests: t.Requests,
-		Complaints: t.Complaints, Unserved: t.Unserved}, nil
+		Complaints: t.Complaints, Unserved: t.Unserved}
 }
 
 // Stake is what a provider can lose, in udlt: its bond and its withheld pay.

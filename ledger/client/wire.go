@@ -85,7 +85,8 @@ func parseArtifact(w registrypb.Artifact) (Artifact, error) {
 func wireTerms(t job.Terms) marketpb.Terms {
 	return marketpb.Terms{Kind: t.Kind, Executor: t.Executor, Model: t.Model.String(), Assurance: uint64(t.Assurance),
 		Privacy: string(t.Privacy), InputCeiling: t.Ceiling.Input, OutputCeiling: t.Ceiling.Output,
-		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded}
+		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded,
+		Preferred: t.Preferred, Only: t.Only}
 }
 
 func parseTerms(w marketpb.Terms) (job.Terms, error) {
@@ -93,7 +94,7 @@ func parseTerms(w marketpb.Terms) (job.Terms, error) {
 	t := job.Terms{Version: canon.Version, Kind: w.Kind, Executor: w.Executor, Model: model,
 		Assurance: job.Assurance(w.Assurance), Privacy: job.Privacy(w.Privacy),
 		Ceiling: job.Price{Input: w.InputCeiling, Output: w.OutputCeiling},
-		Escrow:  w.Escrow, Step: w.Step, Patience: w.Patience, Duration: w.Duration, Excluded: w.Excluded}
+		Escrow:  w.Escrow, Step: w.Step, Patience: w.Patience, Duration: w.Duration, Excluded: w.Excluded, Preferred: w.Preferred, Only: w.Only}
 	return t, err
 }
 

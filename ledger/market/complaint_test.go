@@ -3,6 +3,7 @@ package market
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
@@ -42,6 +43,12 @@ func (w *world) stands(a actor) pb.Standing {
 	w.t.Helper()
 	r, err := queries{w.store}.Standing(w.ctx, &pb.QueryStanding{Provider: a.account})
 	w.check(err)
+	all, err := queries{w.store}.Standings(w.ctx, &pb.QueryStandings{})
+	w.check(err)
+	listed := slices.ContainsFunc(all.Standings, func(s pb.ProviderStanding) bool { return s.Provider == a.account && s.Standing == r.Standing })
+	if listed != (r.Standing != pb.Standing{}) {
+		w.t.Fatalf("one says %+v, the list %+v", r.Standing, all.Standings)
+	}
 	return r.Standing
 }
 

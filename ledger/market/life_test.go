@@ -195,6 +195,7 @@ func TestBadOrdersChangeNothing(t *testing.T) {
 		"too dear":   func(m *pb.MsgPlaceOrder) { m.Terms.Escrow = rich + 1 },
 		"patience":   func(m *pb.MsgPlaceOrder) { m.Terms.Patience = job.MaxPatience + 1 },
 		"excluded":   func(m *pb.MsgPlaceOrder) { m.Terms.Excluded = []string{"nobody"} },
+		"preferred":  func(m *pb.MsgPlaceOrder) { m.Terms.Preferred = []string{"nobody"} },
 		"privacy A1": func(m *pb.MsgPlaceOrder) { m.Terms.Privacy = string(job.Private) },
 	} {
 		m := &pb.MsgPlaceOrder{Consumer: c.account, SessionKey: c.key.Public().String(), Terms: testTerms()}
@@ -264,6 +265,35 @@ func TestExcludedProvider(t *testing.T) {
 	w.offer(dear, 200, 1)
 	w.block(1)
 	if got := w.session(id); got.Provider != dear.account || got.Terms.Excluded[0] != cheap.account {
+		t.Fatalf("session is %+v", got)
+	}
+}
+
+// An order goes to whom it prefers, though another is cheaper, and a pinned one
+// waits for its own.
+func TestPreferredProvider(t *testing.T) {
+	w := newWorld(t)
+	c, cheap, dear, absent := w.actor(1), w.actor(2), w.actor(3), w.actor(4)
+	w.offer(cheap, 100, 1)
+	w.offer(dear, 200, 1)
+	terms := testTerms()
+	terms.Preferred = []string{absent.account, strings.ToUpper(dear.account)}
+	id, err := w.place(c, terms)
+	w.check(err)
+	w.block(1)
+	if got := w.session(id); got.Provider != dear.account || got.Terms.Preferred[1] != dear.account {
+		t.Fatalf("session is %+v", got)
+	}
+	terms.Only = true
+	id, err = w.place(c, terms)
+	w.check(err)
+	w.block(1)
+	if got := w.order(id).Explanation; !strings.Contains(got, "1 is not one of those that the order names, 1 has no free slot") {
+		t.Fatalf("explanation %q", got)
+	}
+	w.offer(absent, 200, 1)
+	w.block(1)
+	if got := w.session(id); got.Provider != absent.account || !got.Terms.Only {
 		t.Fatalf("session is %+v", got)
 	}
 }

@@ -136,6 +136,19 @@ func (q queries) Standing(ctx context.Context, r *pb.QueryStanding) (*pb.QuerySt
 	return &pb.QueryStandingResponse{Standing: wireStanding(t)}, err
 }
 
+// Standings lists what was seen of every account that served.
+func (q queries) Standings(ctx context.Context, r *pb.QueryStandings) (*pb.QueryStandingsResponse, error) {
+	page, err := record.Page(r.Pagination)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := query.CollectionPaginate(ctx, q.standings, page,
+		func(provider string, t job.Standing) (pb.ProviderStanding, error) {
+			return pb.ProviderStanding{Provider: provider, Standing: wireStanding(t)}, nil
+		})
+	return &pb.QueryStandingsResponse{Standings: list, Pagination: next}, err
+}
+
 func absent(err error) error {
 	if errors.Is(err, errUnknown) {
 		return status.Error(codes.NotFound, err.Error())

@@ -26,25 +26,34 @@ func (s *Store) parseTerms(t pb.Terms) (job.Terms, error) {
 	terms := job.Terms{Version: canon.Version, Kind: t.Kind, Executor: t.Executor, Model: model,
 		Assurance: job.Assurance(t.Assurance), Privacy: job.Privacy(t.Privacy),
 		Ceiling: job.Price{Input: t.InputCeiling, Output: t.OutputCeiling},
-		Escrow:  t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded}
+		Escrow:  t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded, Preferred: t.Preferred, Only: t.Only}
 	if err := terms.Validate(); err != nil {
 		return job.Terms{}, err
 	}
-	terms.Excluded = nil
-	for _, text := range t.Excluded {
+	if terms.Excluded, err = s.accounts("excluded", t.Excluded); err != nil {
+		return job.Terms{}, err
+	}
+	terms.Preferred, err = s.accounts("preferred", t.Preferred)
+	return terms, err
+}
+
+// accounts brings accounts of terms into their one text form.
+func (s *Store) accounts(what string, texts []string) (all []string, err error) {
+	for _, text := range texts {
 		account, err := record.Account(s.addresses, text)
 		if err != nil {
-			return job.Terms{}, fmt.Errorf("terms: excluded %w", err)
+			return nil, fmt.Errorf("terms: %s %w", what, err)
 		}
-		terms.Excluded = append(terms.Excluded, account)
+		all = append(all, account)
 	}
-	return terms, nil
+	return all, nil
 }
 
 func wireTerms(t job.Terms) pb.Terms {
 	return pb.Terms{Kind: t.Kind, Executor: t.Executor, Model: t.Model.String(), Assurance: uint64(t.Assurance),
 		Privacy: string(t.Privacy), InputCeiling: t.Ceiling.Input, OutputCeiling: t.Ceiling.Output,
-		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded}
+		Escrow: t.Escrow, Step: t.Step, Patience: t.Patience, Duration: t.Duration, Excluded: t.Excluded,
+		Preferred: t.Preferred, Only: t.Only}
 }
 
 func wireOrder(o job.Order) pb.Order {

@@ -9,6 +9,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
+	wire "daulat/link/session"
 	"daulat/link/session/sessiontest"
 )
 
@@ -170,9 +171,7 @@ func TestRetryDoesNotWaitForTheCleanUp(t *testing.T) {
 	bad, _ := s.sells("bad", 1), s.sells("good", 2)
 	held := make(chan struct{})
 	s.ledger.held = held
-	if err := bad.node.Close(); err != nil {
-		t.Fatal(err)
-	}
+	bad.behave(conduct{early: func(wire.Ask) { go bad.node.Close() }, silent: true})
 	if r := s.buy(1, 3); r.Provider != "good" {
 		t.Errorf("%s answered", r.Provider)
 	}

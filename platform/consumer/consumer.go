@@ -22,6 +22,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/core/verify"
 	"daulat/link"
@@ -47,6 +48,9 @@ type Ledger interface {
 	// Complain puts on record that a provider signed a wrong answer: number seq
 	// of the session, under this receipt. The evidence's hash goes with it.
 	Complain(ctx context.Context, session, seq uint64, r receipt.Signed, evidence canon.Hash) error
+	// Market lists who offers the model. It is hearsay, good to choose by: what is
+	// paid for is proven by itself.
+	Market(ctx context.Context, model canon.CID) ([]match.Candidate, error)
 	// Now is the newest block's time in seconds.
 	Now(ctx context.Context) (uint64, error)
 }
@@ -63,6 +67,7 @@ type Config struct {
 	Key     canon.PrivateKey // session key: signs requests and vouchers
 	Journal *wire.Journal
 	Auditor verify.Runner // runs drawn answers again before they are paid for; nil draws none
+	Keeper  Keeper        // keeps what was learnt of providers; nil forgets it at the end
 	Log     *slog.Logger
 }
 
@@ -76,12 +81,16 @@ type Client struct {
 	leaving map[uint64]*Session // being closed
 	resumed map[canon.CID]bool  // models whose sessions of an earlier run were taken up
 	shunned map[string]shun     // by provider
+	markets map[canon.CID]market
+	used    map[string]uint64 // requests put to each provider in this run
+	memory  *memory
 }
 
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
-	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{}}
+	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{},
+		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log)}
 }
 
 // Prompt is what is asked of a model.
@@ -93,6 +102,8 @@ type Prompt struct {
 	// Repeat asks for the same answer to the same prompt, parameters and seed
 	// every time: the request then carries no number of its own.
 	Repeat bool
+	// Spread wants requests to go to different owners, as far as there are any.
+	Spread bool
 }
 
 // Result is an answer that was paid for.
@@ -166,28 +177,35 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 
 // Open places an order, waits until it is matched, and returns the session.
 func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
-	return c.open(ctx, terms, time.Now().Add(matchWait))
+	return c.open(ctx, terms, false, time.Now().Add(matchWait))
 }
 
 // openAny is Open that asks providers which merely failed again, if nobody else
 // takes the order. The asker's patience is one: both orders share it.
-func (c *Client) openAny(ctx context.Context, terms job.Terms) (*Session, error) {
+func (c *Client) openAny(ctx context.Context, terms job.Terms, spread bool) (*Session, error) {
 	begun := time.Now()
 	until, first := begun.Add(matchWait), begun.Add(matchWait)
 	if c.mayForgive() {
 		first = begun.Add(matchWait / 2)
 	}
-	s, err := c.open(ctx, terms, first)
+	s, err := c.open(ctx, terms, spread, first)
 	var none *NoMatchError
 	if errors.As(err, &none) && c.forgive() {
-		s, err = c.open(ctx, terms, until)
+		s, err = c.open(ctx, terms, spread, until)
 	}
 	return s, err
 }
 
-func (c *Client) open(ctx context.Context, terms job.Terms, until time.Time) (*Session, error) {
+func (c *Client) open(ctx context.Context, terms job.Terms, spread bool, until time.Time) (*Session, error) {
 	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
 	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
+	chosen, err := c.choose(ctx, terms, spread)
+	if err != nil {
+		return nil, err
+	}
+	if len(chosen.preferred) > 0 && !terms.Only {
+		terms.Preferred = chosen.preferred
+	}
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err
@@ -210,6 +228,7 @@ func (c *Client) open(ctx context.Context, terms job.Terms, until time.Time) (*S
 	if err := c.Journal.Save(r); err != nil {
 		return nil, err
 	}
+	c.memory.opened(opened.Provider == chosen.newcomer)
 	c.Log.Info("session opened", "session", id, "provider", opened.Provider)
 	return c.session(ctx, r, now)
 }

@@ -8,6 +8,13 @@ import (
 	"daulat/core/canon"
 )
 
+// Forget drops the list of who offers a model, as if it had grown old.
+func (c *Client) Forget(model canon.CID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.markets, model)
+}
+
 // Quiet waits for what goes on in the background.
 func (c *Client) Quiet(ctx context.Context) error {
 	if err := c.opened(ctx, func(canon.CID) bool { return true }); err != nil {

@@ -37,6 +37,7 @@ type setup struct {
 	path    string
 	journal *wire.Journal
 	auditor verify.Runner
+	keeper  *kept
 	client  *consumer.Client
 }
 
@@ -65,8 +66,12 @@ func (s *setup) run() {
 		s.t.Fatal(err)
 	}
 	s.ledger = &overseen{account: s.account}
-	s.client = consumer.New(consumer.Config{Ledger: s.ledger, Link: s.node, Key: s.key, Journal: s.journal,
-		Auditor: s.auditor, Log: slog.New(slog.DiscardHandler)})
+	config := consumer.Config{Ledger: s.ledger, Link: s.node, Key: s.key, Journal: s.journal,
+		Auditor: s.auditor, Log: slog.New(slog.DiscardHandler)}
+	if s.keeper != nil {
+		config.Keeper = s.keeper
+	}
+	s.client = consumer.New(config)
 }
 
 // crash starts the client again with the journal as disk shows it, as after
@@ -119,6 +124,23 @@ func (s *setup) buy(tokens, most int) consumer.Result {
 		s.t.Fatal(err)
 	}
 	return r
+}
+
+// closeAll settles what is open.
+func (s *setup) closeAll() {
+	s.t.Helper()
+	if err := s.client.CloseAll(s.ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *setup) offers() []match.Candidate {
+	s.t.Helper()
+	all, err := s.account.Market(s.ctx, model)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
 }
 
 func (s *setup) onLedger(id uint64) job.Session {

@@ -29,6 +29,9 @@ func (c *Client) part(s *Session) {
 	if err := s.shut(ctx); err != nil {
 		c.Log.Warn("closing a session did not work; it ends at its deadline", "session", s.ID(), "error", err)
 	}
+	if err := c.memory.save(); err != nil {
+		c.Log.Warn("what is known of providers could not be kept", "error", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.leaving, s.id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,8 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/link"
 )
 
 // idle is a ledger on which nobody takes an order; each transaction waits for
@@ -26,6 +29,21 @@ func (l *idle) PlaceOrder(_ context.Context, _ canon.PublicKey, t job.Terms) (ui
 	time.Sleep(block)
 	l.excluded = append(l.excluded, t.Excluded)
 	return uint64(len(l.excluded)), nil
+}
+
+// Market is full of offers whose machines don't answer.
+func (*idle) Market(_ context.Context, model canon.CID) (all []match.Candidate, err error) {
+	for i := range 100 {
+		all = append(all, match.Candidate{Offer: match.Offer{Provider: fmt.Sprint(i), Model: model, Slots: 1}})
+	}
+	return all, nil
+}
+
+type deafPeers struct{}
+
+func (deafPeers) DialKey(ctx context.Context, _ canon.PublicKey, _ []string, _ string) (*link.Stream, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 func (*idle) Order(_ context.Context, id uint64) (job.Order, error) {
@@ -55,7 +73,7 @@ func TestReasonComesWithinFiveSeconds(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ledger := &idle{}
-			client := New(Config{Ledger: ledger, Key: key, Log: slog.New(slog.DiscardHandler)})
+			client := New(Config{Ledger: ledger, Link: deafPeers{}, Key: key, Log: slog.New(slog.DiscardHandler)})
 			for provider, s := range c.shunned {
 				client.shunned[provider] = s
 			}

@@ -1,13 +1,17 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	wire "daulat/link/session"
 )
 
@@ -17,11 +21,15 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	if err := c.resume(ctx, terms.Model); err != nil {
 		return nil, err
 	}
-	for _, s := range c.warm(terms.Model) {
+	warm, err := c.spread(ctx, terms, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range warm {
 		if !s.tryLock() {
 			continue
 		}
-		if s.over {
+		if s.over || !s.suits(terms) {
 			s.unlock()
 			continue
 		}
@@ -31,10 +39,10 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 		}
 		c.leave(s)
 	}
-	if s := c.coming(ctx, terms.Model); s != nil {
+	if s := c.ready(ctx, terms, p); s != nil {
 		return s, nil
 	}
-	s, err := c.openAny(ctx, terms)
+	s, err := c.openAny(ctx, terms, p.Spread) // with an owner that serves no other session, if it shall
 	if err != nil {
 		return nil, err
 	}
@@ -44,16 +52,76 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	return s, nil
 }
 
-// Renew closes the sessions for a model, those of an earlier run too, and lets
-// providers that merely failed be asked again, so that the next request is
-// matched as if it were the first.
+// ready waits for a session that is being opened, if p may take it.
+func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session {
+	if p.Spread {
+		return nil
+	}
+	s := c.coming(ctx, terms.Model)
+	if s == nil || s.suits(terms) {
+		return s
+	}
+	s.unlock()
+	return nil
+}
+
+// spreadOwners is how many owners requests that shall be spread go round.
+const spreadOwners = 4
+
+// spread returns the warm sessions in the order in which p may take them: as they
+// are, or, for one that shall be spread, the least used provider first; and none
+// while there is another owner to open a session with.
+func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Session, error) {
+	warm := c.warm(terms.Model)
+	if !p.Spread {
+		return warm, nil
+	}
+	if len(c.serving()) < spreadOwners {
+		more, err := c.elsewhere(ctx, terms)
+		if more || err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortStableFunc(warm, func(a, b *Session) int {
+		return cmp.Compare(c.used[a.record.Session.Provider], c.used[b.record.Session.Provider])
+	})
+	return warm, nil
+}
+
+// elsewhere reports whether an owner that serves no session here offers what terms
+// want.
+func (c *Client) elsewhere(ctx context.Context, terms job.Terms) (bool, error) {
+	offers, err := c.offers(ctx, terms.Model)
+	if err != nil {
+		return false, err
+	}
+	policy := c.policy(terms)
+	policy.PerOwner = 1
+	fit, _ := c.fair(terms, offers)
+	return slices.ContainsFunc(match.Rank(terms, fit, policy), func(r match.Ranked) bool { return !r.Full && r.Tier != match.Failing }), nil
+}
+
+// Renew closes the sessions for a model, those of an earlier run too, reads anew
+// who offers it, and lets providers that merely failed and one of those that
+// are not known, or failed until now, be asked, whoever is better known.
 func (c *Client) Renew(ctx context.Context, model canon.CID) error {
 	c.forgive()
+	c.wonder(model)
 	failed := []error{c.resume(ctx, model), c.opened(ctx, func(m canon.CID) bool { return m == model })}
 	for _, s := range c.warm(model) {
 		failed = append(failed, c.Settle(ctx, s.ID()))
 	}
 	return errors.Join(failed...)
+}
+
+// wonder forgets failures, and gives the next session to a newcomer if there is one.
+func (c *Client) wonder(model canon.CID) {
+	c.mu.Lock()
+	delete(c.markets, model)
+	c.mu.Unlock()
+	c.memory.forgive()
 }
 
 func (c *Client) warm(model canon.CID) []*Session {
@@ -125,10 +193,13 @@ func (c *Client) restore(ctx context.Context, r wire.Record) (*Session, error) {
 	return nil, s.shut(ctx) // an earlier run began to
 }
 
-// Recover takes up the sessions that the ledger holds for this client and the
+// Recover takes up what is known of providers, and the sessions that the ledger holds for this client and the
 // journal does not know, since the process died before it could write them
 // down. Nobody else has their key, so they would stay open until their deadline.
 func (c *Client) Recover(ctx context.Context) error {
+	if err := c.recall(); err != nil {
+		return err
+	}
 	open, err := c.Ledger.Sessions(ctx, c.Ledger.Account(), job.SessionOpen)
 	if err != nil {
 		return fmt.Errorf("recover sessions: %w", err)
@@ -148,6 +219,18 @@ func (c *Client) Recover(ctx context.Context) error {
 	return nil
 }
 
+// recall takes up what an earlier run learnt of providers.
+func (c *Client) recall() error {
+	shunned, err := c.memory.load(time.Now())
+	if err != nil {
+		return fmt.Errorf("recall what is known of providers: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.shunned, shunned)
+	return nil
+}
+
 // CloseAll settles every session that is open, with final vouchers. It waits for
 // what goes on in the background; nothing is asked meanwhile.
 func (c *Client) CloseAll(ctx context.Context) error {
@@ -158,7 +241,7 @@ func (c *Client) CloseAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
+	failed := []error{c.memory.save()}
 	for _, r := range records {
 		failed = append(failed, c.Settle(ctx, r.Session.ID))
 	}

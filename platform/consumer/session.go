@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	"daulat/link"
 	wire "daulat/link/session"
@@ -70,6 +72,12 @@ func (p Prompt) worst() receipt.Usage {
 	return receipt.Request{Tokens: p.Tokens, Chat: p.Chat, Params: p.Params}.Worst()
 }
 
+// suits reports whether the terms of a request allow the session's provider.
+func (s *Session) suits(t job.Terms) bool {
+	provider := s.record.Session.Provider
+	return !slices.Contains(t.Excluded, provider) && (!t.Only || slices.Contains(t.Preferred, provider))
+}
+
 // worst is what the session will have cost in all if p's answer is as long as
 // it may be.
 func (s *Session) worst(p Prompt) (uint64, error) {
@@ -103,11 +111,15 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, err
 	}
+	s.client.mu.Lock()
+	s.client.used[s.record.Session.Provider]++
+	s.client.mu.Unlock()
+	watch := stopwatch{begun: time.Now()}
 	receive := receiveTokens
 	if p.Chat != "" {
 		receive = receiveText
 	}
-	answer, done, err := receive(stream, ask.Request.Params, f.next)
+	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); return f.next(t) })
 	if err == nil {
 		err = ask.Request.Fits(answer)
 	}
@@ -122,7 +134,30 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err := s.audit(ctx, t, entry, next); err != nil {
 		return Result{}, err
 	}
+	s.client.memory.note(s.record.Session.Provider, watch.facts)
 	return s.pay(stream, t, entry, next)
+}
+
+// stopwatch measures one answer.
+type stopwatch struct {
+	begun, first, last time.Time
+	tokens             uint64
+}
+
+func (w *stopwatch) tick() {
+	w.tokens++
+	w.last = time.Now()
+	if w.tokens == 1 {
+		w.first = w.last
+	}
+}
+
+// facts adds the answer to what is known of who gave it.
+func (w *stopwatch) facts(f match.Facts) match.Facts {
+	if w.tokens == 0 { // nothing to wait for
+		return f.Answered(uint64(time.Since(w.begun).Milliseconds()), 0, 0)
+	}
+	return f.Answered(uint64(w.first.Sub(w.begun).Milliseconds()), uint64(w.last.Sub(w.first).Milliseconds()), w.tokens)
 }
 
 // sign makes the ask. Its number is on disk before it is used: pay wrote it

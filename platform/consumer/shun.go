@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"daulat/core/job"
+	"daulat/core/match"
 	wire "daulat/link/session"
 )
 
@@ -32,9 +33,13 @@ func (c *Client) shun(ctx context.Context, provider string, why error) {
 	if lied {
 		span = shunLied
 	}
+	s := shun{until: time.Now().Add(span), lied: lied}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shunned[provider] = shun{until: time.Now().Add(span), lied: lied}
+	c.shunned[provider] = s
+	c.mu.Unlock()
+	c.memory.lost(provider)
+	c.memory.note(provider, match.Facts.Broke)
+	c.memory.shun(provider, s)
 }
 
 // shun keeps a provider that failed from this client's orders for a while.
@@ -50,6 +55,20 @@ func (c *Client) excluded() []string {
 	maps.DeleteFunc(c.shunned, func(_ string, s shun) bool { return time.Now().After(s.until) })
 	all := slices.Sorted(maps.Keys(c.shunned))
 	return all[:min(len(all), job.MaxExcluded)]
+}
+
+// grudge says why a provider gets no orders now, or nothing.
+func (c *Client) grudge(provider string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, shunned := c.shunned[provider]
+	switch {
+	case !shunned || time.Now().After(s.until):
+		return ""
+	case s.lied:
+		return "lied to this home"
+	}
+	return "failed here just now"
 }
 
 // mayForgive reports whether forgive would let any be asked.

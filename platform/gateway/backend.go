@@ -13,6 +13,7 @@ import (
 type (
 	Prompt  = openai.Prompt
 	Message = openai.Message
+	Choice  = openai.Choice
 	Model   = openai.Model // Name is what clients ask for, ID the manifest
 	// AnswerToken and Likely are what log-probabilities are shown of.
 	AnswerToken = openai.Token

@@ -144,7 +144,9 @@ func TestJob(t *testing.T) {
 	d.add("price", prices()...)
 	matched, session := opened(t)
 	expired, _ := placed(t).Tick(1_060)
-	d.add("terms", plain("terms", terms()))
+	pinned := terms()
+	pinned.Preferred, pinned.Only = []string{"daulat1near", "daulat1far"}, true
+	d.add("terms", plain("terms", terms()), plain("terms", pinned))
 	d.add("order", plain("order", placed(t)), plain("order", matched), plain("order", expired))
 	entries := history(t).entries
 	proof, accused := complaints(t, session)

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"daulat/ui/control"
 )
@@ -44,6 +45,7 @@ func (a *app) ask() *cobra.Command {
 		Options     struct {
 			Usage bool `json:"include_usage"`
 		} `json:"stream_options"`
+		Choice control.Choice `json:"daulat"`
 	}
 	var system, network string
 	var seed int64
@@ -105,7 +107,15 @@ func (a *app) ask() *cobra.Command {
 	f.Float64Var(&body.Temperature, "temperature", 0, "0 takes the likeliest token every time; up to 2")
 	f.Float64Var(&body.TopP, "top-p", 1, "share of the probability from which tokens are drawn")
 	f.Int64Var(&seed, "seed", 0, "seed of the draws (default: a fresh random one)")
+	choiceFlags(f, &body.Choice)
 	return cmd
+}
+
+// choiceFlags are those that say who shall answer.
+func choiceFlags(f *pflag.FlagSet, c *control.Choice) {
+	f.StringSliceVar(&c.Providers, "provider", nil, "account that shall answer, and nobody else; several are tried in this order")
+	f.StringSliceVar(&c.Not, "not", nil, "account that shall not answer")
+	f.BoolVar(&c.Spread, "spread", false, "put questions to different owners one after the other")
 }
 
 type message struct {

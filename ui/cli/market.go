@@ -92,19 +92,42 @@ func sayJob(w io.Writer, j control.Job) {
 
 func (a *app) provider() *cobra.Command {
 	ls := &cobra.Command{
-		Use:     "ls",
-		Short:   "List all offers on the network",
+		Use:   "ls [MODEL]",
+		Short: "List all offers on the network, as this home would choose",
+		Long: `List all offers on the network, for one model if it is named, in the order in which this home
+would choose: who served before, and then who costs the least, with what waiting for it and being
+failed by it is worth. One session in 16 goes to a provider that nobody knows yet.`,
 		Example: "  daulat provider ls",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(a, control.Operations.Providers, func(w io.Writer, offers []control.Provider) {
-				rows := table{{"PROVIDER", "UDLT IN/OUT PER 1,000", "COMPLAINTS", "UNSERVED", "EXECUTOR", "MODEL"}}
+		Args:    atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			model := strings.Join(args, "")
+			return show(a, with(control.Operations.Providers, model), func(w io.Writer, offers []control.Provider) {
+				rows := table{{"#", "PROVIDER", "UDLT IN/OUT PER 1,000", "TOKENS/S", "MS", "HERE", "COMPLAINTS", "UNSERVED", "MODEL", "REASON"}}
 				for _, o := range offers {
-					rows = rows.add(o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), o.Complaints, o.Unserved, o.Executor, modelText(o.Model, o.ModelID, o.Label))
+					rows = rows.add(place(o), o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), speed(o), measured(o.Latency),
+						fmt.Sprintf("%d of %d", o.Served, o.Served+o.Failed), o.Complaints, fmt.Sprintf("%d of %d", o.Unserved, o.Sessions), modelText(o.Model, o.ModelID, o.Label), o.Reason)
 				}
 				rows.write(w)
 			})
 		},
 	}
 	return group("provider", "Look at who serves, and at this machine as one of them", ls, a.earned(), a.rest(), a.work())
+}
+
+// place is where an offer stands, if it gets orders.
+func place(o control.Provider) string { return measured(uint64(o.Place)) }
+
+func speed(o control.Provider) string {
+	if o.Speed == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d.%d", o.Speed/1000, o.Speed%1000/100)
+}
+
+// measured is a number that may not be known.
+func measured(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.FormatUint(n, 10)
 }

@@ -76,6 +76,7 @@ a token, and under this machine's addresses alone, as any other host name is ref
 	f.Uint64Var(&o.KeyDelay, "key-delay", control.DefaultKeyDelay, "seconds a new key waits, set at the founding")
 	f.StringVar(&scratch, "scratch", "", "folder of the tour that runs this, removed at the end")
 	_ = f.MarkHidden("scratch") // it exists
+	choiceFlags(f, &o.Choice)
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

@@ -114,7 +114,9 @@ type Operations interface {
 	Selling
 	Jobs(ctx context.Context) ([]Job, error)
 	Job(ctx context.Context, id uint64) (Job, error)
-	Providers(ctx context.Context) ([]Provider, error)
+	// Providers lists the offers for a model, or all, in the order in which this
+	// home would choose.
+	Providers(ctx context.Context, model string) ([]Provider, error)
 	// Receipts are those that this home's journal holds, by session and number.
 	Receipts(ctx context.Context) ([]Receipt, error)
 	// Export settles the receipt's session if it is open and bundles the proof.
@@ -157,7 +159,7 @@ func Handler(secret string, o Operations) http.Handler {
 	serveSelling(mux, o)
 	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
 	serve(mux, "job", o.Job)
-	serve(mux, "providers", func(ctx context.Context, _ empty) ([]Provider, error) { return o.Providers(ctx) })
+	serve(mux, "providers", o.Providers)
 	serve(mux, "receipts", func(ctx context.Context, _ empty) ([]Receipt, error) { return o.Receipts(ctx) })
 	serve(mux, "export", o.Export)
 	serveSteps(mux, "liar", func(ctx context.Context, _ empty, say Progress) (Report, error) { return o.Liar(ctx, say) })
@@ -301,8 +303,8 @@ func (c Client) Job(ctx context.Context, id uint64) (out Job, err error) {
 }
 
 // Providers implements Operations.
-func (c Client) Providers(ctx context.Context) (out []Provider, err error) {
-	return out, c.call(ctx, "providers", empty{}, &out)
+func (c Client) Providers(ctx context.Context, model string) (out []Provider, err error) {
+	return out, c.call(ctx, "providers", model, &out)
 }
 
 // Receipts implements Operations.

@@ -30,8 +30,8 @@ func (c *counted) Job(_ context.Context, id uint64) (Job, error) {
 	c.calls++
 	return Job{ID: id}, nil
 }
-func (c *counted) Providers(context.Context) ([]Provider, error) { c.calls++; return nil, nil }
-func (c *counted) Receipts(context.Context) ([]Receipt, error)   { c.calls++; return nil, nil }
+func (c *counted) Providers(context.Context, string) ([]Provider, error) { c.calls++; return nil, nil }
+func (c *counted) Receipts(context.Context) ([]Receipt, error)           { c.calls++; return nil, nil }
 func (c *counted) Export(_ context.Context, receipt string) (Exported, error) {
 	c.calls++
 	return Exported{Trust: receipt}, errors.New("no answer here has that receipt")

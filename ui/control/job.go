@@ -53,6 +53,10 @@ type Session struct {
 
 // Provider is one offer on the market.
 type Provider struct {
+	// Place is where it stands in this home's order for its model, from 1; 0 if it
+	// gets no orders. Reason says why it stands behind the one before it.
+	Place     int    `json:"place"`
+	Reason    string `json:"reason"`
 	Provider  string `json:"provider"`        // account
 	Model     string `json:"model,omitempty"` // name, if the home knows it
 	ModelID   string `json:"model_id"`        // manifest or declaration
@@ -66,4 +70,12 @@ type Provider struct {
 	Unserved uint64 `json:"unserved"`
 	// Complaints is how many the ledger holds about the account.
 	Complaints uint64 `json:"complaints"`
+	Sessions   uint64 `json:"sessions"` // settled ones, of anybody
+	// What this home measured; 0 where it did not yet.
+	Served  uint64 `json:"served_here"`
+	Failed  uint64 `json:"failed_here"`
+	Latency uint64 `json:"latency_ms"`
+	First   uint64 `json:"first_token_ms"`
+	Speed   uint64 `json:"tokens_per_1000_s"`
+	Cost    uint64 `json:"expected_cost_1000_udlt,omitempty"` // of one usual request, in 10⁻³ udlt: price, audits, waiting and failures
 }

@@ -42,7 +42,15 @@ type UpOptions struct {
 	// KeyDelay is how long a new identity key waits until it takes over, in
 	// seconds; it counts when the network is created; 0 is the default.
 	KeyDelay   uint64
+	Choice     Choice
 	Passphrase Passphrase
+}
+
+// Choice is whom a home lets answer.
+type Choice struct {
+	Providers []string `json:"providers,omitempty"` // accounts; nobody else, if there are any
+	Not       []string `json:"not,omitempty"`       // accounts
+	Spread    bool     `json:"spread,omitempty"`    // different owners one after the other
 }
 
 // Passphrase asks the user for the passphrase of a home's keys, fresh if there

@@ -383,6 +383,30 @@ func (a *Account) Stake(ctx context.Context, provider string) (uint64, error) {
 	})
 }
 
+// Market lists who offers a model.
+func (a *Account) Market(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
+	return read(ctx, a, func(c *Chain) (all []match.Candidate, ok bool) {
+		for _, o := range c.offers {
+			if o.Model == model {
+				all = append(all, match.Candidate{Offer: o, Standing: c.standing(o.Provider), Addrs: c.addrs[o.Provider]})
+			}
+		}
+		return all, true
+	})
+}
+
+func (c *Chain) standing(provider string) (t job.Standing) {
+	for _, s := range c.sessions {
+		if s.Provider == provider {
+			t = t.Moved(job.Session{}, s)
+		}
+	}
+	for range c.blames[provider] {
+		t = t.Accused()
+	}
+	return t
+}
+
 // Addresses are where a provider is reached.
 func (a *Account) Addresses(ctx context.Context, provider string) ([]string, error) {
 	return read(ctx, a, func(c *Chain) ([]string, bool) { addrs, ok := c.addrs[provider]; return addrs, ok })

@@ -20,6 +20,8 @@ const (
 	maxStop     = 4
 	maxStopSize = 1024 // bytes of a stop string
 
+	maxAccounts = 16 // that an order prefers, or excludes
+
 	maxTopChat       = 20 // alternatives to a token
 	maxTopCompletion = 5
 )
@@ -46,6 +48,15 @@ type Prompt struct {
 	Whole string `json:",omitempty"`
 	// Native is why Messages can't hold it, and nil if they do.
 	Native *Error `json:",omitempty"`
+	Choice
+}
+
+// Choice is who may answer, where the client says so in the field daulat, which
+// OpenAI's protocol does not have.
+type Choice struct {
+	Providers []string // accounts; nobody else, if there are any
+	Not       []string // accounts
+	Spread    bool     // different owners one after the other
 }
 
 // Request is a prompt and the form of the reply that the client wants.
@@ -194,6 +205,9 @@ func (o *object) common() (r Request) {
 		}
 	}
 	r.Seed = o.seed()
+	if raw := o.get("daulat"); raw != nil {
+		r.Choice = o.choice(raw)
+	}
 	r.Stream = o.bool("stream")
 	if raw := o.get("stream_options"); raw != nil {
 		options := o.child("stream_options", raw)
@@ -208,6 +222,28 @@ func (o *object) common() (r Request) {
 	o.inert("frequency_penalty", "0")
 	o.inert("presence_penalty", "0")
 	return r
+}
+
+func (o *object) choice(raw json.RawMessage) Choice {
+	c := o.child("daulat", raw)
+	defer o.adopt(c)
+	for name := range c.fields {
+		if name != "providers" && name != "not" && name != "spread" {
+			c.fail(name, "is not known here")
+		}
+	}
+	return Choice{Providers: c.accounts("providers"), Not: c.accounts("not"), Spread: c.bool("spread")}
+}
+
+// accounts reads names of accounts, which the backend checks.
+func (o *object) accounts(name string) []string {
+	all := o.strings(name, maxAccounts)
+	for _, account := range all {
+		if account == "" || len(account) > maxName {
+			o.fail(name, "must hold accounts of 1 to %d bytes", maxName)
+		}
+	}
+	return all
 }
 
 // chatLogprobs reads whether log-probabilities are wanted, and how many.

@@ -1,0 +1,208 @@
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/match"
+	"daulat/link"
+	wire "daulat/link/session"
+)
+
+const (
+	marketFresh  = 10 * time.Second       // how long a list of offers is chosen from before it is read again
+	probeFresh   = time.Minute            // how long a provider that was reached counts as there
+	probeTimeout = 500 * time.Millisecond // for a provider to take a stream; then others are looked for
+	probeAtOnce  = 16
+	probeRounds  = 2 // of those that rank best; after them the order goes to whom the market gives it
+
+	// The request that providers are compared for, in tokens, and what a second of
+	// waiting for it is worth: this part of what it may cost.
+	usualInput, usualOutput = 256, 256
+	waitingShare            = 50
+)
+
+// market is the list of offers for one model as it was read last.
+type market struct {
+	offers []match.Candidate
+	read   time.Time
+}
+
+// Unfit is an offer that gets no order, and why.
+type Unfit struct {
+	match.Candidate
+	Why string
+}
+
+// Ranking is the order in which the client would choose among offers, and which of
+// them it would not. It asks nobody.
+func (c *Client) Ranking(terms job.Terms, offers []match.Candidate) (fit []match.Ranked, unfit []Unfit) {
+	fair, unfit := c.fair(terms, offers)
+	return match.Rank(terms, fair, c.policy(terms)), unfit
+}
+
+// fair parts the offers that may get an order from those that may not.
+func (c *Client) fair(terms job.Terms, offers []match.Candidate) (fair []match.Candidate, unfit []Unfit) {
+	for _, o := range c.candidates(offers) {
+		why := match.Unfit(terms, o.Offer)
+		if why == "" {
+			why = c.grudge(o.Offer.Provider)
+		}
+		if why == "" {
+			fair = append(fair, o)
+		} else {
+			unfit = append(unfit, Unfit{o, why})
+		}
+	}
+	return fair, unfit
+}
+
+// policy is how this client weighs price, time and risk.
+func (c *Client) policy(terms job.Terms) match.Policy {
+	usual := usualInput*terms.Ceiling.Input + usualOutput*terms.Ceiling.Output
+	return match.Policy{Input: usualInput, Output: usualOutput, Second: usual / waitingShare, Audits: c.Auditor != nil}
+}
+
+// candidates adds what this client knows by itself to what the ledger says. Who is
+// reached in one network counts as one owner.
+func (c *Client) candidates(offers []match.Candidate) []match.Candidate {
+	all, now := slices.Clone(offers), time.Now()
+	held := map[string]uint64{}
+	serving := c.serving()
+	for i, o := range all {
+		all[i].Owner = link.NetworkOf(o.Addrs)
+		all[i].Facts = c.memory.of(o.Offer.Provider, now)
+		held[all[i].Owner] += serving[o.Offer.Provider]
+	}
+	for i, o := range all {
+		if all[i].Held = held[o.Owner]; o.Owner == "" {
+			all[i].Held = serving[o.Offer.Provider]
+		}
+	}
+	return all
+}
+
+// serving counts the warm sessions of each provider.
+func (c *Client) serving() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := map[string]uint64{}
+	for _, sessions := range c.pool {
+		for _, s := range sessions {
+			held[s.record.Session.Provider]++
+		}
+	}
+	return held
+}
+
+// choose names the providers that an order shall go to, the best first: those that
+// rank highest and can be reached now. It names none if there are none.
+func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choice, error) {
+	offers, err := c.offers(ctx, terms.Model)
+	if err != nil {
+		return choice{}, err
+	}
+	p := c.policy(terms)
+	if _, err := rand.Read(p.Lot[:]); err != nil {
+		return choice{}, fmt.Errorf("draw a lot: %w", err)
+	}
+	if spread {
+		p.PerOwner = 1
+	}
+	p.Newcomer = c.turn()
+	fair, _ := c.fair(terms, offers)
+	ranked := match.Rank(terms, fair, p)
+	by := make(map[string]match.Candidate, len(offers))
+	for _, o := range offers {
+		by[o.Offer.Provider] = o
+	}
+	var chosen choice
+	for round := 0; round < probeRounds && len(ranked) > 0 && len(chosen.preferred) == 0; round++ {
+		best := ranked[:min(probeAtOnce, len(ranked))]
+		ranked = ranked[len(best):]
+		for i, there := range c.probe(ctx, best, by) {
+			if there {
+				chosen.add(best[i])
+			}
+		}
+	}
+	return chosen, ctx.Err()
+}
+
+// choice is whom an order shall go to, the best first.
+type choice struct {
+	preferred []string
+	newcomer  string // the one among them whose turn it is; empty for none
+}
+
+func (c *choice) add(r match.Ranked) {
+	c.preferred = append(c.preferred, r.Offer.Provider)
+	if r.Turn {
+		c.newcomer = r.Offer.Provider
+	}
+}
+
+// offers is the market for a model, read anew now and then.
+func (c *Client) offers(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
+	c.mu.Lock()
+	m := c.markets[model]
+	c.mu.Unlock()
+	if !m.read.IsZero() && time.Since(m.read) < marketFresh {
+		return m.offers, nil
+	}
+	read := time.Now()
+	offers, err := c.Ledger.Market(ctx, model)
+	if err != nil {
+		return nil, fmt.Errorf("list who offers the model: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.markets[model] = market{offers, read}
+	return offers, nil
+}
+
+// probe tells which of the best can be reached at once. That one can't is held
+// against it in later rankings.
+func (c *Client) probe(ctx context.Context, best []match.Ranked, by map[string]match.Candidate) []bool {
+	there := make([]bool, len(best))
+	var all sync.WaitGroup
+	for i, r := range best {
+		all.Go(func() { there[i] = c.reach(ctx, by[r.Offer.Provider]) })
+	}
+	all.Wait()
+	return there
+}
+
+func (c *Client) reach(ctx context.Context, o match.Candidate) bool {
+	provider := o.Offer.Provider
+	if c.memory.reached(provider, probeFresh) {
+		return true
+	}
+	within, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	begun := time.Now()
+	stream, err := c.Link.DialKey(within, o.Offer.Key, link.AddrsOf(o.Offer.Key, o.Addrs), wire.Protocol)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.memory.note(provider, match.Facts.Broke)
+		}
+		return false
+	}
+	stream.Close()
+	c.memory.note(provider, func(f match.Facts) match.Facts { return f.Reached(uint64(time.Since(begun).Milliseconds())) })
+	c.memory.saw(provider)
+	return true
+}
+
+// turn reports whether the next session is a newcomer's.
+func (c *Client) turn() bool {
+	c.memory.mu.Lock()
+	defer c.memory.mu.Unlock()
+	return c.memory.curious || match.Turn(c.memory.kept.Newcomers, c.memory.kept.Sessions)
+}

@@ -1,0 +1,120 @@
+package consumer_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"daulat/core/job"
+	"daulat/platform/consumer"
+)
+
+// asks puts one question with terms that change makes, and returns who answered.
+func (s *setup) asks(change func(*job.Terms, *consumer.Prompt)) (string, error) {
+	t, p := terms(), prompt(1, 3)
+	change(&t, &p)
+	r, err := s.client.Ask(s.ctx, t, p, willing, deaf)
+	return r.Provider, err
+}
+
+// A pinned request goes to its account though a cheaper one has a warm session,
+// and an excluded account gets none.
+func TestPinAndExclude(t *testing.T) {
+	s := start(t)
+	s.sells("cheap", 1)
+	s.sells("middle", 2)
+	s.sells("dear", 3)
+	for _, c := range []struct {
+		want   string
+		change func(*job.Terms, *consumer.Prompt)
+	}{
+		{"cheap", func(*job.Terms, *consumer.Prompt) {}},
+		{"dear", func(t *job.Terms, _ *consumer.Prompt) { t.Preferred, t.Only = []string{"dear"}, true }},
+		{"cheap", func(*job.Terms, *consumer.Prompt) {}},
+		{"middle", func(t *job.Terms, _ *consumer.Prompt) { t.Excluded = []string{"cheap", "dear"} }},
+		{"dear", func(t *job.Terms, _ *consumer.Prompt) { t.Excluded = []string{"cheap", "middle"} }},
+	} {
+		if got, err := s.asks(c.change); got != c.want {
+			t.Errorf("%s answered, not %s: %v", got, c.want, err)
+		}
+	}
+	var none *consumer.NoMatchError
+	_, err := s.asks(func(t *job.Terms, _ *consumer.Prompt) { t.Preferred, t.Only = []string{"nobody"}, true })
+	if !errors.As(err, &none) || !strings.Contains(none.Explanation, "3 are not among those that the order names") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Requests that shall be spread go round the owners, and new sessions are opened
+// while there is one that serves none.
+func TestSpread(t *testing.T) {
+	s := start(t)
+	for _, name := range []string{"a", "b", "c"} {
+		s.sells(name, 1)
+	}
+	won := map[string]int{}
+	for range 9 {
+		got, err := s.asks(func(_ *job.Terms, p *consumer.Prompt) { p.Spread = true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		won[got]++
+	}
+	if len(won) != 3 || slices.Min(slices.Collect(maps.Values(won))) != 3 {
+		t.Errorf("%v", won)
+	}
+}
+
+// kept is a Keeper in memory.
+type kept struct{ consumer.Memory }
+
+func (k *kept) Load() (consumer.Memory, error) { return k.Memory, nil }
+func (k *kept) Save(m consumer.Memory) error   { k.Memory = m; return nil }
+
+// What was learnt of providers outlives the process: who failed gets no order, and
+// who served is measured.
+func TestWhatWasLearntIsKept(t *testing.T) {
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	bad := s.sells("bad", 1)
+	bad.behave(conduct{cut: 1})
+	s.sells("good", 2)
+	if r := s.buy(1, 3); r.Provider != "good" {
+		t.Fatalf("%s answered", r.Provider)
+	}
+	s.closeAll()
+	if m := s.keeper.Memory; m.Providers["good"].Served != 1 || m.Providers["good"].First == 0 || m.Providers["bad"].Failed != 1 || m.Providers["bad"].Shunned == 0 || m.Sessions != 2 {
+		t.Fatalf("%+v", m)
+	}
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	fit, unfit := s.client.Ranking(terms(), s.offers())
+	if len(fit) != 1 || fit[0].Offer.Provider != "good" || fit[0].Facts.Served != 1 || len(unfit) != 1 || unfit[0].Why != "failed here just now" {
+		t.Fatalf("%+v, %+v", fit, unfit)
+	}
+}
+
+// A provider without history gets one session in sixteen, however little it asks.
+func TestNewcomersGetTheirShare(t *testing.T) {
+	s := start(t)
+	known := s.sells("known", 3)
+	s.buy(1, 3)
+	fresh := s.sells("fresh", 1)
+	fresh.behave(conduct{cut: 1})
+	for range 30 {
+		s.closeAll()
+		s.client.Forget(model)
+		s.buy(1, 3)
+	}
+	if n := len(fresh.asked()); n != 1 {
+		t.Errorf("the fresh one, which fails, was asked %d times", n)
+	}
+	if n := len(known.asked()); n != 31 {
+		t.Errorf("the known one was asked %d times", n)
+	}
+}

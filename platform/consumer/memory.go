@@ -1,0 +1,183 @@
+package consumer
+
+import (
+	"cmp"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"daulat/core/match"
+)
+
+// Memory is what a client knows of providers from its own experience.
+type Memory struct {
+	Sessions  uint64                `json:"sessions"`  // opened
+	Newcomers uint64                `json:"newcomers"` // of them with providers that had no history, in their turn
+	Providers map[string]Remembered `json:"providers"`
+}
+
+// Remembered is what a client knows of one provider.
+type Remembered struct {
+	match.Facts
+	Seen    int64 `json:"seen"`              // when something was added last, Unix seconds
+	Shunned int64 `json:"shunned,omitempty"` // until when it gets no orders, Unix seconds
+	Lied    bool  `json:"lied,omitempty"`    // why
+}
+
+// Keeper keeps a client's memory over a restart. What a crash loses of it is
+// measured anew.
+type Keeper interface {
+	Load() (Memory, error)
+	Save(Memory) error
+}
+
+const (
+	maxRemembered = 512 // providers; the one that was heard of longest ago is forgotten first
+	day           = 24 * 60 * 60
+)
+
+// memory is a client's Memory at work. It is safe for concurrent use.
+type memory struct {
+	keeper Keeper
+	log    *slog.Logger
+	mu     sync.Mutex
+	kept   Memory
+	there  map[string]time.Time // when a provider was reached last; monotonic
+	// curious says that the next session is a newcomer's, whatever their share.
+	curious bool
+	dirty   bool
+}
+
+func newMemory(k Keeper, log *slog.Logger) *memory {
+	return &memory{keeper: k, log: log, kept: Memory{Providers: map[string]Remembered{}}, there: map[string]time.Time{}}
+}
+
+// load takes up what an earlier run kept, and returns those that it shunned.
+func (m *memory) load(now time.Time) (map[string]shun, error) {
+	if m.keeper == nil {
+		return nil, nil
+	}
+	kept, err := m.keeper.Load()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept = kept; m.kept.Providers == nil {
+		m.kept.Providers = map[string]Remembered{}
+	}
+	m.bound()
+	shunned := map[string]shun{}
+	for provider, r := range m.kept.Providers {
+		span := shunFailed
+		if r.Lied {
+			span = shunLied
+		}
+		// The clock may have been set meanwhile: no longer than it was meant to be.
+		if left := min(time.Unix(r.Shunned, 0).Sub(now), span); left > 0 {
+			shunned[provider] = shun{until: now.Add(left), lied: r.Lied}
+		}
+	}
+	return shunned, nil
+}
+
+// of returns the facts about a provider as they count now.
+func (m *memory) of(provider string, now time.Time) match.Facts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.kept.Providers[provider]
+	return r.Aged(uint64(max(0, now.Unix()-r.Seen)) / day)
+}
+
+// note adds to the facts about a provider.
+func (m *memory) note(provider string, change func(match.Facts) match.Facts) {
+	now := time.Now()
+	m.update(provider, func(r *Remembered) {
+		r.Facts = change(r.Aged(uint64(max(0, now.Unix()-r.Seen)) / day))
+		r.Seen = now.Unix()
+	})
+}
+
+// shun notes that a provider gets no orders for a while.
+func (m *memory) shun(provider string, s shun) {
+	m.update(provider, func(r *Remembered) { r.Shunned, r.Lied = time.Now().Add(time.Until(s.until)).Unix(), s.lied })
+}
+
+func (m *memory) update(provider string, change func(*Remembered)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.kept.Providers[provider]
+	change(&r)
+	m.kept.Providers[provider] = r
+	m.bound()
+	m.dirty = true
+}
+
+// bound forgets the providers that were heard of longest ago.
+func (m *memory) bound() {
+	for len(m.kept.Providers) > maxRemembered {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(m.kept.Providers)), func(a, b string) int {
+			return cmp.Or(cmp.Compare(m.kept.Providers[a].Seen, m.kept.Providers[b].Seen), cmp.Compare(a, b))
+		})
+		delete(m.kept.Providers, oldest)
+		delete(m.there, oldest)
+	}
+}
+
+// opened counts a session.
+func (m *memory) opened(newcomer bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept.Sessions++
+	if newcomer {
+		m.kept.Newcomers++
+		m.curious = false
+	}
+	m.dirty = true
+}
+
+func (m *memory) saw(provider string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.there[provider] = time.Now()
+}
+
+// lost says that a provider has to be reached again before it counts as there.
+func (m *memory) lost(provider string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.there, provider)
+}
+
+func (m *memory) reached(provider string, span time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.there[provider]
+	return ok && time.Since(at) < span
+}
+
+// forgive forgets failures and has an unknown provider be asked next.
+func (m *memory) forgive() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for provider, r := range m.kept.Providers {
+		r.Failed = 0
+		m.kept.Providers[provider] = r
+	}
+	m.curious, m.dirty = true, true
+}
+
+// save writes what has changed since it was last saved.
+func (m *memory) save() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keeper == nil || !m.dirty {
+		return nil
+	}
+	m.dirty = false
+	kept := m.kept
+	kept.Providers = maps.Clone(kept.Providers)
+	return m.keeper.Save(kept)
+}
