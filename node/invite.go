@@ -11,6 +11,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/invite"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -60,6 +61,7 @@ func lineOf(trust client.Trust, peers []string, i invite.Invite, key canon.Priva
 			return l, fmt.Errorf("hash in the trust line: %w", err)
 		}
 	}
+	peers = link.Beyond(peers) // a guest on this machine reaches those too
 	l.Peers = peers[:min(len(peers), invite.MaxPeers)]
 	return l, l.Validate()
 }

@@ -46,7 +46,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if !o.sells() {
 		return s, nil
 	}
-	s.Links = o.peer.Addrs()
+	s.Links, s.Relayed = o.peer.Addrs(), o.peer.Carried()
 	earned, err := o.earnings(ctx)
 	s.Provider = &earned
 	return s, err

@@ -61,7 +61,11 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 
 // openAsGuest opens account and model on the network of an invite.
 func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err error) {
-	if err := s.openCaller(); err != nil {
+	peers, err := s.home.peersOf(o.Invite)
+	if err != nil {
+		return err
+	}
+	if err := s.openCaller(guestLink(peers)); err != nil {
 		return err
 	}
 	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {

@@ -72,12 +72,11 @@ func (t *tenant) open() error {
 
 // openCaller opens the peer that asks: as a peer can't call itself, it is one of
 // its own.
-func (t *tenant) openCaller() error {
-	key, err := t.key("session")
-	if err != nil {
+func (t *tenant) openCaller(c link.Config) (err error) {
+	if c.Key, err = t.key("session"); err != nil {
 		return err
 	}
-	t.caller, err = link.Open(link.Config{Key: key})
+	t.caller, err = link.Open(c)
 	if err == nil {
 		t.onClose(t.caller.Close)
 	}
