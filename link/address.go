@@ -110,7 +110,9 @@ func Beyond(addrs []string) []string {
 }
 
 // Local reports whether no address leads beyond this machine.
-func Local(addrs []string) bool { return !slices.ContainsFunc(addrs, func(a string) bool { return !isLocal(a) }) }
+func Local(addrs []string) bool {
+	return !slices.ContainsFunc(addrs, func(a string) bool { return !isLocal(a) })
+}
 
 func isLocal(text string) bool {
 	_, a, err := parseAddr(text)

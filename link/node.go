@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -113,6 +114,9 @@ var ErrClosed = errors.New("node is closed")
 
 // ErrUnreachable says that a peer has only addresses that are not dialed.
 var ErrUnreachable = errors.New("no address that this node may dial")
+
+// ErrNobody says that nobody listens at a peer's addresses: its process ended.
+var ErrNobody = errors.New("nobody listens there")
 
 var zeroKey canon.PublicKey
 
@@ -298,9 +302,23 @@ func (n *Node) dial(ctx context.Context, key canon.PublicKey, targets []multiadd
 	defer cancel()
 	s, err := n.open(ctx, key, targets, protocol)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, err)
+		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, errors.Join(nobody(err), err))
 	}
 	return newStream(s, key), nil
+}
+
+// nobody is ErrNobody if each address was dialed and refused the connection.
+func nobody(err error) error {
+	var failed *swarm.DialError
+	if !errors.As(err, &failed) || len(failed.DialErrors) == 0 {
+		return nil
+	}
+	for _, one := range failed.DialErrors {
+		if !errors.Is(one.Cause, syscall.ECONNREFUSED) {
+			return nil
+		}
+	}
+	return ErrNobody
 }
 
 // open retries once: the peer may have closed an idle connection, and that shows

@@ -83,7 +83,10 @@ type Provider struct {
 	contexts map[canon.CID]uint64 // of the models on offer, tokens
 	mu       sync.Mutex
 	known    []Identity
-	silent   bool // what is on offer could not be announced yet
+	silent   bool      // what is on offer could not be announced yet
+	shown    []string  // addresses that were announced
+	shownAt  time.Time // when
+	movedAt  time.Time // since when others are the case; zero: they are not
 	leases   map[uint64]*lease
 	watches  map[uint64]watched // sessions that are not over
 	debts    debts
@@ -180,6 +183,11 @@ func (p *Provider) giveUp(ctx context.Context) {
 type lease struct {
 	turn   chan struct{} // holds one token while somebody works on the session
 	record session.Record
+
+	opened job.Session // as it was first seen, for what never changes
+	mu     sync.Mutex
+	asked  uint64       // number of the newest ask that came
+	stream *link.Stream // on which it came
 }
 
 func (l *lease) lock(ctx context.Context) error {
@@ -222,7 +230,7 @@ func (p *Provider) lease(ctx context.Context, id uint64) (*lease, error) {
 	if known := p.leases[id]; known != nil {
 		return known, nil
 	}
-	l = &lease{turn: make(chan struct{}, 1), record: record}
+	l = &lease{turn: make(chan struct{}, 1), record: record, opened: record.Session}
 	p.leases[id] = l
 	if _, watched := p.watches[id]; !watched && !over(record.Session.State) {
 		p.watches[id] = newWatched(record.Session)

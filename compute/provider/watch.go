@@ -112,6 +112,9 @@ func (p *Provider) settling(ctx context.Context) {
 		if err := p.announceLate(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("announcing failed; will try again", "error", err)
 		}
+		if err := p.announceMoved(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Warn("announcing a new address failed; will try again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -142,6 +142,7 @@ type conduct struct {
 	silent  bool              // reads the ask and never answers
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
+	away    func()            // is called instead of hanging up
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
@@ -157,6 +158,7 @@ type conduct struct {
 type seller struct {
 	*setup
 	name    string
+	udlt    uint64
 	account *sessiontest.Account
 	ledger  *overseen // the client's view of it
 	key     canon.PrivateKey
@@ -173,17 +175,23 @@ type seller struct {
 // sells registers a seller at a price in udlt a token.
 func (s *setup) sells(name string, udlt uint64) *seller {
 	s.t.Helper()
-	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
-	x.node = linktest.Node(s.t, x.key)
-	x.node.Handle(wire.Protocol, x.serve)
-	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	err := x.account.Announce(s.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
-		Offers: []match.Offer{{Provider: name, Key: x.key.Public(), Model: model, Executor: "toy/1",
-			Assurance: job.Sampled, Price: job.Price{Input: 1000 * udlt, Output: 1000 * udlt}, Slots: 9}}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	x := &seller{setup: s, name: name, udlt: udlt, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
+	x.open()
 	return x
+}
+
+// open has the seller serve at an address that it announces.
+func (x *seller) open() {
+	x.t.Helper()
+	x.node = linktest.Node(x.t, x.key)
+	x.node.Handle(wire.Protocol, x.serve)
+	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: x.name})
+	err := x.account.Announce(x.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(),
+		Offers: []match.Offer{{Provider: x.name, Key: x.key.Public(), Model: model, Executor: "toy/1",
+			Assurance: job.Sampled, Price: job.Price{Input: 1000 * x.udlt, Output: 1000 * x.udlt}, Slots: 9}}})
+	if err != nil {
+		x.t.Error(err)
+	}
 }
 
 func (x *seller) behave(c conduct) {
@@ -240,6 +248,10 @@ func (x *seller) leave(ask *wire.Ask) {
 func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
+		if c.cut > 0 && i == c.cut && c.away != nil {
+			c.away()
+			return
+		}
 		if c.cut > 0 && i == c.cut {
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return
