@@ -100,6 +100,16 @@ func ByPeer(addrs []string) (peers [][]string) {
 	return peers
 }
 
+// CheckAddrs reports what Dial would refuse about the addresses of several peers.
+func CheckAddrs(addrs []string) error {
+	for _, text := range addrs {
+		if _, _, err := parseAddrs([]string{text}, zeroKey); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Beyond returns the addresses that lead beyond this machine, or all if none does.
 func Beyond(addrs []string) []string {
 	far := slices.DeleteFunc(slices.Clone(addrs), isLocal)

@@ -34,7 +34,9 @@ const (
 	probeBusy    = time.Second     // between signs of life of a peer that has a stream
 	probeIdle    = 5 * time.Second // and of a relay
 	probeTimeout = 3 * time.Second
-	maxPunched   = 4 // addresses of a peer that are tried
+	// formerTimeout is for a connection whose peer has just opened another one.
+	formerTimeout = time.Second
+	maxPunched    = 4 // addresses of a peer that are tried
 )
 
 // outside is that knowledge.
@@ -79,10 +81,10 @@ func (n *Node) askSeen(ctx context.Context, c network.Conn) (multiaddr.Multiaddr
 	return multiaddr.NewMultiaddrBytes(told.GetObservedAddr())
 }
 
-// probe asks for a sign of life, and closes the connection if none comes.
-func (n *Node) probe(c network.Conn) {
+// probe asks for a sign of life, and closes the connection if none comes in time.
+func (n *Node) probe(c network.Conn, patience time.Duration) {
 	begun := time.Now()
-	ctx, cancel := context.WithTimeout(n.ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(n.ctx, patience)
 	defer cancel()
 	at, err := n.askSeen(ctx, c)
 	switch {
@@ -190,7 +192,7 @@ func (n *Node) look(now time.Time) {
 			continue
 		}
 		if n.probeDue(c, now) {
-			n.running.Go(func() { n.probe(c) })
+			n.running.Go(func() { n.probe(c, probeTimeout) })
 		}
 	}
 	n.forgetProbes(conns)
@@ -263,7 +265,7 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 		defer n.running.Done()
 		if c.Stat().Direction == network.DirOutbound {
 			if n.punches && n.reach.named[c.RemoteMultiaddr().String()] {
-				n.probe(c)
+				n.probe(c, probeTimeout)
 			}
 			return
 		}
@@ -271,8 +273,9 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 	}()
 }
 
-// closeFormer closes a peer's connections from other addresses than that of its
-// newest one: it has moved, and they may never hear of it.
+// closeFormer closes the connections that a peer opened before its newest one, if
+// they are from another address or give no sign of life: it has moved, perhaps
+// behind the same router, and they may never hear of it.
 func (n *Node) closeFormer(c network.Conn) {
 	for _, old := range n.swarm.ConnsToPeer(c.RemotePeer()) {
 		if old == c || isCircuit(old.RemoteMultiaddr()) || old.Stat().Direction != network.DirInbound || old.Stat().Opened.After(c.Stat().Opened) {
@@ -281,7 +284,9 @@ func (n *Node) closeFormer(c network.Conn) {
 		was, ok := ipOf(old.RemoteMultiaddr())
 		if is, known := ipOf(c.RemoteMultiaddr()); ok && known && was != is {
 			old.Close()
+			continue
 		}
+		n.probe(old, formerTimeout)
 	}
 }
 

@@ -46,6 +46,8 @@ type trial struct {
 var scenarios = []scenario{
 	{"lab", checkLab},
 	{"nat", checkNAT},
+	{"roam", checkRoam},
+	{"relays", checkRelays},
 }
 
 func main() {

@@ -49,12 +49,13 @@ type village struct {
 	wan             *network
 	founder, seller *person
 	asker           *person
-	account         string // the seller's
+	account         string   // the seller's
+	relays          []string // beside the founder
 	running         []*program
 }
 
-// found starts a founder and a seller.
-func (t *trial) found(ctx context.Context, m mapping, model ...string) (v *village, err error) {
+// found starts a founder and, after what is to come before, a seller.
+func (t *trial) found(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
 	v = &village{trial: t}
 	defer func() {
 		if err != nil {
@@ -82,6 +83,11 @@ func (t *trial) found(ctx context.Context, m mapping, model ...string) (v *villa
 	args := append([]string{"up", "--link", relayLink, "--listen", "127.0.0.1:0", "--challenge-window", "20"}, model...)
 	if err := v.start(ctx, v.founder, &upReady{}, args...); err != nil {
 		return v, err
+	}
+	for _, f := range before {
+		if err := f(v); err != nil {
+			return v, err
+		}
 	}
 	return v, v.sell(ctx)
 }
@@ -114,7 +120,11 @@ func (v *village) sell(ctx context.Context) error {
 
 func (v *village) invite(ctx context.Context) (string, error) {
 	var made newInvite
-	err := v.founder.run(ctx, &made, "invite")
+	args := []string{"invite"}
+	for _, r := range v.relays {
+		args = append(args, "--peer", r)
+	}
+	err := v.founder.run(ctx, &made, args...)
 	return made.Line, err
 }
 
@@ -158,15 +168,19 @@ func (v *village) relayed(ctx context.Context) (uint64, error) {
 	return s.Relayed, err
 }
 
+// kinds are the routers that people have, and whether a hole can be punched through
+// two of them.
+var kinds = []struct {
+	name   string
+	m      mapping
+	direct bool
+}{{"symmetric", symmetric, false}, {"preserving", preserving, true}}
+
 // checkNAT has two machines behind home routers, of each kind, deal with each
 // other: through the founder as a relay, and directly where a hole can be punched.
 func checkNAT(ctx context.Context, t *trial) (figures string, err error) {
 	var all []string
-	for _, kind := range []struct {
-		name   string
-		m      mapping
-		direct bool
-	}{{"symmetric", symmetric, false}, {"preserving", preserving, true}} {
+	for _, kind := range kinds {
 		figures, err := t.dealBehind(ctx, kind.name, kind.m, kind.direct)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", kind.name, err)
@@ -181,7 +195,7 @@ func (t *trial) dealBehind(ctx context.Context, name string, m mapping, direct b
 		return "", err
 	}
 	defer func() { err = errors.Join(err, t.lab.close()) }()
-	v, err := t.found(ctx, m, "--noise")
+	v, err := t.found(ctx, m, nil, "--noise")
 	if err != nil {
 		return "", err
 	}
