@@ -81,8 +81,9 @@ func (n *Node) askSeen(ctx context.Context, c network.Conn) (multiaddr.Multiaddr
 	return multiaddr.NewMultiaddrBytes(told.GetObservedAddr())
 }
 
-// probe asks for a sign of life, and closes the connection if none comes in time.
-func (n *Node) probe(c network.Conn, patience time.Duration) {
+// probe asks for a sign of life, and closes the connection if none comes in time. It
+// reports false if this process itself may have missed it.
+func (n *Node) probe(c network.Conn, patience time.Duration) (sure bool) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(n.ctx, patience)
 	defer cancel()
@@ -90,9 +91,13 @@ func (n *Node) probe(c network.Conn, patience time.Duration) {
 	switch {
 	case err == nil:
 		n.see(c, at)
-	case ctx.Err() != nil && n.ctx.Err() == nil && !n.heldUp(begun):
+	case ctx.Err() != nil && n.ctx.Err() == nil:
+		if time.Since(begun) > patience+lookEvery/2 || n.heldUp(begun) {
+			return false
+		}
 		c.Close()
 	}
+	return true
 }
 
 // heldUp reports whether this process could have missed an answer since then.
@@ -286,7 +291,8 @@ func (n *Node) closeFormer(c network.Conn) {
 			old.Close()
 			continue
 		}
-		n.probe(old, formerTimeout)
+		for !n.probe(old, formerTimeout) {
+		}
 	}
 }
 
