@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -121,6 +122,40 @@ func ByPeer(addrs []string) (peers [][]string) {
 		peers[i] = append(peers[i], text)
 	}
 	return peers
+}
+
+// CheckAddrs reports what Dial would refuse about the addresses of several peers.
+func CheckAddrs(addrs []string) error {
+	for _, text := range addrs {
+		if _, _, err := parseAddrs([]string{text}, zeroKey); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Beyond returns the addresses that lead beyond this machine, or all if none does.
+func Beyond(addrs []string) []string {
+	far := slices.DeleteFunc(slices.Clone(addrs), isLocal)
+	if len(far) == 0 {
+		return addrs
+	}
+	return far
+}
+
+// Local reports whether no address leads beyond this machine.
+func Local(addrs []string) bool {
+	return !slices.ContainsFunc(addrs, func(a string) bool { return !isLocal(a) })
+}
+
+func isLocal(text string) bool {
+	_, a, err := parseAddr(text)
+	if err != nil {
+		return false
+	}
+	leg, _, _ := splitCircuit(a)
+	ip, ok := ipOf(leg)
+	return ok && scopeOf(ip) == loopback
 }
 
 // parseAddrs splits addresses into the one key that they name and where to dial.

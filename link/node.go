@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,7 +28,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/multiformats/go-multistream"
 
 	"daulat/core/canon"
@@ -44,6 +47,16 @@ type Config struct {
 	MaxStreamsPerPeer int           // streams at once with one peer; 64
 	HandshakeTimeout  time.Duration // to connect, prove the key and agree on a protocol; 10 s
 	IdleTimeout       time.Duration // after which a connection without streams is closed; 1 min
+
+	// Named are addresses of peers that a person chose, as an invite does: the node
+	// dials them whatever they are, and what strangers say of the same kind of
+	// network. Own are of this machine's other peers, which are dialed too, and say
+	// nothing of others. See reach.go.
+	Named, Own []string
+	// Relays are addresses of peers, named too, through which the node shall be
+	// reached; it keeps places at a few of them.
+	Relays []string
+	Relay  RelayLimits // what the node carries for others; nothing by default
 }
 
 func (c Config) withDefaults() Config {
@@ -77,60 +90,144 @@ type Node struct {
 	swarm    *swarm.Swarm
 	release  func() error
 	muxer    *multistream.MultistreamMuxer[string]
+	reach    reach
+	punches  bool // listens everywhere, so that connections out come from the port of those in
+	listens  []multiaddr.Multiaddr
+	host     *host
+	relay    *relay.Relay // nil if it carries nothing
+	meter    *meter       // of the relay
+	places   *places
+	outside  outside
 	ctx      context.Context
 	cancel   context.CancelFunc
-	running  sync.WaitGroup // handlers and the reaper
+	running  sync.WaitGroup // handlers and what watches
 	mu       sync.Mutex     // guards what follows
-	handlers map[string]Handler
+	handlers map[string]serve
 	closed   bool
 }
+
+// serve takes a stream whose protocol is agreed, and sees to its end.
+type serve func(s network.Stream, peer canon.PublicKey)
 
 // ErrClosed says that the node is closed.
 var ErrClosed = errors.New("node is closed")
 
+// ErrUnreachable says that a peer has only addresses that are not dialed.
+var ErrUnreachable = errors.New("no address that this node may dial")
+
+// ErrNobody says that nobody listens at a peer's addresses: its process ended.
+var ErrNobody = errors.New("nobody listens there")
+
+var zeroKey canon.PublicKey
+
 // Open starts a node that listens on c.Listen.
 func Open(c Config) (*Node, error) {
-	c = c.withDefaults()
-	s, release, err := newSwarm(c)
+	n, err := open(c)
 	if err != nil {
 		return nil, fmt.Errorf("open link: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n := &Node{
-		config: c, key: c.Key.Public(), swarm: s, release: release, ctx: ctx, cancel: cancel,
-		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]Handler{},
-	}
-	s.SetStreamHandler(n.accept)
-	if err := n.listen(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open link: %w", err), n.Close())
-	}
-	n.running.Go(n.reap)
 	return n, nil
 }
 
-func (n *Node) listen() error {
-	addrs := make([]multiaddr.Multiaddr, len(n.config.Listen))
-	for i, text := range n.config.Listen {
+func open(c Config) (*Node, error) {
+	local := len(c.Listen)+len(c.Named)+len(c.Own)+len(c.Relays) == 0 // a node of which nothing is said is for one machine
+	chosen := c.Listen
+	c = c.withDefaults()
+	if local {
+		chosen = c.Listen
+	}
+	within, err := parseListen(chosen)
+	if err != nil {
+		return nil, err
+	}
+	listen, err := parseListen(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	named, err := parsePlain(append(c.Named[:len(c.Named):len(c.Named)], c.Relays...))
+	if err != nil {
+		return nil, err
+	}
+	own, err := parsePlain(c.Own)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := newPlaces(c.Relays)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{config: c, key: c.Key.Public(), reach: newReach(within, named, own), punches: slices.ContainsFunc(listen, manet.IsIPUnspecified),
+		places: kept, outside: outside{seen: map[peer.ID]multiaddr.Multiaddr{}, probed: map[network.Conn]time.Time{}},
+		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]serve{}}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.openSwarm(); err != nil {
+		n.cancel()
+		return nil, err
+	}
+	err = n.listen(listen)
+	if err == nil {
+		err = n.openRelay()
+	}
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.running.Go(n.reap)
+	n.running.Go(n.watch)
+	for _, p := range kept.all {
+		n.running.Go(func() { n.keepPlace(p) })
+	}
+	return n, nil
+}
+
+func parseListen(texts []string) ([]multiaddr.Multiaddr, error) {
+	addrs := make([]multiaddr.Multiaddr, len(texts))
+	for i, text := range texts {
 		a, err := multiaddr.NewMultiaddr(text)
 		if err != nil {
-			return fmt.Errorf("listen address %q: %w", text, err)
+			return nil, fmt.Errorf("listen address %q: %w", text, err)
 		}
 		addrs[i] = a
 	}
+	return addrs, nil
+}
+
+func (n *Node) listen(addrs []multiaddr.Multiaddr) error {
 	for _, a := range addrs { // one by one: the swarm is content if one of many works
+		if err := n.unused(a); err != nil {
+			return fmt.Errorf("listen on %s: %w", a, err)
+		}
 		if err := n.swarm.Listen(a); err != nil {
 			return fmt.Errorf("listen on %s: %w", a, err)
 		}
 	}
-	return nil
+	n.listens = n.swarm.ListenAddresses()
+	if len(n.places.all) == 0 {
+		return nil
+	}
+	return n.swarm.Listen(multiaddr.StringCast("/p2p-circuit"))
+}
+
+// unused reports an error if somebody listens at a already: sockets that share
+// their port with connections out, as those of a node that punches holes, would
+// share it with each other too.
+func (n *Node) unused(a multiaddr.Multiaddr) error {
+	if !n.punches {
+		return nil
+	}
+	l, err := manet.Listen(a)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // Addrs returns the full addresses at which the node can be dialed, each with
-// its /p2p identity.
+// its /p2p identity. Those of a node that has relays are such as strangers may
+// dial, and change as it moves and relays come and go.
 func (n *Node) Addrs() []string {
-	addrs, err := n.swarm.InterfaceListenAddresses()
-	if err != nil { // the interfaces cannot be listed: what was configured still holds
-		addrs = n.swarm.ListenAddresses()
+	addrs := n.listening()
+	if len(n.places.all) > 0 {
+		addrs = append(n.reach.of(addrs), n.places.circuitAddrs()...)
 	}
 	texts := make([]string, len(addrs))
 	for i, a := range addrs {
@@ -139,12 +236,38 @@ func (n *Node) Addrs() []string {
 	return texts
 }
 
+// Listening returns the addresses at which the node listens, as Config.Listen
+// takes them, with the ports that they got.
+func (n *Node) Listening() (texts []string) {
+	for _, a := range n.listens {
+		texts = append(texts, a.String())
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// listening are the addresses of this machine at which the node listens, as they
+// are now.
+func (n *Node) listening() []multiaddr.Multiaddr {
+	if own, err := manet.ResolveUnspecifiedAddresses(n.listens, nil); err == nil {
+		return own
+	} // else the interfaces cannot be listed: what was configured still holds
+	return n.listens
+}
+
 // Key returns the node's identity.
 func (n *Node) Key() canon.PublicKey { return n.key }
 
 // Handle serves incoming streams of a protocol, such as /daulat/transfer/1, with
 // h. Each protocol has one handler.
 func (n *Node) Handle(protocol string, h Handler) {
+	n.handle(protocol, func(s network.Stream, key canon.PublicKey) {
+		defer s.Close()
+		h(n.ctx, newStream(s, key))
+	})
+}
+
+func (n *Node) handle(protocol string, h serve) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.handlers[protocol] != nil {
@@ -179,9 +302,23 @@ func (n *Node) dial(ctx context.Context, key canon.PublicKey, targets []multiadd
 	defer cancel()
 	s, err := n.open(ctx, key, targets, protocol)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, err)
+		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, errors.Join(nobody(err), err))
 	}
 	return newStream(s, key), nil
+}
+
+// nobody is ErrNobody if each address was dialed and refused the connection.
+func nobody(err error) error {
+	var failed *swarm.DialError
+	if !errors.As(err, &failed) || len(failed.DialErrors) == 0 {
+		return nil
+	}
+	for _, one := range failed.DialErrors {
+		if !errors.Is(one.Cause, syscall.ECONNREFUSED) {
+			return nil
+		}
+	}
+	return ErrNobody
 }
 
 // open retries once: the peer may have closed an idle connection, and that shows
@@ -210,9 +347,13 @@ func (n *Node) connect(ctx context.Context, key canon.PublicKey, targets []multi
 	if err != nil {
 		return nil, err
 	}
+	allowed := n.reach.of(targets)
+	if len(allowed) == 0 {
+		return nil, unreachable(targets)
+	}
 	n.swarm.Backoff().Clear(id)
-	n.learn(id, targets)
-	return n.swarm.NewStream(ctx, id)
+	n.learn(id, allowed)
+	return n.swarm.NewStream(network.WithAllowLimitedConn(ctx, "through a relay"), id)
 }
 
 // learn replaces what was tried and failed before by what the caller says now.
@@ -269,8 +410,11 @@ func (n *Node) accept(s network.Stream) {
 	n.mu.Lock()
 	h := n.handlers[name]
 	n.mu.Unlock()
-	defer s.Close()
-	h(n.ctx, newStream(s, key))
+	if h == nil { // its service has just ended
+		s.Reset()
+		return
+	}
+	h(s, key)
 }
 
 // enter counts a running handler, unless the node is closed.
@@ -297,7 +441,7 @@ func (n *Node) reap() {
 		}
 		now := map[network.Conn]bool{}
 		for _, c := range n.swarm.Conns() {
-			if len(c.GetStreams()) > 0 {
+			if len(c.GetStreams()) > 0 || n.keeps(c.RemotePeer()) {
 				continue
 			}
 			if idle[c] {
@@ -308,6 +452,10 @@ func (n *Node) reap() {
 		idle = now
 	}
 }
+
+// keeps reports whether a connection to the peer stays without streams, as one of
+// the two keeps a place for the other.
+func (n *Node) keeps(id peer.ID) bool { return n.host.kept.has(id) || n.places.held(id) }
 
 // Close ends all streams and connections and waits for the handlers, whose
 // streams fail and whose context ends.
@@ -320,7 +468,17 @@ func (n *Node) Close() error {
 	n.closed = true
 	n.mu.Unlock()
 	n.cancel()
-	err := n.swarm.Close()
+	n.outside.mu.Lock()
+	punch := n.outside.punch
+	n.outside.mu.Unlock()
+	var err error
+	if punch != nil {
+		err = punch.Close()
+	}
+	if n.relay != nil {
+		err = errors.Join(err, n.relay.Close())
+	}
+	err = errors.Join(err, n.swarm.Close())
 	n.running.Wait()
 	return errors.Join(err, n.release())
 }

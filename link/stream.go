@@ -64,6 +64,10 @@ func (d *deadline) allow(timeout time.Duration) error {
 	return d.set(now.Add(timeout + span))
 }
 
+// Cut reports whether the connection to the peer is gone, and not just this stream:
+// the peer, or this machine, may have moved.
+func (s *Stream) Cut() bool { return s.raw.Conn().IsClosed() }
+
 // Peer is the key that the other side proved.
 func (s *Stream) Peer() canon.PublicKey { return s.peer }
 

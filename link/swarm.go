@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
-	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
@@ -18,6 +17,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
@@ -30,63 +31,82 @@ const maxWindow = 4 << 20
 // What a caller should know is in the errors that this package returns.
 func init() { gologshim.SetDefaultHandler(slog.DiscardHandler) }
 
-// newSwarm assembles the parts of libp2p that a node needs: no host, and so no
-// identify, relay, hole punching, discovery or port mapping. release frees what
-// the swarm leaves behind.
-func newSwarm(c Config) (_ *swarm.Swarm, release func() error, err error) {
+// openSwarm assembles the parts of libp2p that a node needs: connections, direct
+// and through relays, and the host that the latter want; no discovery, no gossip
+// of addresses, no port mapping. release frees what the swarm leaves behind.
+func (n *Node) openSwarm() error {
+	c := n.config
 	private, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(c.Key.Seed()))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	id, err := peer.IDFromPrivateKey(private)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	limits, err := newLimits(c)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	peers, err := pstoremem.NewPeerstore()
 	if err != nil {
-		return nil, nil, errors.Join(err, limits.Close())
+		return errors.Join(err, limits.Close())
 	}
-	release = func() error { return errors.Join(peers.Close(), limits.Close()) }
-	s, err := swarm.NewSwarm(id, peers, eventbus.NewBus(),
+	n.release = func() error { return errors.Join(peers.Close(), limits.Close()) }
+	bus := eventbus.NewBus()
+	n.swarm, err = swarm.NewSwarm(id, peers, bus,
 		swarm.WithResourceManager(limits),
+		swarm.WithConnectionGater(n.reach),
 		swarm.WithDialTimeout(c.HandshakeTimeout),
 		swarm.WithDialTimeoutLocal(c.HandshakeTimeout))
 	if err != nil {
-		return nil, nil, errors.Join(err, release())
+		return errors.Join(err, n.release())
 	}
-	t, err := newTransport(c, private, limits)
-	if err == nil {
-		err = s.AddTransport(t)
-	}
+	n.host = &host{node: n, bus: bus}
+	n.swarm.SetStreamHandler(n.accept)
+	n.swarm.Notify(&network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected})
+	err = n.addTransports(private, limits)
 	if err == nil {
 		err = errors.Join(peers.AddPrivKey(id, private), peers.AddPubKey(id, private.GetPublic()))
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, s.Close(), release())
+		return errors.Join(err, n.swarm.Close(), n.release())
 	}
-	return s, release, nil
+	n.handle(seenProtocol, n.tellSeen)
+	return nil
 }
 
-// newTransport is TCP with Noise and yamux.
-func newTransport(c Config, private crypto.PrivKey, limits network.ResourceManager) (transport.Transport, error) {
+// addTransports adds TCP, and circuits through relays, both with Noise and yamux
+// from end to end.
+func (n *Node) addTransports(private crypto.PrivKey, limits network.ResourceManager) error {
 	mux := *yamux.DefaultTransport
 	mux.MaxStreamWindowSize = maxWindow
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: &mux}}
 	security, err := noise.New(noise.ID, private, muxers)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	up, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, limits, nil,
-		upgrader.WithAcceptTimeout(c.HandshakeTimeout))
+	timeout := n.config.HandshakeTimeout
+	up, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, limits, nil, upgrader.WithAcceptTimeout(timeout))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return tcp.NewTCPTransport(up, limits, nil,
-		tcp.DisableReuseport(), tcp.WithConnectionTimeout(c.HandshakeTimeout))
+	options := []tcp.Option{tcp.WithConnectionTimeout(timeout)}
+	if !n.punches {
+		options = append(options, tcp.DisableReuseport())
+	}
+	direct, err := tcp.NewTCPTransport(up, limits, nil, options...)
+	if err != nil {
+		return err
+	}
+	accepting, err := client.New(n.host, up)
+	if err != nil {
+		return err
+	}
+	if len(n.places.all) > 0 {
+		accepting.Start()
+	}
+	return errors.Join(n.swarm.AddTransport(direct), n.swarm.AddTransport(&circuits{accepting, n.host, up}))
 }
 
 // newLimits counts connections and streams. Connections and streams whose
@@ -105,10 +125,13 @@ func newLimits(c Config) (network.ResourceManager, error) {
 			Streams: count(handshakes(c.MaxStreams)), StreamsInbound: count(handshakes(c.MaxStreams)),
 		},
 		PeerDefault: rcmgr.ResourceLimits{
-			Conns: 4, ConnsInbound: 2, ConnsOutbound: 2,
+			Conns: 8, ConnsInbound: 4, ConnsOutbound: 4, // direct, through relays, and those that are given up
 			Streams: count(2 * c.MaxStreamsPerPeer), StreamsInbound: count(c.MaxStreamsPerPeer), StreamsOutbound: count(c.MaxStreamsPerPeer),
 			Memory: 128 << 20,
 		},
+		Service: map[string]rcmgr.ResourceLimits{relay.ServiceName: {
+			Streams: count(2 * c.Relay.Circuits), StreamsInbound: count(c.Relay.Circuits), StreamsOutbound: count(c.Relay.Circuits),
+		}},
 	}
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)),
 		rcmgr.WithMetricsDisabled(),

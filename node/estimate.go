@@ -56,7 +56,7 @@ const maxWatts = 100_000
 
 // lookAsGuest opens model and ledger of an invite's network without joining it.
 func (s *seller) lookAsGuest(ctx context.Context, o control.ProvideOptions) (err error) {
-	if err := s.openCaller(); err != nil {
+	if err := s.openGuest(o.Invite); err != nil {
 		return err
 	}
 	v, err := s.visit(ctx, "provider", o.Invite)

@@ -62,7 +62,11 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := n.open(); err != nil {
 		return err
 	}
-	if err := n.openCaller(); err != nil {
+	peers, err := n.home.peersOf(o.Invite)
+	if err != nil {
+		return err
+	}
+	if err := n.openCaller(link.Config{Named: peers}); err != nil {
 		return err
 	}
 	var s nodeSettings
@@ -116,7 +120,7 @@ func (n *ledgerNode) openPeer() error {
 	if err != nil {
 		return err
 	}
-	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), key, n.listen); err != nil {
+	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), n.listen, link.Config{Key: key}); err != nil {
 		return err
 	}
 	n.onClose(n.peer.Close)

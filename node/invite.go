@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"daulat/core/canon"
 	"daulat/core/invite"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -41,7 +43,7 @@ func makeInvite(ctx context.Context, wallet account, trust client.Trust, peers [
 	if err != nil {
 		return control.NewInvite{}, control.WrongInput{Err: err}
 	}
-	line, err := lineOf(trust, peers, i, key)
+	line, err := lineOf(trust, peers, t.Peers, i, key)
 	if err != nil {
 		return control.NewInvite{}, err
 	}
@@ -52,7 +54,7 @@ func makeInvite(ctx context.Context, wallet account, trust client.Trust, peers [
 }
 
 // lineOf is what a friend needs to know of the network.
-func lineOf(trust client.Trust, peers []string, i invite.Invite, key canon.PrivateKey) (invite.Line, error) {
+func lineOf(trust client.Trust, peers, more []string, i invite.Invite, key canon.PrivateKey) (invite.Line, error) {
 	l := invite.Line{Version: invite.LineVersion, Chain: trust.ChainID, Height: uint64(trust.Height), Seed: key.Seed(),
 		Grant: i.Grant, Expires: i.Expires}
 	for text, into := range map[string]*canon.Hash{trust.GenesisHash: &l.Genesis, trust.Hash: &l.Header} {
@@ -60,7 +62,12 @@ func lineOf(trust client.Trust, peers []string, i invite.Invite, key canon.Priva
 			return l, fmt.Errorf("hash in the trust line: %w", err)
 		}
 	}
-	l.Peers = peers[:min(len(peers), invite.MaxPeers)]
+	peers = link.Beyond(peers) // a guest on this machine reaches those too
+	if err := link.CheckAddrs(more); err != nil {
+		return l, control.WrongInput{Err: err}
+	}
+	own := max(1, invite.MaxPeers-len(more)) // of this home at the most; one too many others is refused
+	l.Peers = append(slices.Clone(peers[:min(len(peers), own)]), more...)
 	return l, l.Validate()
 }
 

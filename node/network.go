@@ -52,6 +52,18 @@ func (h Home) isGuest() (bool, error) {
 	return known.Trust != "", err
 }
 
+// peersOf are the peers that reach the ledger of the line, or for an empty one of
+// the network that the home joined, if it did. What is wrong with a line openNetwork
+// says.
+func (h Home) peersOf(line string) ([]string, error) {
+	if l, err := invite.ParseLine(line); err == nil {
+		return l.Peers, nil
+	}
+	var known guestOf
+	err := loadJSON(h.path(networkFile), &known)
+	return known.Peers, err
+}
+
 // openNetwork is the network that the home joined, or the one of the line, which
 // is joined if it is the first.
 func openNetwork(home Home, peer *link.Node, line string, say control.Progress) (*network, *invite.Line, error) {

@@ -47,7 +47,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if !o.sells() {
 		return s, nil
 	}
-	s.Links, s.Resting = o.peer.Addrs(), o.resting()
+	s.Links, s.Relayed, s.Resting = o.peer.Addrs(), o.peer.Carried(), o.resting()
 	earned, err := o.earnings(ctx)
 	s.Provider = &earned
 	return s, err

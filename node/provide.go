@@ -101,7 +101,7 @@ func (s *seller) providing(price job.Price) control.Providing {
 
 // openAsGuest opens account and model on the network of an invite.
 func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err error) {
-	if err := s.openCaller(); err != nil {
+	if err := s.openGuest(o.Invite); err != nil {
 		return err
 	}
 	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {

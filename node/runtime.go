@@ -14,12 +14,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
-	"daulat/core/canon"
 	"daulat/data/blob"
 	"daulat/link"
 	"daulat/ui/control"
@@ -185,12 +184,32 @@ func linkAddr(text string) (string, error) {
 	return at, nil
 }
 
-// openLink listens at the multiaddr, or for an empty one where this peer of the
-// home listened last, so that the addresses that others and the ledger know stay good,
-// or elsewhere if that port is taken.
-func (h Home) openLink(file string, key canon.PrivateKey, at string) (*link.Node, error) {
+// everywhere is where a guest's peers listen whose network is more than this
+// machine: only then can a hole be punched to them, or a router be told to let
+// others in.
+const everywhere = "/ip4/0.0.0.0/tcp/0"
+
+// guestLink is how the peers of a guest's home reach others and are reached.
+func guestLink(peers []string) link.Config {
+	c := link.Config{Named: peers}
+	if !link.Local(peers) {
+		c.Listen = []string{everywhere}
+	}
+	return c
+}
+
+// openLink listens at the multiaddr, which is open to others, who may be reached
+// through it too. For an empty one it listens where this peer of the home listened
+// last, so that the addresses that others and the ledger know stay good, or where c
+// says if that port is taken.
+func (h Home) openLink(file string, at string, c link.Config) (*link.Node, error) {
 	if at != "" {
-		return link.Open(link.Config{Key: key, Listen: []string{at}})
+		c.Listen = []string{at}
+		c.Relays = nil
+		if !link.Local(c.Listen) {
+			c.Relay = link.DefaultRelay
+		}
+		return link.Open(c)
 	}
 	path := h.path(file)
 	var last struct {
@@ -199,20 +218,20 @@ func (h Home) openLink(file string, key canon.PrivateKey, at string) (*link.Node
 	if err := loadJSON(path, &last); err != nil {
 		return nil, err
 	}
-	node, err := link.Open(link.Config{Key: key, Listen: last.Listen})
-	if err == nil && last.Listen != nil {
+	again := c
+	if again.Listen = last.Listen; last.Listen == nil || link.Local(last.Listen) != link.Local(c.Listen) {
+		again.Listen = c.Listen // the home was on another kind of network
+	}
+	node, err := link.Open(again)
+	if err == nil && slices.Equal(node.Listening(), last.Listen) {
 		return node, nil
 	}
 	if err != nil {
-		if node, err = link.Open(link.Config{Key: key}); err != nil {
+		if node, err = link.Open(c); err != nil {
 			return nil, err
 		}
 	}
-	last.Listen = nil
-	for _, a := range node.Addrs() {
-		transport, _, _ := strings.Cut(a, "/p2p/")
-		last.Listen = append(last.Listen, transport)
-	}
+	last.Listen = node.Listening()
 	if err := saveJSON(path, last); err != nil {
 		return nil, errors.Join(err, node.Close())
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"time"
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/manners"
@@ -81,7 +82,15 @@ func (s *seller) openPeer(ctx context.Context) (err error) {
 // link opens the link of an identity, on an address of its own choice for an
 // empty one, and serves the home's blobs on it.
 func (s *seller) link(i identity, listen string) (*link.Node, error) {
-	peer, err := s.home.openLink(i.file(), i.key, listen)
+	c := link.Config{}
+	if s.network != nil {
+		c = guestLink(s.network.known.Peers)
+		if !link.Local(c.Named) {
+			c.Relays = c.Named
+		}
+	}
+	c.Key = i.key
+	peer, err := s.home.openLink(i.file(), listen, c)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +99,28 @@ func (s *seller) link(i identity, listen string) (*link.Node, error) {
 	return peer, nil
 }
 
+// placeWait bounds how long a provider waits for relays before it goes on with the
+// addresses that it has; later ones are announced when they come.
+const placeWait = 10 * time.Second
+
+// reachable waits until the peer knows where others reach it.
+func (s *seller) reachable(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, placeWait)
+	defer cancel()
+	if err := s.peer.Placed(wait); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(s.peer.Addrs()) == 0 {
+		s.say("nobody can reach this machine yet: no peer of the network that has an open port relays for it; going on, and trying again")
+	}
+	return nil
+}
+
 // openProvider registers the account and serves the model at the price.
 func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.Provider, error) {
+	if err := s.reachable(ctx); err != nil {
+		return nil, err
+	}
 	s.say("registering the provider and its offer")
 	var more []provider.Identity
 	for _, i := range s.more {

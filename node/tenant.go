@@ -74,16 +74,25 @@ func (t *tenant) open() error {
 
 // openCaller opens the peer that asks: as a peer can't call itself, it is one of
 // its own.
-func (t *tenant) openCaller() error {
-	key, err := t.key("session")
-	if err != nil {
+func (t *tenant) openCaller(c link.Config) (err error) {
+	if c.Key, err = t.key("session"); err != nil {
 		return err
 	}
-	t.caller, err = link.Open(link.Config{Key: key})
+	t.caller, err = link.Open(c)
 	if err == nil {
 		t.onClose(t.caller.Close)
 	}
 	return err
+}
+
+// openGuest opens the peer that asks on the network of the invite in line, or on
+// the one that the home joined.
+func (t *tenant) openGuest(line string) error {
+	peers, err := t.home.peersOf(line)
+	if err != nil {
+		return err
+	}
+	return t.openCaller(guestLink(peers))
 }
 
 // enter opens an account of the home on the network that the home joined, or joins

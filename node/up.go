@@ -16,6 +16,7 @@ import (
 	"daulat/ledger/client"
 	"daulat/ledger/registry"
 	"daulat/ledger/validator"
+	"daulat/link"
 	"daulat/link/session"
 	"daulat/platform/consumer"
 	"daulat/platform/gateway"
@@ -95,9 +96,6 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	if err := u.open(); err != nil {
 		return err
 	}
-	if err := u.openCaller(); err != nil {
-		return err
-	}
 	guest, err := u.home.isGuest()
 	if err != nil {
 		return err
@@ -115,6 +113,9 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	if err := u.openPeer(ctx); err != nil {
 		return err
 	}
+	if err := u.openCaller(u.besidePeer()); err != nil {
+		return err
+	}
 	u.openDoor()
 	if _, err := u.openProvider(ctx, job.Price{Input: inputPrice, Output: outputPrice}); err != nil {
 		return err
@@ -125,10 +126,26 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	return u.openGateway(ctx, o)
 }
 
+// besidePeer is how the peer that asks reaches others, if the one that sells
+// listens where the user wanted it to: what strangers say is dialed there too.
+func (u *up) besidePeer() link.Config {
+	if u.listen == "" {
+		return link.Config{}
+	}
+	c := link.Config{Own: u.peer.Addrs()}
+	if !strings.HasPrefix(u.listen, "/ip4/0.0.0.0/") && !strings.HasPrefix(u.listen, "/ip6/::/") {
+		c.Named = []string{u.listen}
+	}
+	return c
+}
+
 // startGuest asks on the network of others, and founds nothing.
 func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	if validator.Exists(u.home.path("chain")) {
 		return control.WrongInput{Err: errors.New("this home has a ledger of its own: join with another --home")}
+	}
+	if err := u.openGuest(o.Network); err != nil {
+		return err
 	}
 	if u.wallet, err = u.enter(ctx, "wallet", o.Network); err != nil {
 		return err

@@ -31,61 +31,9 @@ func (p *Provider) Accept(ctx context.Context, i Identity) error {
 	p.known = append(p.known[:len(p.known):len(p.known)], i)
 	p.mu.Unlock()
 	i.Link.Handle(session.Protocol, p.serve)
-	return p.announce(ctx)
-}
-
-// announce shows the ledger what is on offer, and where, by the key in force. If
-// none is, it is announced when one takes over; nobody is matched until then. Nor
-// is anything announced while the machine rests, or after it retired.
-func (p *Provider) announce(ctx context.Context) error {
-	p.offering.Lock()
-	defer p.offering.Unlock()
-	return p.announceHeld(ctx)
-}
-
-func (p *Provider) announceHeld(ctx context.Context) error {
-	if p.retired {
-		return nil
-	}
-	if p.shift.resting() {
-		p.later(true)
-		return nil
-	}
-	all := p.identities()
-	var addrs []string
-	for _, i := range all {
-		addrs = append(addrs, i.Link.Addrs()...)
-	}
-	p.hidden = false
-	err := ErrNotInForce
-	for _, i := range all {
-		if err = p.register(ctx, i.Key, addrs); !errors.Is(err, ErrNotInForce) {
-			break
-		}
-	}
-	silent := errors.Is(err, ErrNotInForce)
-	p.later(silent)
-	if silent {
-		return nil
-	}
-	return err
-}
-
-// later notes whether something is to be announced yet.
-func (p *Provider) later(silent bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = silent
-}
-
-// announceLate announces what could not be announced before.
-func (p *Provider) announceLate(ctx context.Context) error {
-	p.mu.Lock()
-	silent := p.silent
-	p.mu.Unlock()
-	if !silent || p.shift.resting() {
-		return nil
-	}
+	p.display.mu.Lock()
+	p.display.again = true
+	p.display.mu.Unlock()
 	return p.announce(ctx)
 }
 

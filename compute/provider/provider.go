@@ -10,7 +10,7 @@
 // than that unpaid over all its sessions is served no further for an hour.
 //
 // Start at [Open]; serve.go follows one request, settle.go one payment, watch.go
-// decides when the ledger is asked, debts.go remembers who did not pay, and rest.go
+// decides when the ledger is asked, offers.go what it is told, debts.go remembers who did not pay, and rest.go
 // lets the machine's owner have it back.
 package provider
 
@@ -86,18 +86,13 @@ type Provider struct {
 	contexts map[canon.CID]uint64 // of the models on offer, tokens
 	mu       sync.Mutex
 	known    []Identity
-	silent   bool // what is on offer could not be announced yet
 	leases   map[uint64]*lease
 	watches  map[uint64]watched // sessions that are not over
 	debts    debts
 	shift    *shift
+	display  *display
 	stop     context.CancelFunc
 	done     sync.WaitGroup
-
-	offering sync.Mutex         // held while the ledger is told what is on offer
-	hidden   bool               // all offers were taken back for now
-	retired  bool               // all offers were taken back for good
-	absent   map[canon.CID]bool // models whose offers are taken back for now
 }
 
 // Open registers the provider, publishes its offers and starts to serve.
@@ -105,7 +100,7 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
 		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{},
-		absent: map[canon.CID]bool{}, debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting)}
+		debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting), display: newDisplay()}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call
@@ -149,98 +144,6 @@ func (p *Provider) measure() error {
 	return nil
 }
 
-// register announces what is on offer by one key.
-func (p *Provider) register(ctx context.Context, key canon.PrivateKey, addrs []string) error {
-	claim := match.Claim{Chain: p.Ledger.ChainID(), Account: p.Ledger.Account()}
-	a := match.Announcement{Key: key.Public(), Proof: key.Sign(match.DomainProvider, claim), Addresses: addrs}
-	for _, o := range p.Offers {
-		if p.isAbsent(o.Model) {
-			continue
-		}
-		a.Manifests = append(a.Manifests, o.Manifest)
-		a.Offers = append(a.Offers, match.Offer{Provider: p.Ledger.Account(), Key: a.Key, Model: o.Model,
-			Executor: o.Executor, Price: o.Price, Assurance: o.Assurance, Slots: o.Slots})
-	}
-	return p.Ledger.Announce(ctx, a)
-}
-
-// Retire takes the provider's offers back, so that nobody is matched with a
-// machine that is about to leave. Open sessions go on until Close. Once it has
-// succeeded it does nothing more.
-func (p *Provider) Retire(ctx context.Context) error {
-	p.offering.Lock()
-	defer p.offering.Unlock()
-	if p.retired {
-		return nil
-	}
-	err := p.withdraw(ctx)
-	p.retired = err == nil
-	return err
-}
-
-// withdraw takes all offers back, once until the next announcement.
-func (p *Provider) withdraw(ctx context.Context) error {
-	if p.hidden {
-		return nil
-	}
-	var failed []error
-	for _, o := range p.Offers {
-		if !p.isAbsent(o.Model) {
-			failed = append(failed, p.Ledger.WithdrawOffer(ctx, o.Model))
-		}
-	}
-	err := errors.Join(failed...)
-	p.hidden = err == nil
-	return err
-}
-
-// Present takes the offers back of models that are not there now, and makes those
-// again that are: a server of models may come and go. It returns what changed.
-func (p *Provider) Present(ctx context.Context, there func(canon.CID) bool) (gone, back []canon.CID, err error) {
-	p.offering.Lock()
-	defer p.offering.Unlock()
-	if p.retired {
-		return nil, nil, nil
-	}
-	for _, o := range p.Offers {
-		switch absent := p.isAbsent(o.Model); {
-		case !absent && !there(o.Model):
-			if err := p.Ledger.WithdrawOffer(ctx, o.Model); err != nil {
-				return gone, nil, err
-			}
-			p.setAbsent(o.Model, true)
-			gone = append(gone, o.Model)
-		case absent && there(o.Model):
-			back = append(back, o.Model)
-		}
-	}
-	for _, m := range back {
-		p.setAbsent(m, false)
-	}
-	if len(back) == 0 {
-		return gone, nil, nil
-	}
-	if err := p.announceHeld(ctx); err != nil {
-		for _, m := range back {
-			p.setAbsent(m, true)
-		}
-		return gone, nil, err
-	}
-	return gone, back, nil
-}
-
-func (p *Provider) isAbsent(model canon.CID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.absent[model]
-}
-
-func (p *Provider) setAbsent(model canon.CID, absent bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.absent[model] = absent
-}
-
 // giveUp says once that the journal takes no more, and takes the offers back:
 // without a journal no request can be served.
 func (p *Provider) giveUp(ctx context.Context) {
@@ -254,6 +157,11 @@ func (p *Provider) giveUp(ctx context.Context) {
 type lease struct {
 	turn   chan struct{} // holds one token while somebody works on the session
 	record session.Record
+
+	opened job.Session // as it was first seen, for what never changes
+	mu     sync.Mutex
+	asked  uint64       // number of the newest ask that came
+	stream *link.Stream // on which it came
 }
 
 func (l *lease) lock(ctx context.Context) error {
@@ -296,7 +204,7 @@ func (p *Provider) lease(ctx context.Context, id uint64) (*lease, error) {
 	if known := p.leases[id]; known != nil {
 		return known, nil
 	}
-	l = &lease{turn: make(chan struct{}, 1), record: record}
+	l = &lease{turn: make(chan struct{}, 1), record: record, opened: record.Session}
 	p.leases[id] = l
 	if _, watched := p.watches[id]; !watched && !over(record.Session.State) {
 		p.watches[id] = newWatched(record.Session)

@@ -49,12 +49,12 @@ func (s *shift) join(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); end(nil) }
 }
 
-// change begins a rest or a shift, and reports whether the other was on.
-func (s *shift) change(rest bool) bool {
+// change begins a rest or a shift, unless it is on.
+func (s *shift) change(rest bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rest == (s.work.Err() != nil) {
-		return false
+		return
 	}
 	if rest {
 		s.end(errResting)
@@ -65,7 +65,6 @@ func (s *shift) change(rest bool) bool {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // Rest takes no work on until Work, and stops what is under way. It returns at
@@ -73,21 +72,7 @@ func (s *shift) change(rest bool) bool {
 func (p *Provider) Rest() { p.shift.change(true) }
 
 // Work ends a rest. The offers come back soon after.
-func (p *Provider) Work() {
-	if p.shift.change(false) {
-		p.later(true)
-	}
-}
+func (p *Provider) Work() { p.shift.change(false) }
 
 // Resting reports whether a rest is on.
 func (p *Provider) Resting() bool { return p.shift.resting() }
-
-// hide takes the offers of a machine that rests back.
-func (p *Provider) hide(ctx context.Context) error {
-	p.offering.Lock()
-	defer p.offering.Unlock()
-	if !p.shift.resting() {
-		return nil
-	}
-	return p.withdraw(ctx)
-}

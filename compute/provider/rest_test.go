@@ -15,6 +15,7 @@ import (
 // leaves, all goes on in the same session.
 func TestOwnerComesBack(t *testing.T) {
 	s := start(t)
+	all := s.chain.OnOffer()
 	begun, leave := make(chan struct{}, 1), make(chan struct{})
 	a := s.lease(9000, 1000)
 	a.buy(4, 7)
@@ -42,7 +43,7 @@ func TestOwnerComesBack(t *testing.T) {
 	s.toy.pause = nil
 	s.provider.Rest() // saying it twice changes nothing
 	s.provider.Work()
-	s.eventually("the offer is back", func() bool { return s.chain.OnOffer() == 1 })
+	s.eventually("the offers are back", func() bool { return s.chain.OnOffer() == all })
 	stream, next := a.answered(again)
 	p := a.voucher(next, false)
 	if err := pay(stream, p); err != nil {

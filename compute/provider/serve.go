@@ -32,7 +32,7 @@ func (p *Provider) serve(ctx context.Context, s *link.Stream) {
 	var err error
 	switch {
 	case o.Ask != nil && o.Finish == nil:
-		err = p.withLease(ctx, o.Ask.Ask.Session, func(l *lease) error { return p.answer(ctx, s, l, *o.Ask) })
+		err = p.withAsk(ctx, s, *o.Ask)
 	case o.Finish != nil && o.Ask == nil:
 		err = p.withLease(ctx, o.Finish.Voucher.Session, func(l *lease) error { return p.finish(ctx, s, l, *o.Finish) })
 	default:
@@ -41,6 +41,48 @@ func (p *Provider) serve(ctx context.Context, s *link.Stream) {
 	if err != nil {
 		p.Log.Info("request refused", "error", err)
 		_ = s.Send(session.Reply{Refused: refusal(err)}) // the consumer may be gone
+	}
+}
+
+// withAsk answers an ask when its turn comes. A session has one request at a time,
+// so a newer ask says that its consumer waits for no older one: after a change of
+// address, it may never learn that the old way is gone, nor this side.
+func (p *Provider) withAsk(ctx context.Context, s *link.Stream, a session.Ask) error {
+	l, err := p.lease(ctx, a.Ask.Session)
+	if err != nil {
+		return err
+	}
+	if err := l.opened.Authentic(p.Ledger.ChainID(), a.Ask, a.Signature, a.Request); err != nil {
+		return err // before a stranger's word ends an answer, or drops an unpaid one
+	}
+	l.supersede(s, a.Ask.Seq)
+	defer l.done(s)
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	return p.answer(ctx, s, l, a)
+}
+
+// supersede ends the stream of an older ask than this one.
+func (l *lease) supersede(s *link.Stream, seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq <= l.asked {
+		return
+	}
+	if l.stream != nil {
+		l.stream.Reset()
+	}
+	l.asked, l.stream = seq, s
+}
+
+// done says that nothing more comes on a stream.
+func (l *lease) done(s *link.Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stream == s {
+		l.stream = nil
 	}
 }
 
@@ -78,9 +120,6 @@ func refusal(err error) *session.Refusal {
 // answer serves one request: admit, compute, sign, take the voucher. Its two
 // journal writes come before the frames that make them binding.
 func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a session.Ask) error {
-	if err := l.record.Session.Authentic(p.Ledger.ChainID(), a.Ask, a.Signature, a.Request); err != nil {
-		return err // before a stranger's word drops an unpaid answer
-	}
 	if l.record.Closing {
 		return fmt.Errorf("session %d: %w: its final voucher is here", l.record.Session.ID, job.ErrNotOpen)
 	}

@@ -109,7 +109,7 @@ func (p *Provider) settling(ctx context.Context) {
 		if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("settling failed; will try again", "error", err)
 		}
-		if err := errors.Join(p.hide(ctx), p.announceLate(ctx)); err != nil && ctx.Err() == nil {
+		if err := p.announce(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Warn("announcing failed; will try again", "error", err)
 		}
 		select {

@@ -165,6 +165,7 @@ type conduct struct {
 	silent  bool              // reads the ask and never answers
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
+	away    func()            // is called instead of hanging up
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
@@ -183,6 +184,7 @@ type conduct struct {
 type seller struct {
 	*setup
 	name    string
+	offer   match.Offer
 	account *sessiontest.Account
 	ledger  *overseen // the client's view of it
 	key     canon.PrivateKey
@@ -204,16 +206,22 @@ func (s *setup) sells(name string, udlt uint64) *seller {
 
 func (s *setup) sellsOf(name string, offer match.Offer) *seller {
 	s.t.Helper()
-	x := &seller{setup: s, name: name, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
-	x.node = linktest.Node(s.t, x.key)
-	x.node.Handle(wire.Protocol, x.serve)
-	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: name})
-	offer.Provider, offer.Key = name, x.key.Public()
-	err := x.account.Announce(s.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(), Offers: []match.Offer{offer}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	x := &seller{setup: s, name: name, offer: offer, account: s.chain.Account(name, 0), key: linktest.Key(s.t), served: map[uint64]job.Served{}, inside: map[uint64]int{}}
+	x.open()
 	return x
+}
+
+// open has the seller serve at an address that it announces.
+func (x *seller) open() {
+	x.t.Helper()
+	x.node = linktest.Node(x.t, x.key)
+	x.node.Handle(wire.Protocol, x.serve)
+	proof := x.key.Sign(match.DomainProvider, match.Claim{Chain: sessiontest.ID, Account: x.name})
+	x.offer.Provider, x.offer.Key = x.name, x.key.Public()
+	err := x.account.Announce(x.ctx, match.Announcement{Key: x.key.Public(), Proof: proof, Addresses: x.node.Addrs(), Offers: []match.Offer{x.offer}})
+	if err != nil {
+		x.t.Error(err)
+	}
 }
 
 func (x *seller) behave(c conduct) {
@@ -270,6 +278,10 @@ func (x *seller) leave(ask *wire.Ask) {
 func (x *seller) count(s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer, bool) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
+		if c.cut > 0 && i == c.cut && c.away != nil {
+			c.away()
+			return a, false
+		}
 		if c.cut > 0 && i == c.cut {
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return a, false

@@ -26,7 +26,7 @@ func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uin
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := s.ask(ctx, p, counter, f)
+	r, err := s.put(ctx, p, counter, f)
 	if err != nil && !refused(err, wire.Invalid) {
 		c.abandon(ctx, s, err)
 		return r, err

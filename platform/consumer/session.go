@@ -85,8 +85,32 @@ func (s *Session) worst(p Prompt) (uint64, error) {
 	return s.record.Session.Price.Cost(t.Input+most.Input, t.Output+most.Output)
 }
 
-// ask puts one prompt to the session's provider.
-func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower) (Result, error) {
+// errCut says that the way to the provider broke, and not that the provider gave
+// up: it may have moved, or this machine, or a relay between them ended.
+var errCut = errors.New("the connection broke")
+
+const (
+	moveWait = 5 * time.Second        // for a provider that was cut off to be reached again
+	movePoll = 250 * time.Millisecond // between tries
+	maxMoves = 4                      // within one answer
+)
+
+// put puts one prompt to the session's provider. One that is cut off is asked the
+// same again once it is reached, in the same session: the same request draws the
+// same tokens.
+func (s *Session) put(ctx context.Context, p Prompt, counter uint64, f *follower) (Result, error) {
+	r, err := s.ask(ctx, p, counter, f, 0)
+	for moves := 0; moves < maxMoves && errors.Is(err, errCut) && ctx.Err() == nil && !f.text; moves++ {
+		s.client.Log.Info("provider cut off; asking it again", "session", s.ID(), "error", err)
+		f.shown = 0
+		r, err = s.ask(ctx, p, counter, f, moveWait)
+	}
+	return r, err
+}
+
+// ask puts one prompt to the session's provider, who may take that long to be
+// reached.
+func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower, wait time.Duration) (Result, error) {
 	ask, err := s.sign(p, counter)
 	if err != nil {
 		return Result{}, err
@@ -102,14 +126,14 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if err != nil {
 		return Result{}, err
 	}
-	stream, err := s.dial(ctx)
+	stream, err := s.dial(ctx, wait)
 	if err != nil {
 		return Result{}, err
 	}
 	defer stream.Close()
 	defer context.AfterFunc(ctx, stream.Reset)()
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
-		return Result{}, err
+		return Result{}, cut(stream, err)
 	}
 	s.client.mu.Lock()
 	s.client.used[s.record.Session.Provider]++
@@ -124,7 +148,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 		err = ask.Request.Fits(answer)
 	}
 	if err != nil {
-		return Result{}, err
+		return Result{}, cut(stream, err)
 	}
 	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
 	entry, next, err := s.accept(t, done)
@@ -193,14 +217,64 @@ func (s *Session) last() *wire.Payment {
 	return &wire.Payment{Voucher: s.record.Newest.Voucher, Signature: s.record.Newest.VoucherSignature}
 }
 
-func (s *Session) dial(ctx context.Context) (*link.Stream, error) {
+// cut marks what went wrong on a stream whose connection is gone.
+func cut(stream *link.Stream, err error) error {
+	if !stream.Cut() {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errCut, err)
+}
+
+// dial reaches the provider within wait, where the ledger says it is by now. A
+// wait of zero is one try at the addresses that are known, and one at newer ones.
+func (s *Session) dial(ctx context.Context, wait time.Duration) (*link.Stream, error) {
+	until := time.Now().Add(wait)
+	if wait > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithDeadline(ctx, until)
+		defer end()
+	}
 	stream, err := s.client.Link.DialKey(ctx, s.record.Session.ProviderKey, s.addrs, wire.Protocol)
+	for tries := 0; err != nil && ctx.Err() == nil; tries++ {
+		moved, failed := s.locate(ctx)
+		if failed != nil {
+			return nil, errors.Join(err, failed)
+		}
+		if !moved && (time.Now().After(until) || errors.Is(err, link.ErrNobody)) {
+			break
+		}
+		if !moved {
+			pause(ctx, movePoll)
+		}
+		stream, err = s.client.Link.DialKey(ctx, s.record.Session.ProviderKey, s.addrs, wire.Protocol)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reach provider %s: %w", s.record.Session.Provider, err)
 	}
 	stream.SetFrameLimit(wire.FrameLimit)
 	stream.SetFrameTimeout(frameTimeout)
 	return stream, nil
+}
+
+// locate asks the ledger where the provider is, and reports whether it has moved.
+func (s *Session) locate(ctx context.Context) (moved bool, err error) {
+	all, err := s.client.Ledger.Addresses(ctx, s.record.Session.Provider)
+	if err != nil {
+		return false, err
+	}
+	addrs := link.AddrsOf(s.record.Session.ProviderKey, all)
+	moved = !slices.Equal(addrs, s.addrs)
+	s.addrs = addrs
+	return moved, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // receiveTokens reads an answer up to its receipt. A provider that sends more than
@@ -338,7 +412,7 @@ func (s *Session) shut(ctx context.Context) error {
 func (s *Session) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, abandonTimeout/2)
 	defer cancel()
-	stream, err := s.dial(ctx)
+	stream, err := s.dial(ctx, 0)
 	if err != nil {
 		return err
 	}

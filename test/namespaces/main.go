@@ -45,6 +45,9 @@ type trial struct {
 // scenarios in the order in which they run.
 var scenarios = []scenario{
 	{"lab", checkLab},
+	{"nat", checkNAT},
+	{"roam", checkRoam},
+	{"relays", checkRelays},
 }
 
 func main() {
@@ -160,6 +163,13 @@ func runAll(ctx context.Context, program, only string) (string, error) {
 		return "", fmt.Errorf("there is no scenario %q", only)
 	}
 	return strings.Join(result, " "), nil
+}
+
+// within is a part of a trial that has a lab and a folder of its own.
+func (t *trial) within(name string) (*trial, error) {
+	part := &trial{lab: &lab{prefix: t.lab.prefix + name + "-"}, daulat: t.daulat, temp: filepath.Join(t.temp, name),
+		say: func(what string) { t.say(name + ": " + what) }}
+	return part, os.Mkdir(part.temp, 0o700)
 }
 
 func (s scenario) within(ctx context.Context, daulat string, say func(string)) (figures string, err error) {

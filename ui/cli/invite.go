@@ -18,7 +18,8 @@ func (a *app) invite() *cobra.Command {
 (daulat provide INVITE) or to ask (daulat ask --network INVITE). It holds the network's addresses
 and trusted header, and a key under which the ledger locks a welcome grant. Whoever has the line
 first has the grant, so send it as you would send money. It works once.`
-	cmd.Example = "  daulat invite\n  daulat invite --grant 500000 --expires 24h\n" + cmd.Example
+	cmd.Example = "  daulat invite\n  daulat invite --grant 500000 --expires 24h\n" +
+		"  daulat invite --peer /ip4/203.0.113.7/tcp/4700/p2p/12D3KooW...\n" + cmd.Example
 	help := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -37,6 +38,7 @@ To take it back:        daulat invite revoke %s
 	}
 	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
 	cmd.Flags().DurationVar(&t.Life, "expires", 7*24*time.Hour, "how long the line is good")
+	cmd.Flags().StringArrayVar(&t.Peers, "peer", nil, "address of another peer that reaches the ledger and relays, as its daulat node shows it")
 	return cmd
 }
 

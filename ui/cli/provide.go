@@ -89,7 +89,7 @@ for its first coin by its address.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node on this machine, as daulat status shows it")
-	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one (default: of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT of an open port, at which other peers reach this one (default: through the peers of the invite)")
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: all of a server's, or what most of the network serves)")
 	f.StringVar(&o.Upstream, "upstream", "", "address of an OpenAI-compatible server whose models to offer, or none (default: look for one)")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")

@@ -41,6 +41,8 @@ type Status struct {
 	// Provider is nil for a home that only asks.
 	Provider *Earnings `json:"provider,omitempty"`
 	Links    []string  `json:"links,omitempty"` // addresses of this peer
+	// Relayed is what this peer carried between others since it started.
+	Relayed uint64 `json:"relayed_bytes,omitempty"`
 	// Passphrase says where the keyring's passphrase comes from.
 	Passphrase string `json:"passphrase"`
 	// Resting says why the provider takes no work now; empty while it does.

@@ -6,6 +6,8 @@ import "time"
 type InviteTerms struct {
 	Grant uint64        `json:"grant_udlt"`
 	Life  time.Duration `json:"life_ns"`
+	// Peers are more addresses that reach the ledger and relay, beside this home's.
+	Peers []string `json:"peers,omitempty"`
 }
 
 // NewInvite is an invite that was just made. The line is as good as money, and

@@ -54,9 +54,9 @@ type Prompt struct {
 // Choice is who may answer, where the client says so in the field daulat, which
 // OpenAI's protocol does not have.
 type Choice struct {
-	Providers []string // accounts; nobody else, if there are any
-	Not       []string // accounts
-	Spread    bool     // different owners one after the other
+	Providers []string `json:",omitempty"` // accounts; nobody else, if there are any
+	Not       []string `json:",omitempty"` // accounts
+	Spread    bool     `json:",omitempty"` // different owners one after the other
 }
 
 // Request is a prompt and the form of the reply that the client wants.

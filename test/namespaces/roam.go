@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"daulat/model/gguf"
+	"daulat/model/synthetic"
+)
+
+const (
+	longAnswer  = 500 // tokens
+	shownBefore = 100 // bytes of an answer that are shown before something happens
+
+	// goOnLimit bounds how long an answer may stand still. The figure is meant to be
+	// below five seconds; a busy machine is given more.
+	goOnLimit = 20 * time.Second
+)
+
+// slowModel writes a model whose answers take seconds, and say nothing.
+func (t *trial) slowModel() (path string, err error) {
+	data, err := synthetic.Llama(7, synthetic.Options{Layers: 24, Width: 256, Heads: 8, KVHeads: 8, FFN: 704, Context: 2048, Type: gguf.Q8_0})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(t.temp, "slow.gguf")
+	return path, os.WriteFile(path, data, 0o600)
+}
+
+// streamed is an answer as a person sees it.
+type streamed struct {
+	text    string
+	receipt string
+	gap     time.Duration // the longest wait for more of it after the interruption
+}
+
+// screen takes in what is shown, and when.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	last time.Time     // when something was shown; zero: gaps don't count yet
+	gap  time.Duration // the longest
+}
+
+// Write implements io.Writer.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); !s.last.IsZero() {
+		s.gap = max(s.gap, now.Sub(s.last))
+		s.last = now
+	}
+	return s.text.Write(p)
+}
+
+func (s *screen) shown() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Len()
+}
+
+// watch lets gaps count from now on.
+func (s *screen) watch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = time.Now()
+}
+
+// askLong asks the same question each time, whose answer is long. Once it has begun
+// to come, interrupt is called, if it is not nil.
+func (v *village) askLong(ctx context.Context, interrupt func() error) (a streamed, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	cmd := v.asker.command(ctx, "ask", "--seed", "7", "--temperature", "1", "--max-tokens", fmt.Sprint(longAnswer), "tell me something long")
+	var out screen
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Start(); err != nil {
+		return a, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	if interrupt != nil {
+		err = eventually(ctx, "the answer begins", askLimit, func() (bool, error) { return out.shown() > shownBefore, nil })
+		if err == nil {
+			out.watch()
+			err = interrupt()
+		}
+	}
+	if ended := <-done; ended != nil {
+		return a, errors.Join(err, fmt.Errorf("ask: %w: %s", ended, tail(said.Bytes())))
+	}
+	text, end, ok := strings.Cut(out.text.String(), "\n\n")
+	_, receipt, told := strings.Cut(end, "receipt ")
+	if !ok || !told {
+		return a, errors.Join(err, fmt.Errorf("the answer has another form: %q", tail(out.text.Bytes())))
+	}
+	receipt, _, _ = strings.Cut(receipt, " ")
+	return streamed{text, receipt, out.gap}, err
+}
+
+// again asks and interrupts, and holds the answer to what it was without.
+func (v *village) again(ctx context.Context, what string, before streamed, sameSession bool, interrupt func() error) (gap time.Duration, err error) {
+	v.trial.say(what)
+	a, err := v.askLong(ctx, interrupt)
+	if err != nil {
+		return 0, err
+	}
+	if a.text != before.text {
+		return 0, fmt.Errorf("%s: the answer is another one: %d bytes and not %d", what, len(a.text), len(before.text))
+	}
+	if a.gap > goOnLimit {
+		return 0, fmt.Errorf("%s: the answer stood still for %s", what, a.gap)
+	}
+	was, _, _ := strings.Cut(before.receipt, "-")
+	if is, _, _ := strings.Cut(a.receipt, "-"); sameSession && is != was {
+		return 0, fmt.Errorf("%s: session %s went on as %s", what, was, is)
+	}
+	return a.gap, v.soldBy(ctx)
+}
+
+// checkRoam has the seller's machine, and then the asker's, get another address in
+// the middle of an answer, behind routers of both kinds.
+func checkRoam(ctx context.Context, t *trial) (string, error) {
+	var all []string
+	for _, kind := range kinds {
+		figures, err := t.roam(ctx, kind.name, kind.m)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", kind.name, err)
+		}
+		all = append(all, figures)
+	}
+	return strings.Join(all, " "), nil
+}
+
+func (t *trial) roam(ctx context.Context, name string, m mapping) (figures string, err error) {
+	if t, err = t.within(name); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, t.lab.close()) }()
+	v, first, err := t.openLong(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	seller, err := v.again(ctx, "the seller gets another address", first, true, func() error {
+		return v.seller.host.readdress(v.seller.host.cards[0], "192.168.1.77/24", "192.168.1.1")
+	})
+	if err != nil {
+		return "", err
+	}
+	asker, err := v.again(ctx, "the asker gets another address", first, true, func() error {
+		return v.asker.host.readdress(v.asker.host.cards[0], "192.168.1.77/24", "192.168.1.1")
+	})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("roam_%s_seller_gap_s=%.1f roam_%s_asker_gap_s=%.1f", name, seller.Seconds(), name, asker.Seconds()), nil
+}
+
+// openLong opens a village with a slow model, whose asker goes on running, and asks
+// once.
+func (t *trial) openLong(ctx context.Context, m mapping, before ...func(*village) error) (v *village, first streamed, err error) {
+	model, err := t.slowModel()
+	if err != nil {
+		return nil, first, err
+	}
+	if v, err = t.found(ctx, m, before, "--model", model); err != nil {
+		return nil, first, err
+	}
+	line, err := v.invite(ctx)
+	if err == nil {
+		t.say("an asker behind another router joins and asks")
+		err = v.start(ctx, v.asker, &upReady{}, "up", "--listen", "127.0.0.1:0", "--network", line)
+	}
+	if err == nil {
+		first, err = v.askLong(ctx, nil)
+	}
+	if err != nil {
+		return nil, first, errors.Join(err, v.close())
+	}
+	return v, first, nil
+}
+
+// checkRelays kills the relay through which an answer comes; another one takes
+// over.
+func checkRelays(ctx context.Context, t *trial) (figures string, err error) {
+	var second *program
+	v, first, err := t.openLong(ctx, symmetric, func(v *village) error {
+		t.say("another peer with an open port follows the ledger, and relays")
+		h, err := t.lab.host("second")
+		if err != nil {
+			return err
+		}
+		if _, err := h.plug(v.wan, "5.0.0.5/24"); err != nil {
+			return err
+		}
+		line, err := v.invite(ctx)
+		if err != nil {
+			return err
+		}
+		var node struct {
+			Link []string `json:"link"`
+		}
+		p := t.person(h, "second")
+		// Of several ways the one with the lowest port is tried first.
+		if err := v.start(ctx, p, &node, "node", line, "--link", "5.0.0.5:4600"); err != nil {
+			return err
+		}
+		second, v.relays = v.running[len(v.running)-1], node.Link
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	var before, after uint64
+	gap, err := v.again(ctx, "the relay is killed in the middle of an answer", first, true, func() error {
+		var err error
+		if before, err = v.relayed(ctx); err != nil {
+			return err
+		}
+		return second.kill()
+	})
+	if err != nil {
+		return "", err
+	}
+	if after, err = v.relayed(ctx); err != nil {
+		return "", err
+	}
+	if before != 0 || after == 0 {
+		return "", fmt.Errorf("the other relay carried %d bytes before and %d after", before, after)
+	}
+	return fmt.Sprintf("relays_gap_s=%.1f", gap.Seconds()), nil
+}
