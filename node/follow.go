@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -27,7 +28,9 @@ const operatorKey = "operator"
 
 // nodeSettings are what a testnet's founder set for one validator.
 type nodeSettings struct {
-	Peers         []string      `json:"peers"` // ID@HOST:PORT
+	Peers         []string      `json:"peers"`          // ID@HOST:PORT
+	P2P           string        `json:"p2p,omitempty"`  // IP:PORT where other nodes reach it; empty for loopback
+	Link          string        `json:"link,omitempty"` // IP:PORT where other peers do
 	BlockTime     time.Duration `json:"block_time_ns"`
 	SnapshotEvery uint64        `json:"snapshot_every"`
 }
@@ -70,8 +73,14 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		return err
 	}
 	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
-	if o.P2P != "" {
-		c.P2P = "tcp://" + o.P2P
+	if at := cmp.Or(o.P2P, s.P2P); at != "" {
+		c.P2P = "tcp://" + at
+	}
+	if n.listen == "" {
+		var err error
+		if n.listen, err = linkAddr(s.Link); err != nil {
+			return err
+		}
 	}
 	guest, err := n.home.isGuest()
 	if err != nil {

@@ -128,6 +128,16 @@ func Adopt(home string, doc *cmttypes.GenesisDoc) error {
 	return nil
 }
 
+// FoundersHash is what the first header of the founders' ledger calls its
+// validators, if all have the default stake.
+func FoundersHash(founders []Founder) []byte {
+	var all []*cmttypes.Validator
+	for _, f := range founders {
+		all = append(all, cmttypes.NewValidator(f.Keys.Validator, DefaultStake/sdk.DefaultPowerReduction.Int64()))
+	}
+	return cmttypes.NewValidatorSet(all).Hash()
+}
+
 // Exists reports that a home has a ledger: what Init left half done is none.
 func Exists(home string) bool {
 	_, err := os.Stat(genesisFile(home))
