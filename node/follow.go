@@ -104,6 +104,11 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := n.openPeer(); err != nil {
 		return err
 	}
+	end, err := n.home.serve(serving{Ledger: n.validator.RPCAddress(), Chain: n.validator.ChainID(), Account: operatorKey})
+	if err != nil {
+		return err
+	}
+	n.onClose(end)
 	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
 		REST: n.validator.RESTAddress(), GRPC: n.validator.GRPCAddress(), P2P: n.validator.Peer(), Link: n.peer.Addrs()})
 	if err := n.validator.WaitBlock(ctx, 1); err == nil {

@@ -310,8 +310,12 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	if out.Invites, err = t.invites(ctx, wallet, trust, peers[:min(len(peers), invite.MaxPeers)], o.Invites); err != nil {
 		return err
 	}
+	end, err := t.home.serve(serving{Ledger: first.Ledger, Chain: first.Chain, Account: "wallet"})
+	if err != nil {
+		return err
+	}
 	ready(out)
-	return t.watch(ctx)
+	return errors.Join(t.watch(ctx), end())
 }
 
 // invites makes n lines that lead through the peers.

@@ -98,6 +98,7 @@ type Validator struct {
 	stop     sync.Once
 	stopped  error
 	snapper  snapper
+	seeker   seeker
 	release  closers // what the node does not close itself
 }
 
@@ -174,6 +175,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 		return err
 	}
 	v.snapper.start(v, c, logger)
+	v.seeker.start(v, c, logger)
 	if len(c.Peers) > 0 {
 		return nil
 	}
@@ -257,6 +259,7 @@ func (v *Validator) Stop() error {
 	v.stop.Do(func() {
 		v.stopping.Store(true)
 		v.servers.close()
+		v.seeker.wait()
 		if v.node != nil && v.node.IsRunning() {
 			v.stopped = v.node.Stop()
 			v.node.Wait()

@@ -36,15 +36,17 @@ type scenario struct {
 
 // trial is what a scenario works with.
 type trial struct {
-	lab    *lab
-	daulat string // the program
-	temp   string // a folder of its own
-	say    func(string)
+	lab     *lab
+	daulat  string // the program
+	temp    string // a folder of its own
+	say     func(string)
+	running []*process // killed at the end
 }
 
 // scenarios in the order in which they run.
 var scenarios = []scenario{
 	{"lab", checkLab},
+	{"partition", checkPartition},
 }
 
 func main() {
@@ -168,7 +170,12 @@ func (s scenario) within(ctx context.Context, daulat string, say func(string)) (
 		return "", err
 	}
 	t := &trial{lab: openLab(), daulat: daulat, temp: temp, say: func(what string) { say(s.name + ": " + what) }}
-	defer func() { err = errors.Join(err, t.lab.close(), os.RemoveAll(temp)) }()
+	defer func() {
+		for _, p := range t.running {
+			p.kill()
+		}
+		err = errors.Join(err, t.lab.close(), os.RemoveAll(temp))
+	}()
 	return s.run(ctx, t)
 }
 

@@ -1,5 +1,7 @@
 package control
 
+import "errors"
+
 // WrongInput is a mistake of the user's: what was given can never be right.
 type WrongInput struct{ Err error }
 
@@ -7,6 +9,9 @@ func (w WrongInput) Error() string { return w.Err.Error() }
 
 // Unwrap returns the mistake.
 func (w WrongInput) Unwrap() error { return w.Err }
+
+// ErrNotRunning says that no daulat runs in a home.
+var ErrNotRunning = errors.New("no daulat runs in this home")
 
 // Progress is told what a long operation is doing.
 type Progress func(step string)
