@@ -13,6 +13,7 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	cmttypes "github.com/cometbft/cometbft/types"
 
+	"daulat/ledger/app"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
 	"daulat/link"
@@ -98,7 +99,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	}
 	n.say("starting the ledger node")
 	if n.validator, err = validator.Start(ctx, c); err != nil {
-		return err
+		return ofUpgrade(err)
 	}
 	n.onClose(n.validator.Stop)
 	if err := n.openPeer(); err != nil {
@@ -120,8 +121,16 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	case <-ctx.Done():
 		return nil
 	case <-n.validator.Halted():
-		return n.validator.Err()
+		return ofUpgrade(n.validator.Err())
 	}
+}
+
+// ofUpgrade marks the one end that asks for another program.
+func ofUpgrade(err error) error {
+	if errors.Is(err, app.ErrUpgradeDue) {
+		return control.UpgradeDue{Err: err}
+	}
+	return err
 }
 
 // openPeer opens the peer through which others reach this node.

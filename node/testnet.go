@@ -168,7 +168,7 @@ func (t *testnet) found(o control.TestnetOptions, machines []machine) (f fleet, 
 	if err != nil {
 		return f, err
 	}
-	doc, err := validator.NewGenesis(validator.Genesis{ChainID: "daulat-" + suffix, CloseWindow: closeWindow, ChallengeWindow: o.ChallengeWindow,
+	doc, err := validator.NewGenesis(validator.Genesis{ChainID: "daulat-" + suffix, CloseWindow: closeWindow, ChallengeWindow: o.ChallengeWindow, VotingPeriod: o.VotingPeriod,
 		Accounts: []validator.Funding{{Address: wallet.Account(), Amount: walletFunds}}}, founders)
 	if err != nil {
 		return f, err

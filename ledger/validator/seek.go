@@ -20,10 +20,20 @@ type seeker struct {
 
 const (
 	seekEvery = 2 * time.Second
-	silence   = 10 * time.Second // of a peer, while a block is overdue
+	silence   = 10 * time.Second // of a peer, while a block is overdue; twice that otherwise
 )
 
-var errSilent = errors.New("it is silent while a block is overdue")
+var errSilent = errors.New("it brought nothing for too long")
+
+// patience is how long a peer may be silent when the newest block is of that age.
+// With each block a peer says something; without one, all may wait in silence, and
+// a connection that is made anew costs nothing.
+func patience(age, blockTime time.Duration) time.Duration {
+	if limit := silence + blockTime; age > limit {
+		return limit
+	}
+	return 2*silence + blockTime
+}
 
 func (s *seeker) start(v *Validator, c Config, l logger) {
 	ctx, stop := context.WithCancel(context.Background())
@@ -38,9 +48,7 @@ func (s *seeker) start(v *Validator, c Config, l logger) {
 			if height := v.node.BlockStore().Height(); height != last {
 				last, since = height, time.Now()
 			}
-			if time.Since(since) > silence+c.TimeoutCommit {
-				v.dropSilent()
-			}
+			v.dropSilent(patience(time.Since(since), c.TimeoutCommit))
 			for _, address := range known {
 				// It is connected, or away as before. Nobody waits for it, as nobody
 				// does for CometBFT's own.
@@ -52,10 +60,10 @@ func (s *seeker) start(v *Validator, c Config, l logger) {
 
 // dropSilent ends connections that brought nothing for long, which those to peers
 // out of reach do. One to a peer that is there, but waits as we do, is made anew.
-func (v *Validator) dropSilent() {
+func (v *Validator) dropSilent(limit time.Duration) {
 	sw := v.node.Switch()
 	for _, p := range sw.Peers().Copy() {
-		if p.Status().RecvMonitor.Idle > silence {
+		if p.Status().RecvMonitor.Idle > limit {
 			sw.StopPeerForError(p, errSilent)
 		}
 	}

@@ -158,6 +158,9 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	if err := v.app.CheckUpgrade(); err != nil {
+		return err
+	}
 	last := v.app.LastBlockHeight()
 	if c.P2P, err = keptAddress(c.P2P, c.Home, "p2p-address"); err != nil {
 		return err
@@ -199,6 +202,10 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 		return err
 	}
 	v.rpc = local.New(v.node)
+	v.app.OnUpgrade(func(due error) bool {
+		v.halt.end(due)
+		return v.node.ConsensusReactor().WaitSync()
+	})
 	if err := v.node.Start(); err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ Each start prints invites, with which providers and askers join. The default HOM
 			if o.BlockTime < 10*time.Millisecond || o.BlockTime > time.Minute {
 				return usage("--block-time must lie between 10ms and 1m")
 			}
+			if o.VotingPeriod < 2*time.Second || o.VotingPeriod > 30*24*time.Hour {
+				return usage("--voting-period must lie between 2s and 720h")
+			}
 			if o.SnapshotEvery == 0 || o.ChallengeWindow == 0 || o.Invites < 0 || o.Invites > 16 {
 				return usage("--snapshot-every and --challenge-window must be at least 1, and --invites 0 to 16")
 			}
@@ -60,6 +63,7 @@ Each start prints invites, with which providers and askers join. The default HOM
 	f.DurationVar(&o.BlockTime, "block-time", 500*time.Millisecond, "pause between two blocks, set at the founding")
 	f.Uint64Var(&o.SnapshotEvery, "snapshot-every", 100, "blocks between two snapshots, set at the founding")
 	f.Uint64Var(&o.ChallengeWindow, "challenge-window", control.TrialChallengeWindow, "seconds of withholding pay, set at the founding")
+	f.DurationVar(&o.VotingPeriod, "voting-period", 48*time.Hour, "how long validators vote, set at the founding")
 	f.IntVar(&o.Invites, "invites", 2, "how many invites to make")
 	return cmd
 }

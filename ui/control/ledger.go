@@ -32,6 +32,7 @@ type TestnetOptions struct {
 	BlockTime       time.Duration // pause between two blocks
 	SnapshotEvery   uint64        // blocks between two snapshots of the state
 	ChallengeWindow uint64        // seconds of withholding pay
+	VotingPeriod    time.Duration // of proposals
 	Invites         int           // to make at each start
 }
 
