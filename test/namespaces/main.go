@@ -47,12 +47,23 @@ type trial struct {
 var scenarios = []scenario{
 	{"lab", checkLab},
 	{"partition", checkPartition},
+	{"eclipse", checkEclipse},
+	{"upgrade", checkUpgrade},
 }
 
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
 	only := flag.String("only", "", "the one scenario to run")
+	how := flag.String("lie", "", "serve the ledger of the -honest peer at -at, changed so; for this program's own use")
+	at, honest := flag.String("at", "", ""), flag.String("honest", "", "")
 	flag.Parse()
+	if *how != "" {
+		if err := lie(context.Background(), *how, *at, *honest); err != nil {
+			fmt.Fprintln(os.Stderr, "namespaces:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := enterSpace(); err != nil {
 		fmt.Fprintln(os.Stderr, "namespaces:", err)
 		os.Exit(1)

@@ -33,6 +33,7 @@ const parted = 60 * time.Second
 // A community is a ledger on machines of its own, with one more for the founder.
 type community struct {
 	*trial
+	first      string // the program that it was founded with
 	wan        *network
 	founder    *host
 	home       string // the founder's
@@ -49,8 +50,8 @@ type machine struct {
 }
 
 // found makes a ledger of four machines that run.
-func (t *trial) found(ctx context.Context) (*community, error) {
-	c := &community{trial: t, home: filepath.Join(t.temp, "founder")}
+func (t *trial) found(ctx context.Context, more ...string) (*community, error) {
+	c := &community{trial: t, first: t.daulat, home: filepath.Join(t.temp, "founder")}
 	var err error
 	if c.wan, err = t.lab.network("wan"); err != nil {
 		return nil, err
@@ -68,7 +69,8 @@ func (t *trial) found(ctx context.Context) (*community, error) {
 		addresses = append(addresses, address(i))
 	}
 	var f control.Testnet
-	if err := t.must(ctx, c.founder, &f, "testnet", "--home", c.home, "--machines", strings.Join(addresses, ","), "--challenge-window", "2"); err != nil {
+	args := append([]string{"testnet", "--home", c.home, "--machines", strings.Join(addresses, ","), "--challenge-window", "2"}, more...)
+	if err := t.must(ctx, c.founder, &f, args...); err != nil {
 		return nil, err
 	}
 	for i, v := range c.validators {

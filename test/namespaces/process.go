@@ -36,8 +36,21 @@ type process struct {
 // start runs a command of the program on a host, waits until it says as JSON that it
 // is ready, and reads that into ready. The trial's end kills it.
 func (t *trial) start(ctx context.Context, h *host, ready any, args ...string) (*process, error) {
+	return t.launch(ctx, h, ready, t.daulat, append(args, "--json")...)
+}
+
+// startSelf is start for this program.
+func (t *trial) startSelf(ctx context.Context, h *host, ready any, args ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return t.launch(ctx, h, ready, self, args...)
+}
+
+func (t *trial) launch(ctx context.Context, h *host, ready any, program string, args ...string) (*process, error) {
 	p := &process{name: strings.Join(args, " "), ended: make(chan struct{})}
-	p.cmd = h.command(context.WithoutCancel(ctx), t.daulat, append(args, "--json")...)
+	p.cmd = h.command(context.WithoutCancel(ctx), program, args...)
 	p.cmd.Env, p.cmd.Stderr = t.environment(), &p.said
 	out, in, err := os.Pipe()
 	if err != nil {
