@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"daulat/ui/control"
 )
 
 // TestDeadNetworkGetsNoToken has another program sit where a killed network
@@ -38,7 +40,7 @@ func TestDeadNetworkGetsNoToken(t *testing.T) {
 	if err := os.WriteFile(home.path(runningFile), left, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := (Runtime{}).Attach(home.dir); !errors.Is(err, ErrNotRunning) || heard.Load() > 0 {
+	if a, err := (Runtime{}).Attach(home.dir); !errors.Is(err, control.ErrNotRunning) || heard.Load() > 0 {
 		t.Fatalf("attached to %+v, %v; the squatter heard %d requests", a, err, heard.Load())
 	}
 	release, err := home.Lock() // now something runs there, and it is not that network
@@ -46,7 +48,7 @@ func TestDeadNetworkGetsNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if a, err := (Runtime{}).Attach(home.dir); !errors.Is(err, ErrNotRunning) {
+	if a, err := (Runtime{}).Attach(home.dir); !errors.Is(err, control.ErrNotRunning) {
 		t.Fatalf("attached to %+v, %v", a, err)
 	}
 	serves.Store(true)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	cmttypes "github.com/cometbft/cometbft/types"
 
+	"daulat/ledger/app"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
 	"daulat/link"
@@ -27,7 +29,9 @@ const operatorKey = "operator"
 
 // nodeSettings are what a testnet's founder set for one validator.
 type nodeSettings struct {
-	Peers         []string      `json:"peers"` // ID@HOST:PORT
+	Peers         []string      `json:"peers"`          // ID@HOST:PORT
+	P2P           string        `json:"p2p,omitempty"`  // IP:PORT where other nodes reach it; empty for loopback
+	Link          string        `json:"link,omitempty"` // IP:PORT where other peers do
 	BlockTime     time.Duration `json:"block_time_ns"`
 	SnapshotEvery uint64        `json:"snapshot_every"`
 }
@@ -74,8 +78,14 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		return err
 	}
 	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
-	if o.P2P != "" {
-		c.P2P = "tcp://" + o.P2P
+	if at := cmp.Or(o.P2P, s.P2P); at != "" {
+		c.P2P = "tcp://" + at
+	}
+	if n.listen == "" {
+		var err error
+		if n.listen, err = linkAddr(s.Link); err != nil {
+			return err
+		}
 	}
 	guest, err := n.home.isGuest()
 	if err != nil {
@@ -93,12 +103,17 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	}
 	n.say("starting the ledger node")
 	if n.validator, err = validator.Start(ctx, c); err != nil {
-		return err
+		return ofUpgrade(err)
 	}
 	n.onClose(n.validator.Stop)
 	if err := n.openPeer(); err != nil {
 		return err
 	}
+	end, err := n.home.serve(serving{Ledger: n.validator.RPCAddress(), Chain: n.validator.ChainID(), Account: operatorKey})
+	if err != nil {
+		return err
+	}
+	n.onClose(end)
 	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
 		REST: n.validator.RESTAddress(), GRPC: n.validator.GRPCAddress(), P2P: n.validator.Peer(), Link: n.peer.Addrs()})
 	if err := n.validator.WaitBlock(ctx, 1); err == nil {
@@ -110,8 +125,16 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	case <-ctx.Done():
 		return nil
 	case <-n.validator.Halted():
-		return n.validator.Err()
+		return ofUpgrade(n.validator.Err())
 	}
+}
+
+// ofUpgrade marks the one end that asks for another program.
+func ofUpgrade(err error) error {
+	if errors.Is(err, app.ErrUpgradeDue) {
+		return control.UpgradeDue{Err: err}
+	}
+	return err
 }
 
 // openPeer opens the peer through which others reach this node.

@@ -40,9 +40,6 @@ type running struct {
 
 func (r running) client() control.Client { return control.Client(r) }
 
-// ErrNotRunning says that no daulat runs in a home.
-var ErrNotRunning = errors.New("no daulat runs in this home")
-
 // Guest reports whether the home has joined a network of others.
 func (Runtime) Guest(home string) bool {
 	guest, err := Home{home}.isGuest()
@@ -79,7 +76,7 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	var r running
 	data, err := os.ReadFile(Home{home}.path(runningFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return control.Attached{}, ErrNotRunning
+		return control.Attached{}, control.ErrNotRunning
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &r)
@@ -89,13 +86,13 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	}
 	if release, err := (Home{home}).Lock(); err == nil {
 		release()
-		return control.Attached{}, ErrNotRunning
+		return control.Attached{}, control.ErrNotRunning
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), attachTimeout)
 	defer cancel()
 	ready, err := r.client().Ready(ctx)
 	if err != nil { // nobody, or another process that the secret says nothing to
-		return control.Attached{}, ErrNotRunning
+		return control.Attached{}, control.ErrNotRunning
 	}
 	return control.Attached{Ready: ready, Operations: r.client()}, nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"daulat/core/invite"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
+	"daulat/link"
 	"daulat/ui/control"
 )
 
@@ -77,26 +79,52 @@ func (Runtime) Testnet(ctx context.Context, o control.TestnetOptions, say contro
 	if err != nil {
 		return err
 	}
+	if _, err := parseMachines(o.Machines); err != nil { // before a home is made
+		return control.WrongInput{Err: err}
+	}
 	return inHome(dir, func(home Home) error {
 		t := &testnet{home: home, say: say}
-		homes, err := t.open(o)
+		homes, err := t.open()
 		if err != nil {
 			return err
+		}
+		_, onMachines, err := home.fleet()
+		switch {
+		case err != nil:
+			return err
+		case onMachines || len(homes) == 0 && len(o.Machines) > 0:
+			return t.foundFor(ctx, o, ready)
+		case len(o.Machines) > 0:
+			return control.WrongInput{Err: errors.New("this home has a ledger on this machine already: another one needs another --home")}
+		case len(homes) == 0:
+			if homes, err = t.foundHere(o); err != nil {
+				return err
+			}
 		}
 		return errors.Join(t.run(ctx, homes, o, ready), t.stop())
 	})
 }
 
-// open returns the homes of all validators, and founds their ledger if there is none.
-func (t *testnet) open(o control.TestnetOptions) (homes []string, err error) {
+// open opens the wallet's keys, and returns the homes of the validators that run
+// here; none if there is no such ledger yet.
+func (t *testnet) open() (homes []string, err error) {
 	if t.keyring, err = t.home.openKeyring(); err != nil {
 		return nil, err
 	}
-	if homes, err = t.homes(); err != nil || len(homes) > 0 {
-		return homes, err
-	}
+	return homes, loadJSON(t.home.path(foundedFile), &homes)
+}
+
+// foundHere founds a ledger whose validators are processes of this machine.
+func (t *testnet) foundHere(o control.TestnetOptions) (homes []string, err error) {
 	t.say(fmt.Sprintf("founding a new ledger with %d validators", o.Validators))
-	return t.found(o)
+	f, err := t.found(o, make([]machine, o.Validators))
+	for _, v := range f.Machines {
+		homes = append(homes, v.Home)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return homes, saveJSON(t.home.path(foundedFile), homes)
 }
 
 // openKeyring opens the keys of a home, whose passphrase lies in it.
@@ -108,74 +136,133 @@ func (h Home) openKeyring() (*client.Keyring, error) {
 	return client.OpenKeyring(h.path("keyring"), passphrase)
 }
 
-// foundedFile is written once all homes are whole, and lists them.
+// foundedFile is written once all homes of a ledger on this machine are whole, and
+// lists them.
 const foundedFile = "testnet.json"
 
-func (t *testnet) homes() (homes []string, err error) {
-	return homes, loadJSON(t.home.path(foundedFile), &homes)
+// member is a validator whose home is being made.
+type member struct {
+	home     Home
+	at       machine // without an address: somewhere on loopback
+	identity string  // peer ID of its link
+	validator.Founder
 }
 
 // found makes keys and homes of all validators, one genesis, and the wallet that
 // has the coins.
-func (t *testnet) found(o control.TestnetOptions) (homes []string, err error) {
+func (t *testnet) found(o control.TestnetOptions, machines []machine) (f fleet, err error) {
 	wallet, err := t.keyring.Account("wallet")
 	if err != nil {
-		return nil, err
+		return f, err
 	}
+	var members []member
 	var founders []validator.Founder
-	var chains []string
-	for i := range o.Validators {
-		dir := t.home.path(fmt.Sprintf("validator-%d", i+1))
-		if err := os.RemoveAll(dir); err != nil { // half made
-			return nil, err
-		}
-		home, err := OpenHome(dir)
+	for i, at := range machines {
+		m, err := newMember(t.home.path(fmt.Sprintf("validator-%d", i+1)), at)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
-		keyring, err := home.openKeyring()
-		if err != nil {
-			return nil, err
-		}
-		operator, err := keyring.Account(operatorKey)
-		if err != nil {
-			return nil, err
-		}
-		keys, err := validator.MakeKeys(home.path("chain"))
-		if err != nil {
-			return nil, err
-		}
-		homes, chains = append(homes, dir), append(chains, home.path("chain"))
-		founders = append(founders, validator.Founder{Account: operator.Account(), Keys: keys})
+		members, founders = append(members, m), append(founders, m.Founder)
 	}
 	suffix, err := randomHex(4)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	doc, err := validator.NewGenesis(validator.Genesis{ChainID: "daulat-" + suffix, CloseWindow: closeWindow, ChallengeWindow: o.ChallengeWindow,
+	doc, err := validator.NewGenesis(validator.Genesis{ChainID: "daulat-" + suffix, CloseWindow: closeWindow, ChallengeWindow: o.ChallengeWindow, VotingPeriod: o.VotingPeriod,
 		Accounts: []validator.Funding{{Address: wallet.Account(), Amount: walletFunds}}}, founders)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	addresses, err := validator.ReserveP2P(chains...)
+	f.Chain, f.Validators = doc.ChainID, hex.EncodeToString(validator.FoundersHash(founders))
+	if f.Genesis, err = client.GenesisHash(doc); err != nil {
+		return f, err
+	}
+	addresses, err := reserve(members)
+	if err != nil {
+		return f, err
+	}
+	for i, m := range members {
+		if err := m.settle(o, i, addresses); err != nil {
+			return f, err
+		}
+		if err := validator.Adopt(m.home.path("chain"), doc); err != nil {
+			return f, err
+		}
+		v := control.TestnetValidator{Node: control.Node{Home: m.home.dir, Chain: f.Chain, Genesis: f.Genesis, P2P: addresses[i]}, Restart: "daulat node --home " + m.home.dir}
+		if m.at.Link.IsValid() {
+			at, err := link.ListenAddr(m.at.Link.String())
+			if err != nil {
+				return f, err
+			}
+			v.Link = []string{at + "/p2p/" + m.identity}
+		}
+		f.Machines = append(f.Machines, v)
+	}
+	if !machines[0].P2P.IsValid() {
+		return f, nil
+	}
+	return f, saveJSON(t.home.path(machinesFile), f)
+}
+
+// newMember makes a home with its keys, in the place of one that was half made.
+func newMember(dir string, at machine) (m member, err error) {
+	m.at = at
+	if err := os.RemoveAll(dir); err != nil {
+		return m, err
+	}
+	if m.home, err = OpenHome(dir); err != nil {
+		return m, err
+	}
+	keyring, err := m.home.openKeyring()
+	if err != nil {
+		return m, err
+	}
+	operator, err := keyring.Account(operatorKey)
+	if err != nil {
+		return m, err
+	}
+	m.Account = operator.Account()
+	key, err := (&tenant{keyring: keyring}).key(identityName)
+	if err != nil {
+		return m, err
+	}
+	m.identity = link.PeerID(key.Public())
+	m.Keys, err = validator.MakeKeys(m.home.path("chain"))
+	return m, err
+}
+
+// reserve is where the members reach each other, as ID@HOST:PORT.
+func reserve(members []member) (addresses []string, err error) {
+	var here []string // homes of those that may listen anywhere on loopback
+	for _, m := range members {
+		if !m.at.P2P.IsValid() {
+			here = append(here, m.home.path("chain"))
+		}
+	}
+	free, err := validator.ReserveP2P(here...)
 	if err != nil {
 		return nil, err
 	}
-	for i, chain := range chains {
-		s := nodeSettings{BlockTime: o.BlockTime, SnapshotEvery: o.SnapshotEvery}
-		for j, f := range founders {
-			if j != i {
-				s.Peers = append(s.Peers, f.Keys.Node+"@"+addresses[j])
-			}
+	for _, m := range members {
+		at := ""
+		if m.at.P2P.IsValid() {
+			at = m.at.P2P.String()
+		} else {
+			at, free = free[0], free[1:]
 		}
-		if err := saveJSON(filepath.Join(homes[i], nodeFile), s); err != nil {
-			return nil, err
-		}
-		if err := validator.Adopt(chain, doc); err != nil {
-			return nil, err
-		}
+		addresses = append(addresses, m.Keys.Node+"@"+at)
 	}
-	return homes, saveJSON(t.home.path(foundedFile), homes)
+	return addresses, nil
+}
+
+// settle keeps how the node of a member runs.
+func (m member) settle(o control.TestnetOptions, own int, addresses []string) error {
+	s := nodeSettings{BlockTime: o.BlockTime, SnapshotEvery: o.SnapshotEvery}
+	if m.at.P2P.IsValid() {
+		s.P2P, s.Link = m.at.P2P.String(), m.at.Link.String()
+	}
+	s.Peers = slices.Delete(slices.Clone(addresses), own, own+1)
+	return saveJSON(m.home.path(nodeFile), s)
 }
 
 func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOptions, ready func(control.Testnet)) error {
@@ -214,24 +301,37 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	if err != nil {
 		return err
 	}
-	out := control.Testnet{Home: t.home.dir, Chain: first.Chain, Trust: trust.String(), Invites: []string{}}
+	out := control.Testnet{Home: t.home.dir, Chain: first.Chain, Trust: trust.String()}
 	var peers []string
 	for _, c := range t.running {
 		out.Validators = append(out.Validators, control.TestnetValidator{Node: c.node, PID: c.cmd.Process.Pid, Restart: "daulat node --home " + c.home})
 		peers = append(peers, c.node.Link[:min(1, len(c.node.Link))]...)
 	}
-	if o.Invites > 0 {
-		t.say("making invites")
+	if out.Invites, err = t.invites(ctx, wallet, trust, peers[:min(len(peers), invite.MaxPeers)], o.Invites); err != nil {
+		return err
 	}
-	for range o.Invites {
-		made, err := makeInvite(ctx, wallet, trust, peers[:min(len(peers), invite.MaxPeers)], control.InviteTerms{Grant: testnetGrant, Life: testnetLife})
-		if err != nil {
-			return err
-		}
-		out.Invites = append(out.Invites, made.Line)
+	end, err := t.home.serve(serving{Ledger: first.Ledger, Chain: first.Chain, Account: "wallet"})
+	if err != nil {
+		return err
 	}
 	ready(out)
-	return t.watch(ctx)
+	return errors.Join(t.watch(ctx), end())
+}
+
+// invites makes n lines that lead through the peers.
+func (t *testnet) invites(ctx context.Context, wallet account, trust client.Trust, peers []string, n int) ([]string, error) {
+	lines := []string{}
+	if n > 0 {
+		t.say("making invites")
+	}
+	for range n {
+		made, err := makeInvite(ctx, wallet, trust, peers, control.InviteTerms{Grant: testnetGrant, Life: testnetLife})
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, made.Line)
+	}
+	return lines, nil
 }
 
 // launch starts the validator of a home as a process of its own.

@@ -12,7 +12,7 @@ import (
 func TestHelp(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	leaves := help(t, home, nil)
-	for _, want := range []string{"up", "provide", "node", "testnet", "ask", "verify", "receipt export", "model pull", "model import", "model ls",
+	for _, want := range []string{"up", "provide", "node", "testnet", "validator", "validator ls", "validator unjail", "validator leave", "upgrade propose", "upgrade vote", "upgrade status", "ask", "verify", "receipt export", "model pull", "model import", "model ls",
 		"job ls", "job show", "provider ls", "wallet", "wallet send", "token new", "token ls", "token revoke", "key ls", "key rotate", "key revoke", "status"} {
 		if !leaves[want] {
 			t.Errorf("daulat --help does not lead to %q", want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,8 @@ type world struct {
 	seq       uint64 // of the newest pair of each session
 	newest    []uint64
 	node      *validator.Validator
+	others    []*validator.Validator // that agree with node on each block
+	homes     []string               // theirs
 	supply    sdkmath.Int
 }
 
@@ -89,10 +92,44 @@ func found(dir string, o options) (*world, error) {
 	for _, s := range w.all() {
 		g.Accounts = append(g.Accounts, validator.Funding{Address: s.consumer, Amount: 1})
 	}
-	if err := validator.Init(w.home, g); err != nil {
+	var founders []validator.Founder
+	for i := range o.validators {
+		home := w.home
+		if i > 0 {
+			home = fmt.Sprintf("%s-%d", w.home, i+1)
+			w.homes = append(w.homes, home)
+		}
+		keys, err := validator.MakeKeys(home)
+		if err != nil {
+			return nil, err
+		}
+		founders = append(founders, validator.Founder{Account: w.senders[i].Account(), Keys: keys})
+	}
+	doc, err := validator.NewGenesis(g, founders)
+	if err != nil {
 		return nil, err
 	}
-	return w, w.amendGenesis()
+	if err := validator.Adopt(w.home, doc); err != nil {
+		return nil, err
+	}
+	if err := w.amendGenesis(); err != nil {
+		return nil, err
+	}
+	return w, w.copyGenesis()
+}
+
+// copyGenesis gives the other validators the ledger's first state.
+func (w *world) copyGenesis() error {
+	doc, err := cmttypes.GenesisDocFromFile(w.genesisFile())
+	if err != nil {
+		return err
+	}
+	for _, home := range w.homes {
+		if err := validator.Adopt(home, doc); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) genesisFile() string { return filepath.Join(w.home, "config", "genesis.json") }
@@ -209,7 +246,34 @@ func (w *world) wire(s open, p marketpb.Params, now uint64) (marketpb.Order, mar
 
 // start runs the node and asks it for the numbers of the accounts.
 func (w *world) start(ctx context.Context) (err error) {
-	if w.node, err = validator.Start(ctx, validator.Config{Home: w.home}); err != nil {
+	homes := append([]string{w.home}, w.homes...)
+	addresses, err := validator.ReserveP2P(homes...)
+	if err != nil {
+		return err
+	}
+	for i, home := range homes {
+		c := validator.Config{Home: home}
+		for j, other := range homes {
+			if j == i {
+				continue
+			}
+			keys, err := validator.MakeKeys(other)
+			if err != nil {
+				return err
+			}
+			c.Peers = append(c.Peers, keys.Node+"@"+addresses[j])
+		}
+		v, err := validator.Start(ctx, c)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			w.node = v
+		} else {
+			w.others = append(w.others, v)
+		}
+	}
+	if err := w.node.WaitBlock(ctx, 1); err != nil {
 		return err
 	}
 	for _, a := range slices.Concat(w.providers, w.carriers, w.senders) {
@@ -218,6 +282,17 @@ func (w *world) start(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// stop ends all validators; a second call does nothing.
+func (w *world) stop() (err error) {
+	for _, v := range w.others {
+		err = errors.Join(err, v.Stop())
+	}
+	if w.node != nil {
+		err = errors.Join(err, w.node.Stop())
+	}
+	return err
 }
 
 func (w *world) number(ctx context.Context, address string) (uint64, error) {

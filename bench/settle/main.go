@@ -24,6 +24,7 @@ import (
 
 type options struct {
 	sessions, senders, sends, rounds int
+	validators                       int    // of the ledger, all in this process
 	entries                          int    // of one transaction; 0 picks the best of sizes
 	profile                          string // of the measured runs
 	keep                             string
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&o.sessions, "sessions", 18_000, "sessions of distinct parties, each settled once per run; a multiple of 3000 for each round")
 	flag.IntVar(&o.senders, "senders", 2000, "accounts that send coins")
 	flag.IntVar(&o.sends, "sends", 8000, "sends of a run with one send per transaction; four times as many with twenty")
+	flag.IntVar(&o.validators, "validators", 1, "that agree on each block, all in this process")
 	flag.IntVar(&o.rounds, "rounds", 3, "repeats of each kind, at least 3")
 	flag.IntVar(&o.entries, "entries", 0, "entries of one transaction; 0 tries several")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a profile of the measured runs to FILE")
@@ -45,7 +47,7 @@ func main() {
 }
 
 func run(o options) (err error) {
-	if o.rounds < 1 || o.sessions < 1 || o.sessions%(3*groupSize*o.rounds) != 0 || o.senders < 2 || o.sends < o.senders {
+	if o.rounds < 1 || o.validators < 1 || o.validators > 16 || o.sessions < 1 || o.sessions%(3*groupSize*o.rounds) != 0 || o.senders < 2 || o.sends < o.senders {
 		return errors.New("the options make no sense together; see -help")
 	}
 	dir, err := os.MkdirTemp("", "bench-settle-*")
@@ -61,15 +63,15 @@ func run(o options) (err error) {
 		len(w.sessions), len(w.groups), len(w.providers), len(w.senders))
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
+	defer func() { err = errors.Join(err, w.stop()) }()
 	if err := w.start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.node.Stop()) }()
 	r, err := measure(ctx, w, o)
 	if err != nil {
 		return err
 	}
-	if err := w.node.Stop(); err != nil {
+	if err := w.stop(); err != nil {
 		return err
 	}
 	if err := w.conserved(); err != nil {

@@ -69,6 +69,7 @@ type App struct {
 	modules      *module.Manager
 	configurator module.Configurator
 	keepers      keepers
+	onUpgrade    func(error) bool // nil until the node runs
 }
 
 // keepers are the SDK's modules as the wiring needs them.

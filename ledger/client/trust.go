@@ -77,6 +77,26 @@ func (c *Client) Trust(ctx context.Context) (Trust, error) {
 	return Trust{ChainID: c.chain, GenesisHash: genesis, Height: height, Hash: hex.EncodeToString(commit.Header.Hash())}, nil
 }
 
+// FirstTrust is the header of a ledger's first block, for those who founded it: they
+// know the hash of its first validators and take no node's word. The genesis's hash
+// is theirs as well.
+func FirstTrust(ctx context.Context, rpc RPC, chain, genesis string, validators []byte) (Trust, error) {
+	first, err := New(rpc, chain, nil).lightBlock(ctx, 1)
+	if err != nil {
+		return Trust{}, err
+	}
+	if !bytes.Equal(first.ValidatorsHash, validators) {
+		return Trust{}, fmt.Errorf("%w: those of its first block are others", ErrHeader)
+	}
+	if err := first.ValidateBasic(chain); err != nil { // the set has that hash
+		return Trust{}, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	if err := first.ValidatorSet.VerifyCommitLight(chain, first.Commit.BlockID, 1, first.Commit); err != nil {
+		return Trust{}, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	return Trust{ChainID: chain, GenesisHash: genesis, Height: 1, Hash: hex.EncodeToString(first.Hash())}, nil
+}
+
 // GenesisHash is the SHA-256 of a genesis document in compact JSON, in
 // hexadecimal.
 func GenesisHash(doc *cmttypes.GenesisDoc) (string, error) {

@@ -43,7 +43,7 @@ func (Module) IsAppModule() {}
 func (Module) Name() string { return Name }
 
 // ConsensusVersion counts breaking changes of the module's state.
-func (Module) ConsensusVersion() uint64 { return 1 }
+func (Module) ConsensusVersion() uint64 { return version }
 
 // RegisterLegacyAminoCodec registers nothing: messages are protobuf only.
 func (Module) RegisterLegacyAminoCodec(*codec.LegacyAmino) {}
@@ -62,8 +62,13 @@ func (Module) RegisterGRPCGatewayRoutes(c client.Context, mux *gwruntime.ServeMu
 	}
 }
 
-// RegisterServices serves messages and queries.
+// RegisterServices serves messages and queries, and brings older state up to date.
 func (m Module) RegisterServices(cfg module.Configurator) {
+	for i, migrate := range m.store.migrations() {
+		if err := cfg.RegisterMigration(Name, uint64(i)+1, migrate); err != nil {
+			panic(err) // two migrations from one version
+		}
+	}
 	pb.RegisterMsgServer(cfg.MsgServer(), server{m.store})
 	pb.RegisterQueryServer(cfg.QueryServer(), queries{m.store})
 }

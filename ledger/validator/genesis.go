@@ -22,6 +22,8 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
+	govv1 "github.com/cosmos/cosmos-sdk/x/gov/types/v1"
 	slashingtypes "github.com/cosmos/cosmos-sdk/x/slashing/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
@@ -36,11 +38,12 @@ import (
 type Genesis struct {
 	ChainID          string
 	Accounts         []Funding
-	ValidatorAccount string // operates the validator of Init; may also be among Accounts
-	Stake            uint64 // udlt bonded by each validator's account, beyond Accounts; default DefaultStake
-	CloseWindow      uint64 // seconds; 0 keeps the market's default
-	ChallengeWindow  uint64 // seconds; 0 keeps the market's default
-	KeyDelay         uint64 // seconds; 0 keeps the registry's default
+	ValidatorAccount string        // operates the validator of Init; may also be among Accounts
+	Stake            uint64        // udlt bonded by each validator's account, beyond Accounts; default DefaultStake
+	CloseWindow      uint64        // seconds; 0 keeps the market's default
+	ChallengeWindow  uint64        // seconds; 0 keeps the market's default
+	KeyDelay         uint64        // seconds; 0 keeps the registry's default
+	VotingPeriod     time.Duration // of proposals; 0 keeps the default of two days
 }
 
 // Funding is what an account has at the start.
@@ -128,6 +131,16 @@ func Adopt(home string, doc *cmttypes.GenesisDoc) error {
 	return nil
 }
 
+// FoundersHash is what the first header of the founders' ledger calls its
+// validators, if all have the default stake.
+func FoundersHash(founders []Founder) []byte {
+	var all []*cmttypes.Validator
+	for _, f := range founders {
+		all = append(all, cmttypes.NewValidator(f.Keys.Validator, DefaultStake/sdk.DefaultPowerReduction.Int64()))
+	}
+	return cmttypes.NewValidatorSet(all).Hash()
+}
+
 // Exists reports that a home has a ledger: what Init left half done is none.
 func Exists(home string) bool {
 	_, err := os.Stat(genesisFile(home))
@@ -194,7 +207,18 @@ func fill(state app.Genesis, cdc codec.Codec, g Genesis, founders []Founder, now
 	state[banktypes.ModuleName] = cdc.MustMarshalJSON(bank)
 	state[stakingtypes.ModuleName] = cdc.MustMarshalJSON(staking)
 	state[slashingtypes.ModuleName] = cdc.MustMarshalJSON(signing(founders, now))
+	if g.VotingPeriod > 0 {
+		state[govtypes.ModuleName] = cdc.MustMarshalJSON(voting(g.VotingPeriod))
+	}
 	return setWindows(state, cdc, g)
+}
+
+// voting is governance with another period; an urgent proposal takes half of it.
+func voting(period time.Duration) *govv1.GenesisState {
+	g := govv1.DefaultGenesisState()
+	urgent := period / 2
+	g.Params.VotingPeriod, g.Params.ExpeditedVotingPeriod = &period, &urgent
+	return g
 }
 
 // balances are the accounts with their coins; the stakes lie with the pool of

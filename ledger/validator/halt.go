@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ import (
 // missing does not halt: its routine waits for them.
 type halt struct {
 	done  chan struct{} // closed once
+	once  sync.Once     // of its closing
 	cause error         // set before done is closed
 	seen  atomic.Pointer[error]
 }
@@ -82,10 +84,17 @@ func (h *halt) watch(n *node.Node, stopping *atomic.Bool) error {
 		if stopping.Load() {
 			return
 		}
-		h.cause = h.sentence()
-		close(h.done)
+		h.end(h.sentence())
 	}()
 	return nil
+}
+
+// end notes why the ledger halted; the first cause counts.
+func (h *halt) end(cause error) {
+	h.once.Do(func() {
+		h.cause = cause
+		close(h.done)
+	})
 }
 
 // sentence is why the ledger halted, and what to do about it.
@@ -120,7 +129,8 @@ func (h *halt) err() error {
 // nobody stopped it. Peers that are missing do not close it.
 func (v *Validator) Halted() <-chan struct{} { return v.halt.done }
 
-// Err is a client.ErrHalted with its cause once Halted is closed, nil before.
+// Err is a client.ErrHalted with its cause, or an app.ErrUpgradeDue, once Halted is
+// closed, nil before.
 func (v *Validator) Err() error { return v.halt.err() }
 
 // mortal is the node's RPC, which says so when no block will ever come: who

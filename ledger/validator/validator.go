@@ -98,6 +98,7 @@ type Validator struct {
 	stop     sync.Once
 	stopped  error
 	snapper  snapper
+	seeker   seeker
 	release  closers // what the node does not close itself
 }
 
@@ -157,6 +158,9 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	if err := v.app.CheckUpgrade(); err != nil {
+		return err
+	}
 	last := v.app.LastBlockHeight()
 	if c.P2P, err = keptAddress(c.P2P, c.Home, "p2p-address"); err != nil {
 		return err
@@ -174,6 +178,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 		return err
 	}
 	v.snapper.start(v, c, logger)
+	v.seeker.start(v, c, logger)
 	if len(c.Peers) > 0 {
 		return nil
 	}
@@ -197,6 +202,10 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 		return err
 	}
 	v.rpc = local.New(v.node)
+	v.app.OnUpgrade(func(due error) bool {
+		v.halt.end(due)
+		return v.node.ConsensusReactor().WaitSync()
+	})
 	if err := v.node.Start(); err != nil {
 		return err
 	}
@@ -257,6 +266,7 @@ func (v *Validator) Stop() error {
 	v.stop.Do(func() {
 		v.stopping.Store(true)
 		v.servers.close()
+		v.seeker.wait()
 		if v.node != nil && v.node.IsRunning() {
 			v.stopped = v.node.Stop()
 			v.node.Wait()

@@ -36,10 +36,11 @@ type scenario struct {
 
 // trial is what a scenario works with.
 type trial struct {
-	lab    *lab
-	daulat string // the program
-	temp   string // a folder of its own
-	say    func(string)
+	lab     *lab
+	daulat  string // the program
+	temp    string // a folder of its own
+	say     func(string)
+	running []*process // killed at the end
 }
 
 // scenarios in the order in which they run.
@@ -48,12 +49,24 @@ var scenarios = []scenario{
 	{"nat", checkNAT},
 	{"roam", checkRoam},
 	{"relays", checkRelays},
+	{"partition", checkPartition},
+	{"eclipse", checkEclipse},
+	{"upgrade", checkUpgrade},
 }
 
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
 	only := flag.String("only", "", "the one scenario to run")
+	how := flag.String("lie", "", "serve the ledger of the -honest peer at -at, changed so; for this program's own use")
+	at, honest := flag.String("at", "", ""), flag.String("honest", "", "")
 	flag.Parse()
+	if *how != "" {
+		if err := lie(context.Background(), *how, *at, *honest); err != nil {
+			fmt.Fprintln(os.Stderr, "namespaces:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := enterSpace(); err != nil {
 		fmt.Fprintln(os.Stderr, "namespaces:", err)
 		os.Exit(1)
@@ -178,7 +191,12 @@ func (s scenario) within(ctx context.Context, daulat string, say func(string)) (
 		return "", err
 	}
 	t := &trial{lab: openLab(), daulat: daulat, temp: temp, say: func(what string) { say(s.name + ": " + what) }}
-	defer func() { err = errors.Join(err, t.lab.close(), os.RemoveAll(temp)) }()
+	defer func() {
+		for _, p := range t.running {
+			p.kill()
+		}
+		err = errors.Join(err, t.lab.close(), os.RemoveAll(temp))
+	}()
 	return s.run(ctx, t)
 }
 

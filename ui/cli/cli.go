@@ -1,6 +1,7 @@
 // Package cli is the command line, one file per command. Commands parse, call
 // the [Runtime] and print; they decide nothing. Every command has examples and
-// --json, and a wrong input is named and ends with status 2, a failure with 1.
+// --json, and a wrong input is named and ends with status 2, a failure with 1, and a
+// node whose program is to be replaced with 4.
 // With --json the last line on stderr is then {"error": "...", "status": N}.
 package cli
 
@@ -44,6 +45,8 @@ type Runtime interface {
 	// Visit asks on the network that the home joined, or joins with o.Network, for
 	// as long as use runs.
 	Visit(ctx context.Context, o control.UpOptions, p control.Progress, use func(context.Context, control.Attached) error) error
+	// Operate opens the account that acts for a home on the ledger by itself.
+	Operate(ctx context.Context, o control.OperateOptions, p control.Progress, use func(context.Context, control.Operator) error) error
 	// Guest reports whether the home has joined a network of others.
 	Guest(home string) bool
 	// Attach finds the daulat that runs in the home.
@@ -100,8 +103,12 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	}
 	status := 1
 	var wrong control.WrongInput
-	if errors.As(err, &wrong) {
+	var due control.UpgradeDue
+	switch {
+	case errors.As(err, &wrong):
 		status = 2
+	case errors.As(err, &due):
+		status = 4
 	}
 	complain(errOut, err, status, a.json || wantsJSON(args))
 	return status
@@ -157,7 +164,7 @@ Start a whole network on this machine with "daulat up", then ask it something.`,
 			cmd.SetContext(a.ctx)
 		}
 	}
-	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.validator(), a.upgrade(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
 	return root
 }
 
@@ -271,7 +278,15 @@ func (a *app) attach() (control.Attached, error) {
 	if a.runtime.Guest(a.home) {
 		return a.visit("", "")
 	}
-	return at, fmt.Errorf("%w (start one with `daulat up`)", err)
+	return at, started(err)
+}
+
+// started says what lets a home do what it can't yet.
+func started(err error) error {
+	if errors.Is(err, control.ErrNotRunning) {
+		return fmt.Errorf("%w (start one with `daulat up`)", err)
+	}
+	return err
 }
 
 // show has the daulat of this home do an operation, and prints what comes of it.

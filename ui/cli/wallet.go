@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"regexp"
@@ -19,16 +20,12 @@ func (a *app) wallet() *cobra.Command {
 		Example: "  daulat wallet\n  daulat wallet send ADDRESS 1000",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := a.attach()
+			held, err := a.held()
 			if err != nil {
 				return err
 			}
-			s, err := at.Operations.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(s.Wallet, func(w io.Writer) {
-				fmt.Fprintf(w, "%s  %d udlt (test coins, worth nothing)\n", s.Wallet.Address, s.Wallet.Balance)
+			return a.print(held, func(w io.Writer) {
+				fmt.Fprintf(w, "%s  %d udlt (test coins, worth nothing)\n", held.Address, held.Balance)
 			})
 		},
 	}
@@ -42,11 +39,7 @@ func (a *app) wallet() *cobra.Command {
 			if err != nil || amount == 0 {
 				return badAmount(args[1])
 			}
-			at, err := a.attach()
-			if err != nil {
-				return err
-			}
-			if err := at.Operations.Send(cmd.Context(), args[0], amount); err != nil {
+			if err := a.send(args[0], amount); err != nil {
 				return err
 			}
 			sent := map[string]any{"to": args[0], "amount_udlt": amount}
@@ -61,6 +54,26 @@ func (a *app) wallet() *cobra.Command {
 	})
 	cmd.AddCommand(send)
 	return cmd
+}
+
+// held is what the home's account has: at the daulat that runs there, or on the
+// ledger itself.
+func (a *app) held() (held control.Account, err error) {
+	if at, err := a.runtime.Attach(a.home); err == nil {
+		s, err := at.Operations.Status(a.ctx)
+		return s.Wallet, err
+	}
+	return held, started(a.operate(false, func(ctx context.Context, o control.Operator) error {
+		held, err = o.Account(ctx)
+		return err
+	}))
+}
+
+func (a *app) send(to string, amount uint64) error {
+	if at, err := a.runtime.Attach(a.home); err == nil {
+		return at.Operations.Send(a.ctx, to, amount)
+	}
+	return started(a.operate(false, func(ctx context.Context, o control.Operator) error { return o.Send(ctx, to, amount) }))
 }
 
 // negative finds an amount that was taken for a flag, in what is said of it.

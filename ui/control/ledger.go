@@ -28,9 +28,11 @@ type Node struct {
 type TestnetOptions struct {
 	Home            string
 	Validators      int
+	Machines        []string      // IP or IP:PORT of each validator's machine; then nothing runs here
 	BlockTime       time.Duration // pause between two blocks
 	SnapshotEvery   uint64        // blocks between two snapshots of the state
 	ChallengeWindow uint64        // seconds of withholding pay
+	VotingPeriod    time.Duration // of proposals
 	Invites         int           // to make at each start
 }
 
@@ -38,14 +40,15 @@ type TestnetOptions struct {
 type Testnet struct {
 	Home       string             `json:"home"`
 	Chain      string             `json:"chain"`
-	Trust      string             `json:"trust"`
-	Validators []TestnetValidator `json:"validators"`
-	Invites    []string           `json:"invites"` // lines for `daulat provide` and `daulat ask --network`
+	Trust      string             `json:"trust,omitempty"` // empty before the machines run
+	Validators []TestnetValidator `json:"validators,omitempty"`
+	Machines   []TestnetValidator `json:"machines,omitempty"` // of a ledger that was founded for several; none runs here
+	Invites    []string           `json:"invites"`            // lines for `daulat provide` and `daulat ask --network`
 }
 
 // TestnetValidator is one process of a testnet.
 type TestnetValidator struct {
 	Node
-	PID     int    `json:"pid"`
+	PID     int    `json:"pid,omitempty"`
 	Restart string `json:"restart"` // command that starts it again, should it be killed
 }

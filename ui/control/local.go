@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // WrongInput is a mistake of the user's: what was given can never be right.
 type WrongInput struct{ Err error }
@@ -9,6 +12,9 @@ func (w WrongInput) Error() string { return w.Err.Error() }
 
 // Unwrap returns the mistake.
 func (w WrongInput) Unwrap() error { return w.Err }
+
+// ErrNotRunning says that no daulat runs in a home.
+var ErrNotRunning = errors.New("no daulat runs in this home")
 
 // Progress is told what a long operation is doing.
 type Progress func(step string)

@@ -1,0 +1,234 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"daulat/ledger/client"
+	"daulat/ledger/validator"
+	"daulat/ui/control"
+)
+
+// servingFile is where a process that runs a ledger node says how to reach it, and
+// which account of the home acts there.
+const servingFile = "ledger.json"
+
+type serving struct {
+	Ledger  string `json:"ledger"` // RPC address
+	Chain   string `json:"chain"`
+	Account string `json:"account"` // name in the keyring
+}
+
+// serve notes s in the home until the returned function is called.
+func (h Home) serve(s serving) (end func() error, err error) {
+	path := h.path(servingFile)
+	return func() error { return os.Remove(path) }, saveJSON(path, s)
+}
+
+// Operate opens the account that acts for a home, at the node that runs there, or
+// through the peers of the network that it joined.
+func (Runtime) Operate(ctx context.Context, o control.OperateOptions, say control.Progress, use func(context.Context, control.Operator) error) error {
+	home := Home{o.Home}
+	if _, err := os.Stat(home.path("format")); errors.Is(err, fs.ErrNotExist) { // none is made for this
+		return control.ErrNotRunning
+	}
+	home, err := OpenHome(o.Home)
+	if err != nil {
+		return err
+	}
+	release, err := home.Lock()
+	if err != nil {
+		return operateBeside(ctx, home, o, use)
+	}
+	defer release()
+	t := &tenant{home: home, say: say, ask: o.Passphrase}
+	return errors.Join(operateAsGuest(ctx, t, use), t.close())
+}
+
+// operateBeside acts beside the process that runs the home's node.
+func operateBeside(ctx context.Context, home Home, o control.OperateOptions, use func(context.Context, control.Operator) error) error {
+	var s serving
+	if err := loadJSON(home.path(servingFile), &s); err != nil {
+		return err
+	}
+	if s.Ledger == "" {
+		return errors.New("the daulat that runs in this home has no ledger node that takes commands")
+	}
+	passphrase, _, err := home.passphrase(o.Passphrase)
+	if err != nil {
+		return err
+	}
+	keyring, err := client.OpenKeyring(home.path("keyring"), passphrase)
+	if err != nil {
+		return err
+	}
+	key, err := keyring.Account(s.Account)
+	if err != nil {
+		return err
+	}
+	rpc, err := client.Dial(s.Ledger)
+	if err != nil {
+		return err
+	}
+	return use(ctx, operator{account{client.New(rpc, s.Chain, key)}, home, true})
+}
+
+// operateAsGuest acts through the network's peers, whose ledger is checked.
+func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, control.Operator) error) error {
+	guest, err := t.home.isGuest()
+	if err != nil {
+		return err
+	}
+	if !guest && validator.Exists(t.home.path("chain")) {
+		return errors.New("the ledger of this home is reached through its node alone: start that with daulat node --home " + t.home.dir)
+	}
+	if !guest {
+		return control.ErrNotRunning
+	}
+	if err := errors.Join(t.open(), t.openCaller()); err != nil {
+		return err
+	}
+	name := "wallet"
+	if validator.Exists(t.home.path("chain")) {
+		name = operatorKey
+	}
+	key, err := t.keyring.Account(name)
+	if err != nil {
+		return err
+	}
+	n, _, err := openNetwork(t.home, t.caller, "", t.say)
+	if err != nil {
+		return err
+	}
+	c, err := n.client(key)
+	if err != nil {
+		return err
+	}
+	if err := c.Current(ctx); err != nil {
+		return err
+	}
+	return errors.Join(use(ctx, operator{account{c}, t.home, false}), n.save())
+}
+
+// operator implements control.Operator.
+type operator struct {
+	account
+	home Home
+	runs bool // the node of the home
+}
+
+var _ control.Operator = operator{}
+
+// Account implements control.Operator.
+func (o operator) Account(ctx context.Context) (control.Account, error) {
+	balance, err := o.Balance(ctx, o.account.Account())
+	return control.Account{Address: o.account.Account(), Balance: balance}, err
+}
+
+// Validators implements control.Operator.
+func (o operator) Validators(ctx context.Context) ([]control.Validator, error) {
+	all, err := o.account.Validators(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []control.Validator{}
+	for _, v := range all {
+		out = append(out, o.shown(v))
+	}
+	return out, nil
+}
+
+func (o operator) shown(v client.Validator) control.Validator {
+	return control.Validator{Account: v.Account, Moniker: v.Moniker, Key: v.Key, State: stateOf(v), Power: v.Power(), Stake: v.Stake,
+		Missed: v.Missed, Window: v.Window, Why: whyAside(v), Here: v.Account == o.account.Account()}
+}
+
+func stateOf(v client.Validator) string {
+	switch {
+	case v.Jailed:
+		return control.ValidatorAside
+	case v.Bonded:
+		return control.ValidatorBonded
+	}
+	return control.ValidatorWaits
+}
+
+// whyAside is why a validator does not sign, and what its operator can do.
+func whyAside(v client.Validator) string {
+	switch {
+	case !v.Jailed:
+		return ""
+	case v.Tombstoned:
+		return "its key signed two blocks of one height: it is out for good"
+	case v.Stake < client.MinStake:
+		return "it left"
+	case v.Until.Unix() > 0:
+		return fmt.Sprintf("it missed too many blocks; daulat validator unjail brings it back from %s on", v.Until.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	return "it took its own stake back"
+}
+
+// Validator implements control.Operator.
+func (o operator) Validator(ctx context.Context) (*control.Validator, bool, error) {
+	v, err := o.account.Validator(ctx, o.account.Account())
+	if errors.Is(err, client.ErrNotFound) {
+		return nil, o.runs, nil
+	}
+	if err != nil {
+		return nil, o.runs, err
+	}
+	shown := o.shown(v)
+	return &shown, o.runs, nil
+}
+
+// Stake implements control.Operator.
+func (o operator) Stake(ctx context.Context, t control.StakeTerms) error {
+	chain := o.home.path("chain")
+	if !validator.Exists(chain) {
+		return control.WrongInput{Err: errors.New("this home has no node that could sign: daulat node INVITE makes it one")}
+	}
+	keys, err := validator.MakeKeys(chain)
+	if err != nil {
+		return err
+	}
+	held, err := o.Account(ctx)
+	if err != nil {
+		return err
+	}
+	stake := t.Stake
+	if stake == 0 {
+		stake = held.Balance
+	}
+	if need := max(stake, client.MinStake); held.Balance < need {
+		return fmt.Errorf("the account of this home has %d udlt and needs %d: somebody who has coins sends the rest with daulat wallet send %s %d",
+			held.Balance, need, held.Address, need-held.Balance)
+	}
+	return o.CreateValidator(ctx, keys.Validator, stake, t.Moniker)
+}
+
+// ProposeUpgrade implements control.Operator.
+func (o operator) ProposeUpgrade(ctx context.Context, plan string, height int64) (uint64, error) {
+	return o.account.ProposeUpgrade(ctx, plan, height)
+}
+
+// Upgrades implements control.Operator.
+func (o operator) Upgrades(ctx context.Context) (control.Upgrades, error) {
+	u := control.Upgrades{Proposals: []control.Proposal{}}
+	var err error
+	if u.Height, _, err = o.Status(ctx); err != nil {
+		return u, err
+	}
+	plan, err := o.Planned(ctx)
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return u, err
+	}
+	u.Plan, u.At = plan.Name, plan.Height
+	all, err := o.Proposals(ctx)
+	for _, p := range all {
+		u.Proposals = append(u.Proposals, control.Proposal(p))
+	}
+	return u, err
+}
