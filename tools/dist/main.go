@@ -33,7 +33,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "dist", "folder for the binaries, below the root unless absolute")
 	targets := flag.String("targets", all, "what to build for, as OS/ARCH")
 	flag.BoolVar(&o.check, "check", false, "build each a second time elsewhere, and compare")
-	flag.StringVar(&o.cache, "cache", "", "folder for the caches of the second build (default: daulat/dist in the user's cache)")
+	flag.StringVar(&o.cache, "cache", "", "folder for the caches of the second build (default: daulat-dist beside Go's build cache)")
 	flag.Parse()
 	o.targets = strings.Split(*targets, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -162,13 +162,17 @@ func build(ctx context.Context, dir, file, target string, env []string) error {
 // elsewhere builds the target from a copy of the source, in a folder of another
 // depth and name, with caches of its own.
 func elsewhere(ctx context.Context, o options, target string) ([]byte, error) {
+	modules, err := goEnv(ctx, "GOMODCACHE")
+	if err != nil {
+		return nil, err
+	}
 	cache := o.cache
 	if cache == "" {
-		user, err := os.UserCacheDir()
+		built, err := goEnv(ctx, "GOCACHE")
 		if err != nil {
 			return nil, err
 		}
-		cache = filepath.Join(user, "daulat", "dist")
+		cache = filepath.Join(filepath.Dir(built), "daulat-dist")
 	}
 	temp, err := os.MkdirTemp("", "daulat-dist-*")
 	if err != nil {
@@ -179,20 +183,24 @@ func elsewhere(ctx context.Context, o options, target string) ([]byte, error) {
 	if err := copySource(ctx, o.root, source); err != nil {
 		return nil, err
 	}
-	modules, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE").Output()
-	if err != nil {
-		return nil, err
-	}
 	file := filepath.Join(temp, "binary")
 	// Modules come from where they were downloaded to, checked by go.sum. -modcacherw
 	// lets the cache be removed like any folder.
 	err = build(ctx, source, file, target, []string{"GOPATH=" + filepath.Join(cache, "path"), "GOMODCACHE=" + filepath.Join(cache, "path", "pkg", "mod"),
 		"GOCACHE=" + filepath.Join(cache, "build"), "GOENV=off", "GONOSUMDB=*", "GOFLAGS=-modcacherw",
-		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(strings.TrimSpace(string(modules)), "cache", "download"))})
+		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(modules, "cache", "download"))})
 	if err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file)
+}
+
+func goEnv(ctx context.Context, name string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", name).Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // copySource copies what git keeps of the repository, as it lies there now.

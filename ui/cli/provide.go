@@ -22,6 +22,10 @@ through the friend's peers and is not trusted: what money hangs on comes with pr
 Its pay is withheld for the challenge window, and its answers are run again at a rate that falls
 as it earns. Ctrl-C takes its offers back and ends it; the ledger releases withheld pay without it.
 
+Before it serves it measures how fast this machine runs the model. --estimate shows that, and what
+it would earn against electricity: it gets the model, but redeems no invite and registers nothing.
+--install has systemd start it at each login; the unit holds no secret.
+
 With --ledger it sells beside a "daulat up" on the same machine, in a home of its own, and asks
 for its first coin by its address.`,
 		Example: `  daulat provide INVITE

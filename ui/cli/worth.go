@@ -24,10 +24,10 @@ var notInstalled = []string{"install", "uninstall", "hardware", "estimate", "wat
 
 func (w *worth) flags(f *pflag.FlagSet) {
 	f.BoolVar(&w.hardware, "hardware", false, "show what this machine is, and start nothing")
-	f.BoolVar(&w.estimate, "estimate", false, "show what this machine would earn, and start nothing: it gets the model, measures it, and redeems no invite")
-	f.Uint64Var(&w.watts, "watts", 0, "with --estimate: what the machine draws while it computes (default: the processors' energy counter, if it can be read)")
-	f.Uint64Var(&w.perKWh, "electricity", 0, "with --estimate: udlt that a kWh is worth to you, as the coin has no price yet")
-	f.BoolVar(&w.install, "install", false, "write a systemd user unit that provides with the flags given, and start nothing")
+	f.BoolVar(&w.estimate, "estimate", false, "show what this machine would earn, and register nothing")
+	f.Uint64Var(&w.watts, "watts", 0, "with --estimate: what it draws at work (default: its energy counter)")
+	f.Uint64Var(&w.perKWh, "electricity", 0, "with --estimate: udlt that a kWh is worth to you")
+	f.BoolVar(&w.install, "install", false, "write a systemd user unit that provides with these flags")
 	f.BoolVar(&w.uninstall, "uninstall", false, "remove that unit")
 }
 
