@@ -23,6 +23,8 @@ var portable = []struct {
 	{"model/float", []string{"TestGolden", "TestGoldenAnswer"}},
 	{"model/sample", []string{"TestVectors"}},
 	{"model/gguf", []string{"TestLayouts"}},
+	{"model/tokenizer", nil},
+	{"compute/executor/inference", []string{"TestNative", "TestNativeOnQuantisedWeights", "TestNativeOnOtherArchitectures"}},
 	{"test/vectors", []string{"TestReceipt"}},
 	{"core/artifact", nil},
 	{"core/canon", nil},
