@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks bench-relay
+.PHONY: help build run test unit lint fresh peers soak gen guards dist reproducible clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks bench-relay
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -70,6 +70,14 @@ soak: ## SOAK=10 minutes of killed providers, liars and restarts (SEED=1; test/s
 peers: build ## foreign clients, tokenizers, llama.cpp, a browser, arm64 and networks of namespaces against the real product
 	go run ./test/namespaces
 	go run ./test/peers
+
+dist: ## static binaries of all systems and their sums, in dist/ (TARGETS=linux/amd64,linux/arm64; cold: minutes each)
+	@cd tools && go build -o ../bin/dist ./dist
+	@bin/dist $(if $(TARGETS),-targets $(TARGETS))
+
+reproducible: ## that linux/amd64 built elsewhere, with other caches, has the same bits (cold: minutes)
+	@cd tools && go build -o ../bin/dist ./dist
+	@bin/dist -check -out bin/reproducible -targets linux/amd64
 
 clean: ## removes what was built
 	rm -rf bin dist

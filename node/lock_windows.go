@@ -1,13 +1,24 @@
 package node
 
 import (
-	"math"
 	"os"
-
-	"golang.org/x/sys/windows"
+	"syscall"
+	"unsafe"
 )
+
+// Flags of LockFileEx, which package syscall lacks.
+const (
+	failImmediately = 1
+	exclusiveLock   = 2
+)
+
+var lockFileEx = syscall.NewLazyDLL("kernel32.dll").NewProc("LockFileEx")
 
 // lockFile holds for as long as f is open, also if the process is killed.
 func lockFile(f *os.File) error {
-	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, math.MaxUint32, math.MaxUint32, new(windows.Overlapped))
+	const all = ^uint32(0)
+	if ok, _, err := lockFileEx.Call(f.Fd(), exclusiveLock|failImmediately, 0, uintptr(all), uintptr(all), uintptr(unsafe.Pointer(new(syscall.Overlapped)))); ok == 0 {
+		return err
+	}
+	return nil
 }

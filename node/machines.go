@@ -26,8 +26,8 @@ const machinesFile = "machines.json"
 // its link is at the port after it.
 const p2pPort = 4748
 
-// machine is where others reach a validator.
-type machine struct {
+// seat is where others reach a validator.
+type seat struct {
 	P2P  netip.AddrPort `json:"p2p"`
 	Link netip.AddrPort `json:"link"`
 }
@@ -41,7 +41,7 @@ type fleet struct {
 }
 
 // parseMachines reads the addresses of a ledger's machines.
-func parseMachines(addresses []string) (all []machine, err error) {
+func parseMachines(addresses []string) (all []seat, err error) {
 	if len(addresses) > MaxValidators {
 		return nil, fmt.Errorf("a ledger is founded for 1 to %d machines, not %d", MaxValidators, len(addresses))
 	}
@@ -67,23 +67,23 @@ func parseMachines(addresses []string) (all []machine, err error) {
 	return all, nil
 }
 
-func parseMachine(text string) (machine, error) {
+func parseMachine(text string) (seat, error) {
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {
 		ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 		if err != nil {
-			return machine{}, fmt.Errorf("machine %q is not of the form IP or IP:PORT", text)
+			return seat{}, fmt.Errorf("machine %q is not of the form IP or IP:PORT", text)
 		}
 		at = netip.AddrPortFrom(ip, p2pPort)
 	}
 	ip, port := at.Addr().Unmap(), at.Port()
 	switch {
 	case ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "":
-		return machine{}, fmt.Errorf("machine %q is no address that other machines reach", text)
+		return seat{}, fmt.Errorf("machine %q is no address that other machines reach", text)
 	case port == 0 || port == 1<<16-1:
-		return machine{}, fmt.Errorf("machine %q needs its port and the one after it: name a port of 1 to %d", text, 1<<16-2)
+		return seat{}, fmt.Errorf("machine %q needs its port and the one after it: name a port of 1 to %d", text, 1<<16-2)
 	}
-	return machine{P2P: netip.AddrPortFrom(ip, port), Link: netip.AddrPortFrom(ip, port+1)}, nil
+	return seat{P2P: netip.AddrPortFrom(ip, port), Link: netip.AddrPortFrom(ip, port+1)}, nil
 }
 
 // foundFor founds a ledger for machines, or says again how to start them, and makes
@@ -129,7 +129,7 @@ func (f fleet) peers() (all []string) {
 func (t *testnet) inviteTo(ctx context.Context, f fleet, o control.TestnetOptions, ready func(control.Testnet)) error {
 	guest := &tenant{home: t.home, say: t.say}
 	work := func() error {
-		if err := errors.Join(guest.open(), guest.openCaller()); err != nil {
+		if err := errors.Join(guest.open(), guest.openCaller(guestLink(f.peers()))); err != nil {
 			return err
 		}
 		if err := f.trust(ctx, guest); err != nil {

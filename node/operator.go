@@ -88,7 +88,7 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 	if !guest {
 		return control.ErrNotRunning
 	}
-	if err := errors.Join(t.open(), t.openCaller()); err != nil {
+	if err := errors.Join(t.open(), t.openGuest("")); err != nil {
 		return err
 	}
 	name := "wallet"

@@ -117,7 +117,7 @@ func (t *testnet) open() (homes []string, err error) {
 // foundHere founds a ledger whose validators are processes of this machine.
 func (t *testnet) foundHere(o control.TestnetOptions) (homes []string, err error) {
 	t.say(fmt.Sprintf("founding a new ledger with %d validators", o.Validators))
-	f, err := t.found(o, make([]machine, o.Validators))
+	f, err := t.found(o, make([]seat, o.Validators))
 	for _, v := range f.Machines {
 		homes = append(homes, v.Home)
 	}
@@ -143,14 +143,14 @@ const foundedFile = "testnet.json"
 // member is a validator whose home is being made.
 type member struct {
 	home     Home
-	at       machine // without an address: somewhere on loopback
-	identity string  // peer ID of its link
+	at       seat   // without an address: somewhere on loopback
+	identity string // peer ID of its link
 	validator.Founder
 }
 
 // found makes keys and homes of all validators, one genesis, and the wallet that
 // has the coins.
-func (t *testnet) found(o control.TestnetOptions, machines []machine) (f fleet, err error) {
+func (t *testnet) found(o control.TestnetOptions, machines []seat) (f fleet, err error) {
 	wallet, err := t.keyring.Account("wallet")
 	if err != nil {
 		return f, err
@@ -205,7 +205,7 @@ func (t *testnet) found(o control.TestnetOptions, machines []machine) (f fleet, 
 }
 
 // newMember makes a home with its keys, in the place of one that was half made.
-func newMember(dir string, at machine) (m member, err error) {
+func newMember(dir string, at seat) (m member, err error) {
 	m.at = at
 	if err := os.RemoveAll(dir); err != nil {
 		return m, err

@@ -24,7 +24,7 @@ const mark = "# Written by \"daulat provide --install\"; \"daulat provide --unin
 // Program is what the unit runs.
 type Program struct {
 	Path      string   // absolute
-	Arguments []string // without secrets: anybody on the machine can read them
+	Arguments []string // without secrets: anybody on the machine can see them once it runs
 	Writable  []string // the only folders that it may write to, absolute
 }
 
@@ -70,7 +70,7 @@ func replace(file string, text []byte) error {
 	}
 	defer os.Remove(f.Name()) // fails once renamed
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+	if err = errors.Join(err, f.Chmod(0o600), f.Close()); err == nil {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {

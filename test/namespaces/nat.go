@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -51,11 +52,11 @@ type village struct {
 	asker           *person
 	account         string   // the seller's
 	relays          []string // beside the founder
-	running         []*program
+	running         []*process
 }
 
-// found starts a founder and, after what is to come before, a seller.
-func (t *trial) found(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
+// settle starts a founder and, after what is to come before, a seller.
+func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
 	v = &village{trial: t}
 	defer func() {
 		if err != nil {
@@ -137,8 +138,10 @@ func (v *village) start(ctx context.Context, p *person, ready any, args ...strin
 }
 
 func (v *village) close() (err error) {
-	for i := len(v.running) - 1; i >= 0; i-- {
-		err = errors.Join(err, v.running[i].stop())
+	for _, p := range slices.Backward(v.running) {
+		if !p.over() {
+			err = errors.Join(err, p.stop())
+		}
 	}
 	v.running = nil
 	return err
@@ -195,7 +198,7 @@ func (t *trial) dealBehind(ctx context.Context, name string, m mapping, direct b
 		return "", err
 	}
 	defer func() { err = errors.Join(err, t.lab.close()) }()
-	v, err := t.found(ctx, m, nil, "--noise")
+	v, err := t.settle(ctx, m, nil, "--noise")
 	if err != nil {
 		return "", err
 	}

@@ -77,6 +77,16 @@ func (t *trial) launch(ctx context.Context, h *host, ready any, program string, 
 	return p, nil
 }
 
+// over reports that a process has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // kill ends a process as a power cut would.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may be over

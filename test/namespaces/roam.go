@@ -76,7 +76,7 @@ func (s *screen) watch() {
 // askLong asks the same question each time, whose answer is long. Once it has begun
 // to come, interrupt is called, if it is not nil.
 func (v *village) askLong(ctx context.Context, interrupt func() error) (a streamed, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	cmd := v.asker.command(ctx, "ask", "--seed", "7", "--temperature", "1", "--max-tokens", fmt.Sprint(longAnswer), "tell me something long")
 	var out screen
@@ -88,7 +88,7 @@ func (v *village) askLong(ctx context.Context, interrupt func() error) (a stream
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	if interrupt != nil {
-		err = eventually(ctx, "the answer begins", askLimit, func() (bool, error) { return out.shown() > shownBefore, nil })
+		err = eventually(ctx, "the answer begins", startLimit, func() (bool, error) { return out.shown() > shownBefore, nil })
 		if err == nil {
 			out.watch()
 			err = interrupt()
@@ -172,7 +172,7 @@ func (t *trial) openLong(ctx context.Context, m mapping, before ...func(*village
 	if err != nil {
 		return nil, first, err
 	}
-	if v, err = t.found(ctx, m, before, "--model", model); err != nil {
+	if v, err = t.settle(ctx, m, before, "--model", model); err != nil {
 		return nil, first, err
 	}
 	line, err := v.invite(ctx)
@@ -192,7 +192,7 @@ func (t *trial) openLong(ctx context.Context, m mapping, before ...func(*village
 // checkRelays kills the relay through which an answer comes; another one takes
 // over.
 func checkRelays(ctx context.Context, t *trial) (figures string, err error) {
-	var second *program
+	var second *process
 	v, first, err := t.openLong(ctx, symmetric, func(v *village) error {
 		t.say("another peer with an open port follows the ledger, and relays")
 		h, err := t.lab.host("second")
@@ -227,7 +227,8 @@ func checkRelays(ctx context.Context, t *trial) (figures string, err error) {
 		if before, err = v.relayed(ctx); err != nil {
 			return err
 		}
-		return second.kill()
+		second.kill()
+		return nil
 	})
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +25,10 @@ var notInstalled = []string{"install", "uninstall", "hardware", "estimate", "wat
 
 func (w *worth) flags(f *pflag.FlagSet) {
 	f.BoolVar(&w.hardware, "hardware", false, "show what this machine is, and start nothing")
-	f.BoolVar(&w.estimate, "estimate", false, "show what this machine would earn, and start nothing: it gets the model, measures it, and redeems no invite")
-	f.Uint64Var(&w.watts, "watts", 0, "with --estimate: what the machine draws while it computes (default: the processors' energy counter, if it can be read)")
-	f.Uint64Var(&w.perKWh, "electricity", 0, "with --estimate: udlt that a kWh is worth to you, as the coin has no price yet")
-	f.BoolVar(&w.install, "install", false, "write a systemd user unit that provides with the flags given, and start nothing")
+	f.BoolVar(&w.estimate, "estimate", false, "show what this machine would earn, and register nothing")
+	f.Uint64Var(&w.watts, "watts", 0, "with --estimate: what it draws at work (default: its energy counter)")
+	f.Uint64Var(&w.perKWh, "electricity", 0, "with --estimate: udlt that a kWh is worth to you")
+	f.BoolVar(&w.install, "install", false, "write a systemd user unit that provides with these flags")
 	f.BoolVar(&w.uninstall, "uninstall", false, "remove that unit")
 }
 
@@ -107,7 +108,7 @@ func writeEstimate(w io.Writer, e control.Estimate) {
 		add("model", e.Model).
 		add("speed", fmt.Sprintf("%s prompt and %s answer tokens per second, one answer at a time: the middle of %d measured here", thousandths(e.Speed.Prefill), thousandths(e.Speed.Decode), e.Speed.Rounds)).
 		add("price", fmt.Sprintf("%d udlt in and %d udlt out per 1,000 tokens", e.Price.Input, e.Price.Output)).
-		add("a request", fmt.Sprintf("%d prompt and %d answer tokens pay %d udlt and take %s", e.Prompt, e.Answer, e.PerRequest, time.Duration(e.RequestMicro)*time.Microsecond)).
+		add("a request", fmt.Sprintf("%d prompt and %d answer tokens pay %d udlt and take %s", e.Prompt, e.Answer, e.PerRequest, (time.Duration(e.RequestMicro)*time.Microsecond).Round(time.Millisecond))).
 		add("power", powerText(e)).write(w)
 	fmt.Fprintln(w)
 	table{{"A DAY", "PAY UDLT", "ENERGY", "ELECTRICITY UDLT", "RESULT UDLT"}}.
@@ -162,23 +163,30 @@ func (a *app) installProvide(cmd *cobra.Command, o control.ProvideOptions) error
 	case cmd.Flags().Changed("ask-passphrase"):
 		return usage("a service has nobody to ask for a passphrase")
 	}
-	var given []string
-	skip := map[string]bool{}
-	for _, name := range notInstalled {
-		skip[name] = true
-	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if !skip[f.Name] {
-			given = append(given, "--"+f.Name+"="+f.Value.String())
-		}
-	})
-	s, err := a.runtime.Install(a.home, given)
+	s, err := a.runtime.Install(a.home, given(cmd.Flags()))
 	if err != nil {
 		return err
 	}
 	return a.print(s, func(w io.Writer) {
 		fmt.Fprintf(w, "wrote %s\nstart it, now and at each login:  %s\nsee what it says:                 %s\n", line(s.Unit), s.Start, s.Log)
 	})
+}
+
+// given are the flags of a command line that a service is started with, too.
+func given(flags *pflag.FlagSet) (words []string) {
+	flags.Visit(func(f *pflag.Flag) {
+		if slices.Contains(notInstalled, f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
+		}
+		for _, v := range values {
+			words = append(words, "--"+f.Name+"="+v)
+		}
+	})
+	return words
 }
 
 func (a *app) uninstallProvide() error {
