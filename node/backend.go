@@ -36,7 +36,7 @@ const (
 type backend struct {
 	shelf    *Shelf
 	client   *consumer.Client
-	declared catalogue
+	declared *catalogue
 }
 
 var _ gateway.Backend = backend{}

@@ -199,7 +199,7 @@ func (o operations) Providers(ctx context.Context) ([]control.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.catalogue().offered(ctx); err != nil { // names are known from then on
+	if _, err := o.declared.offered(ctx); err != nil { // names are known from then on
 		return nil, err
 	}
 	all := []control.Provider{}
@@ -277,7 +277,7 @@ func (e evidence) ProveSession(ctx context.Context, id uint64) ([]byte, error) {
 // Manifest implements consumer.Evidence.
 func (e evidence) Manifest(ctx context.Context, id canon.CID) ([]byte, error) {
 	if artifact.IsDeclared(id) {
-		return e.catalogue().bytes(ctx, id)
+		return e.declared.bytes(ctx, id)
 	}
 	return e.shelf.ManifestBytes(ctx, id)
 }

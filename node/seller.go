@@ -100,7 +100,7 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 		return nil, err
 	}
 	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
-		Models: inference.Sources{Library: s.library, Upstreams: s.servers.all}, Offers: offers, Log: s.log})
+		Models: inference.Sources{Library: s.library, Upstreams: s.servers.all}, Offers: offers, Parallel: s.servers.parallel(), Log: s.log})
 	if err != nil {
 		return nil, err
 	}

@@ -160,6 +160,15 @@ func (v servers) offers(price job.Price) (all []provider.Offer) {
 	return all
 }
 
+// parallel is how many answers are given at a time: a server orders its own work,
+// while an engine here takes all processors for one.
+func (v servers) parallel() int {
+	if len(v.all) > 0 {
+		return offerSlots
+	}
+	return 1
+}
+
 // there reports which models the servers have now.
 func (v servers) there(ctx context.Context) map[canon.CID]bool {
 	there := map[canon.CID]bool{}
