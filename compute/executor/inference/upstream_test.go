@@ -117,9 +117,13 @@ func TestUpstreamIsCutOff(t *testing.T) {
 	u := serve(t, upstreamtest.Model{Name: "small"})
 	m, r := u.model(t, "small"), u.ask("small", receipt.Params{MaxTokens: 2})
 	u.server.Behave(upstreamtest.Conduct{Endless: true})
-	a := generate2(t, m, r)
-	if len(a.Message) > r.Params.MessageRoom() || a.Finish != receipt.FinishLength || r.Fits(a) != nil {
-		t.Errorf("%d bytes, finish %q: %v", len(a.Message), a.Finish, r.Fits(a))
+	pieces := 0
+	a, err := m.Generate(t.Context(), r, func(receipt.Token) error { pieces++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Message) > r.Params.MessageRoom() || a.Finish != receipt.FinishLength || r.Fits(a) != nil || pieces > 2 {
+		t.Errorf("%d bytes in %d pieces, finish %q: %v", len(a.Message), pieces, a.Finish, r.Fits(a))
 	}
 }
 
