@@ -206,7 +206,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
-	return gateway.Result{Receipt: r.Receipt(), Input: r.Input, Output: uint64(len(r.Answer.Tokens)), Finish: string(r.Answer.Finish), Price: r.Price}, nil
+	return gateway.Result{Receipt: r.Receipt(), Input: r.Usage.Input, Output: r.Usage.Output, Finish: string(r.Answer.Finish), Price: r.Price}, nil
 }
 
 func (b backend) terms() job.Terms {
