@@ -149,8 +149,8 @@ func TestUpstreamErrors(t *testing.T) {
 		"no JSON":            {upstreamtest.Conduct{Raw: "data: " + said + "\n\n"}, inference.ErrAway},
 		"no events":          {upstreamtest.Conduct{Raw: "<html>" + said}, inference.ErrAway},
 		"a long event":       {upstreamtest.Conduct{Raw: "data: " + strings.Repeat("x", 2<<20)}, inference.ErrAway},
-		"calls of number 7":  {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":7}]}}]}` + "\n\n"}, inference.ErrAway},
-		"calls of number -1": {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}` + "\n\n"}, inference.ErrAway},
+		"calls of number 7":  {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":7}]}}]}` + "\n\ndata: [DONE]\n\n"}, inference.ErrAway},
+		"calls of number -1": {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}` + "\n\ndata: [DONE]\n\n"}, inference.ErrAway},
 	} {
 		u.server.Behave(c.conduct)
 		_, err := m.Generate(t.Context(), r, anything)
