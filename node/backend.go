@@ -37,7 +37,7 @@ const (
 type backend struct {
 	shelf    *Shelf
 	client   *consumer.Client
-	declared catalogue
+	declared *catalogue
 	choice   gateway.Choice // of the home, for prompts without one
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"daulat/core/artifact"
 	"daulat/core/canon"
@@ -28,18 +30,38 @@ const DeclaredLabel = "unaudited (A0, declared): nobody can check that this mode
 // tokens, when money is set aside for its answers; a longer request sets aside more.
 const declaredContext = 8192
 
-// catalogue knows declared models by what the ledger holds of them.
+// declaredRecord is what a ledger says of declared models.
+type declaredRecord interface {
+	Artifact(ctx context.Context, id canon.CID) ([]byte, error)
+	Artifacts(ctx context.Context) ([]client.Artifact, error)
+	Offers(ctx context.Context, model canon.CID) ([]match.Offer, error)
+}
+
+// catalogue knows declared models by what the ledger holds of them. It is safe
+// for concurrent use.
 type catalogue struct {
 	store  *blob.Store
-	ledger interface {
-		Artifact(ctx context.Context, id canon.CID) ([]byte, error)
-		Artifacts(ctx context.Context) ([]client.Artifact, error)
-		Offers(ctx context.Context, model canon.CID) ([]match.Offer, error)
-	}
+	ledger declaredRecord
+
+	mu    sync.Mutex
+	names map[string]named
+}
+
+// named is what a name stood for when the ledger was asked.
+type named struct {
+	entry ModelEntry
+	until time.Time
+}
+
+// namedFor is how long a name is not looked up again: a warm session asks no ledger.
+const namedFor = time.Minute
+
+func newCatalogue(store *blob.Store, ledger declaredRecord) *catalogue {
+	return &catalogue{store: store, ledger: ledger, names: map[string]named{}}
 }
 
 // bytes returns the declaration that has the name, from the home or the ledger.
-func (c catalogue) bytes(ctx context.Context, id canon.CID) ([]byte, error) {
+func (c *catalogue) bytes(ctx context.Context, id canon.CID) ([]byte, error) {
 	if data, ok := declaration(c.store, id); ok {
 		return data, nil
 	}
@@ -73,7 +95,7 @@ func declaredName(store *blob.Store, id canon.CID) string {
 	return d.Name
 }
 
-func (c catalogue) entry(ctx context.Context, id canon.CID) (ModelEntry, error) {
+func (c *catalogue) entry(ctx context.Context, id canon.CID) (ModelEntry, error) {
 	data, err := c.bytes(ctx, id)
 	if err != nil {
 		return ModelEntry{}, err
@@ -87,7 +109,7 @@ func (c catalogue) entry(ctx context.Context, id canon.CID) (ModelEntry, error) 
 
 // offered are the declared models on offer, by name. One that can't be read, or
 // has another model's name, is nobody's loss.
-func (c catalogue) offered(ctx context.Context) ([]ModelEntry, error) {
+func (c *catalogue) offered(ctx context.Context) ([]ModelEntry, error) {
 	offers, err := c.ledger.Offers(ctx, canon.CID{})
 	if err != nil {
 		return nil, err
@@ -109,7 +131,26 @@ func (c catalogue) offered(ctx context.Context) ([]ModelEntry, error) {
 
 // find returns the declared model of a name or an ID: one that is on offer, or
 // else one on record, so that an order can say why it gets none.
-func (c catalogue) find(ctx context.Context, name string) (ModelEntry, error) {
+func (c *catalogue) find(ctx context.Context, name string) (ModelEntry, error) {
+	c.mu.Lock()
+	known := c.names[name]
+	c.mu.Unlock()
+	if time.Now().Before(known.until) {
+		return known.entry, nil
+	}
+	e, err := c.look(ctx, name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if delete(c.names, name); err == nil && len(c.names) < maxNames {
+		c.names[name] = named{e, time.Now().Add(namedFor)}
+	}
+	return e, err
+}
+
+// maxNames bounds the names that are remembered.
+const maxNames = 1024
+
+func (c *catalogue) look(ctx context.Context, name string) (ModelEntry, error) {
 	if id, err := canon.ParseCID(name); err == nil {
 		if !artifact.IsDeclared(id) {
 			return ModelEntry{}, fmt.Errorf("%w: %q", ErrNoModel, name)
@@ -139,7 +180,7 @@ func (c catalogue) find(ctx context.Context, name string) (ModelEntry, error) {
 	return ModelEntry{}, fmt.Errorf("%w: %d models are declared as %q on the network, so name one by its ID: %s", ErrNoModel, len(all), name, strings.Join(ids, " "))
 }
 
-func (c catalogue) recorded(ctx context.Context, name string) (all []ModelEntry, err error) {
+func (c *catalogue) recorded(ctx context.Context, name string) (all []ModelEntry, err error) {
 	artifacts, err := c.ledger.Artifacts(ctx)
 	for _, a := range artifacts {
 		if artifact.IsDeclared(a.ID) && strings.EqualFold(a.Name, name) {
@@ -186,9 +227,10 @@ func declaredTerms(model canon.CID, p consumer.Prompt) (job.Terms, error) {
 	worst := receipt.Request{Chat: p.Chat, Params: p.Params}.Worst()
 	most, over := ceiling.Cost(worst.Input, worst.Output)
 	step := max(usual, most)
+	escrow := max(sessionSteps*usual, 2*step) // a large request alone makes no large session
 	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: job.Upstream, Model: model,
 		Assurance: job.Metered, Privacy: job.Private, Ceiling: ceiling,
-		Escrow: sessionSteps * step, Step: step, Patience: sessionPatience, Duration: sessionDuration}, errors.Join(err, over)
+		Escrow: escrow, Step: step, Patience: sessionPatience, Duration: sessionDuration}, errors.Join(err, over)
 }
 
 // signed is what a prompt asks for besides its tokens or text.

@@ -80,7 +80,7 @@ func TestDeclaredModelsAreFoundByName(t *testing.T) {
 	r.declare(t, "Smo1LM2-135M-Instruct", "", 1) // looks like the default model's name
 	r.artifacts[declaredID(t, "forged")] = r.artifacts[one]
 	r.offers = append(r.offers, match.Offer{Model: declaredID(t, "forged")}, match.Offer{Model: declaredID(t, "lost")})
-	c := catalogue{newStore(t), r}
+	c := newCatalogue(newStore(t), r)
 	for name, want := range map[string]canon.CID{"llama3.2:latest": one, "LLAMA3.2:latest": one, "idle": idle, a.String(): a, b.String(): b} {
 		e, err := c.find(t.Context(), name)
 		if err != nil || e.ID != want || label(e) != DeclaredLabel {
@@ -98,6 +98,15 @@ func TestDeclaredModelsAreFoundByName(t *testing.T) {
 	offered, err := c.offered(t.Context())
 	if err != nil || len(offered) != 3 || offered[0].Name != "llama3.2:latest" || offered[1].Name != "twice" {
 		t.Errorf("on offer are %+v, %v", offered, err)
+	}
+	// What a name stands for is remembered for a while, and what was not found is not.
+	r.offers = nil
+	if e, err := c.find(t.Context(), "llama3.2:latest"); err != nil || e.ID != one {
+		t.Errorf("%+v, %v", e, err)
+	}
+	late := r.declare(t, "unknown", "", 1)
+	if e, err := c.find(t.Context(), "unknown"); err != nil || e.ID != late {
+		t.Errorf("%+v, %v", e, err)
 	}
 	before := r.asked
 	if _, err := c.entry(t.Context(), one); err != nil || r.asked != before || declaredName(c.store, one) != "llama3.2:latest" {
@@ -159,13 +168,15 @@ func TestDeclaredIsNoManifest(t *testing.T) {
 // Money is set aside for an answer of common size, and for a larger one more.
 func TestDeclaredTerms(t *testing.T) {
 	id := declaredID(t, "small")
+	const usual = 2*declaredContext + 10*declaredContext
 	for _, c := range []struct {
-		chat int
-		step uint64
-	}{{100, 2*declaredContext + 10*declaredContext}, {200_000, 2*(200_000+256) + 10*256}} {
+		chat   int
+		step   uint64
+		escrow uint64
+	}{{100, usual, sessionSteps * usual}, {150_000, 2*(150_000+256) + 10*256, sessionSteps * usual}, {1_000_000, 2*(1_000_000+256) + 10*256, 2 * (2*(1_000_000+256) + 10*256)}} {
 		p := consumer.Prompt{Chat: strings.Repeat("x", c.chat), Params: receipt.Params{MaxTokens: 256}}
 		terms, err := declaredTerms(id, p)
-		if err != nil || terms.Validate() != nil || terms.Step != c.step || terms.Escrow != sessionSteps*c.step {
+		if err != nil || terms.Validate() != nil || terms.Step != c.step || terms.Escrow != c.escrow {
 			t.Errorf("%d bytes: %+v, %v", c.chat, terms, errors.Join(err, terms.Validate()))
 		}
 	}

@@ -219,7 +219,7 @@ func (o operations) askLiar(ctx context.Context, liar string) (receipt string, e
 		return "", err
 	}
 	p := gateway.Prompt{Model: o.served.Name, Messages: []gateway.Message{{Role: "user", Content: liarQuestion}}, MaxTokens: liarTokens, TopP: 1_000_000}
-	r, err := backend{shelf: o.shelf, client: o.consumer, declared: o.catalogue()}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
+	r, err := backend{shelf: o.shelf, client: o.consumer, declared: o.declared}.Answer(ctx, p, func(gateway.Admission) error { return nil }, func(string, ...gateway.AnswerToken) error { return nil })
 	return lieOf(liar, r, err)
 }
 

@@ -256,7 +256,7 @@ func (e evidence) ProveSession(ctx context.Context, id uint64) ([]byte, error) {
 // Manifest implements consumer.Evidence.
 func (e evidence) Manifest(ctx context.Context, id canon.CID) ([]byte, error) {
 	if artifact.IsDeclared(id) {
-		return e.catalogue().bytes(ctx, id)
+		return e.declared.bytes(ctx, id)
 	}
 	return e.shelf.ManifestBytes(ctx, id)
 }

@@ -17,7 +17,7 @@ import (
 func (o operations) Providers(ctx context.Context, model string) ([]control.Provider, error) {
 	var wanted canon.CID
 	if model != "" {
-		e, err := backend{shelf: o.shelf, declared: o.catalogue()}.find(ctx, model)
+		e, err := backend{shelf: o.shelf, declared: o.declared}.find(ctx, model)
 		if errors.Is(err, gateway.ErrUnknownModel) {
 			err = control.WrongInput{Err: err}
 		}
@@ -30,7 +30,7 @@ func (o operations) Providers(ctx context.Context, model string) ([]control.Prov
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.catalogue().offered(ctx); err != nil { // names are known from then on
+	if _, err := o.declared.offered(ctx); err != nil { // names are known from then on
 		return nil, err
 	}
 	all := []control.Provider{}

@@ -143,7 +143,7 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 		resting = why != ""
 	}
 	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
-		Models: s.models(), Offers: offers, Resting: resting, Log: s.log})
+		Models: s.models(), Offers: offers, Resting: resting, Parallel: s.servers.parallel(), Log: s.log})
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func tokensOf(t *testing.T, dir string) *tokens {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Backend: backend{shelf: &Shelf{}, declared: catalogue{ledger: &record{}}}, Ledger: spent,
+	g, err := gateway.New(gateway.Config{Backend: backend{shelf: &Shelf{}, declared: newCatalogue(nil, &record{})}, Ledger: spent,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: strings.Repeat("h", 16), Concurrent: 1, Owner: true}}})
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type up struct {
 	seller
 	validator *validator.Validator // nil for a guest
 	wallet    account
+	declared  *catalogue // models of others' servers
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
@@ -150,6 +151,7 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	if u.wallet, err = u.enter(ctx, "wallet", o.Network); err != nil {
 		return err
 	}
+	u.declared = newCatalogue(u.store, u.wallet)
 	u.openLibrary()
 	if u.served, err = u.chooseToAsk(ctx, o.Model); err != nil {
 		return err
@@ -172,15 +174,12 @@ func (u *up) chooseToAsk(ctx context.Context, name string) (ModelEntry, error) {
 	if e, err := u.shelf.Find(name); err == nil {
 		return e, nil
 	}
-	e, err := u.catalogue().find(ctx, name)
+	e, err := u.declared.find(ctx, name)
 	if err == nil || !errors.Is(err, ErrNoModel) {
 		return e, err
 	}
 	return u.chooseOf(ctx, u.wallet, name)
 }
-
-// catalogue is the declared models of the ledger.
-func (u *up) catalogue() catalogue { return catalogue{u.store, u.wallet} }
 
 // openDoor lets guests reach the ledger through this home's peer.
 func (u *up) openDoor() {
@@ -235,6 +234,7 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	u.onClose(u.validator.Stop)
 	u.wallet = account{client.New(u.validator.RPC(), u.validator.ChainID(), wallet)}
 	u.ledger = account{client.New(u.validator.RPC(), u.validator.ChainID(), seller)}
+	u.declared = newCatalogue(u.store, u.wallet)
 	return nil
 }
 
@@ -288,7 +288,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if len(hosts) > 0 {
 		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
 	}
-	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.catalogue(), gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
+	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.declared, gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/provider"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/ui/control"
@@ -53,10 +54,13 @@ func (s *seller) openServers(ctx context.Context, o control.ProvideOptions) erro
 	return s.lookForServers(ctx, o)
 }
 
-// isOwn reports a model that this home runs by itself.
+// isOwn reports a model that this home runs by itself, or can fetch.
 func (s *seller) isOwn(name string) bool {
+	if id, err := canon.ParseCID(name); err == nil {
+		return !artifact.IsDeclared(id)
+	}
 	_, err := s.shelf.Find(name)
-	return err == nil || looks(name) == looks(DefaultModel) || name == DefaultModelID.String()
+	return err == nil || looks(name) == looks(DefaultModel)
 }
 
 // useServer takes the server that the user named.
@@ -128,11 +132,11 @@ func (s *seller) addServer(u *inference.Upstream, url string, models []inference
 	}
 }
 
-// wanted are the models of the name, or all for an empty one, but for those that
+// wanted are the models of the name or ID, or all for an empty one, but for those that
 // are called like a model that they are not.
 func wanted(all []inference.Declared, name string) []inference.Declared {
 	return slices.DeleteFunc(slices.Clone(all), func(d inference.Declared) bool {
-		return genuine(d.Name, d.ID) != nil || name != "" && !strings.EqualFold(d.Name, name)
+		return genuine(d.Name, d.ID) != nil || name != "" && !strings.EqualFold(d.Name, name) && d.ID.String() != name
 	})
 }
 
@@ -154,6 +158,15 @@ func (v servers) offers(price job.Price) (all []provider.Offer) {
 			Assurance: job.Metered, Price: price, Slots: offerSlots})
 	}
 	return all
+}
+
+// parallel is how many answers are given at a time: a server orders its own work,
+// while an engine here takes all processors for one.
+func (v servers) parallel() int {
+	if len(v.all) > 0 {
+		return offerSlots
+	}
+	return 1
 }
 
 // there reports which models the servers have now.

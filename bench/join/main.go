@@ -117,7 +117,7 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 	}
 	began := time.Now()
 	var serving control.Providing
-	seller, paid, err := b.start(ctx, home, &serving, "provide", line, "--json", "--output-price", strconv.Itoa(price))
+	seller, paid, err := b.start(ctx, home, &serving, "provide", line, "--json", "--upstream", "none", "--output-price", strconv.Itoa(price))
 	if err != nil {
 		return t, err
 	}

@@ -326,7 +326,7 @@ func (m *Offer) GetSlots() uint64 {
 	return 0
 }
 
-// Artifact is a manifest that somebody put on record.
+// Artifact is a manifest, or the declaration of a model, that somebody put on record.
 type Artifact struct {
 	Id         string   `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Owner      string   `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
@@ -1713,7 +1713,7 @@ type MsgClient interface {
 	PutOffer(ctx context.Context, in *MsgPutOffer, opts ...grpc.CallOption) (*MsgPutOfferResponse, error)
 	// WithdrawOffer removes the sender's offer for a model.
 	WithdrawOffer(ctx context.Context, in *MsgWithdrawOffer, opts ...grpc.CallOption) (*MsgWithdrawOfferResponse, error)
-	// RegisterArtifact puts a manifest on record.
+	// RegisterArtifact puts a manifest, or the declaration of a model, on record.
 	RegisterArtifact(ctx context.Context, in *MsgRegisterArtifact, opts ...grpc.CallOption) (*MsgRegisterArtifactResponse, error)
 }
 
@@ -1791,7 +1791,7 @@ type MsgServer interface {
 	PutOffer(context.Context, *MsgPutOffer) (*MsgPutOfferResponse, error)
 	// WithdrawOffer removes the sender's offer for a model.
 	WithdrawOffer(context.Context, *MsgWithdrawOffer) (*MsgWithdrawOfferResponse, error)
-	// RegisterArtifact puts a manifest on record.
+	// RegisterArtifact puts a manifest, or the declaration of a model, on record.
 	RegisterArtifact(context.Context, *MsgRegisterArtifact) (*MsgRegisterArtifactResponse, error)
 }
 

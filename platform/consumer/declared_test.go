@@ -99,8 +99,12 @@ func TestOverReportedUsage(t *testing.T) {
 				t.Fatal(err)
 			}
 			bad.behave(c)
-			if r, _, err := s.chatWith(); err == nil || r.Price != 0 {
+			r, shown, err := s.chatWith()
+			if err == nil || r.Price != 0 {
 				t.Errorf("paid %d udlt, %v", r.Price, err)
+			}
+			if room := (receipt.Params{MaxTokens: 4}).MessageRoom(); len(shown) > room {
+				t.Errorf("%d bytes were taken, where there is room for %d", len(shown), room)
 			}
 			s.quiet()
 			if n := len(bad.vouchers()); n != 1 {

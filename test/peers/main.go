@@ -1,6 +1,6 @@
 // Peers runs programs that others wrote against the real product: the official
 // OpenAI clients of three languages, Hugging Face's tokenizers, llama.cpp, and
-// Chromium on the page. It also has the real model answer plain questions, a
+// Chromium on the page; and sells what llama.cpp's own server answers. It also has the real model answer plain questions, a
 // stranger verify one of these answers when nobody serves the model, Python read
 // the golden vectors, and an emulated arm64 machine run the tests of what must
 // have the same bits everywhere. `make peers` builds the product and calls it.
@@ -13,7 +13,7 @@
 //
 // Start at run. The clients are openai_client.py, openai_client.cjs and
 // _openaigo (a module of its own); the page is used by page.cjs; llama.cpp is
-// driven by llama.py.
+// driven by llama.py, and its server started by llama_server.py.
 package main
 
 import (
@@ -95,6 +95,10 @@ func run(ctx context.Context, program, folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	say("the answers of llama.cpp's own server, sold and bought")
+	if err := t.upstream(ctx, model); err != nil {
+		return "", fmt.Errorf("upstream: %w", err)
+	}
 	say("token IDs beside those of PyPI's tokenizers")
 	lines, err := t.tokenizers(ctx, model)
 	if err != nil {
@@ -121,7 +125,7 @@ func run(ctx context.Context, program, folder string) (string, error) {
 		return "", err
 	}
 	say("done; pictures of the page are in " + t.cache)
-	return fmt.Sprintf("RESULT peers tokenizers=%d tokenizers_qwen2=%d openai_python=ok openai_node=ok openai_go=ok questions=%d packaged=ok page=ok vectors=ok "+
+	return fmt.Sprintf("RESULT peers tokenizers=%d tokenizers_qwen2=%d openai_python=ok openai_node=ok openai_go=ok questions=%d packaged=ok page=ok vectors=ok upstream=ok "+
 		"llama_formats=%d llama_random=%d qwen2_random=%d qwen3_random=%d llama_positions=%d llama_differ=%d llama_packed_differ=%d llama=ok arm64=%d",
 		lines, qwen2, len(questions), len(formats), random["llama"], random["qwen2"], random["qwen3"], strict.positions, strict.differ, packed.differ, arm64), nil
 }

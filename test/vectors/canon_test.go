@@ -2,6 +2,7 @@ package vectors_test
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"daulat/core/artifact"
@@ -172,7 +173,48 @@ func TestArtifact(t *testing.T) {
 	}
 	d.add("manifest", good...)
 	d.add("refused", badManifests(t, child)...)
+	d.add("declaration", declarations(t)...)
+	d.add("declaration_refused", badDeclarations(t)...)
 	golden(t, "artifact.json", d)
+}
+
+// declared is a model that its provider's server knows by a digest.
+func declared() artifact.Declaration {
+	return artifact.Declaration{Version: 1, Name: "llama3.2:latest", Digest: "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72"}
+}
+
+func declarations(t *testing.T) (cases []any) {
+	for _, d := range []artifact.Declaration{declared(), {Version: 1, Name: "meta/Llama-3"}} {
+		_, id, err := d.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, manifestCase{plain("declaration", d), id.String()})
+	}
+	return cases
+}
+
+func badDeclarations(t *testing.T) (cases []any) {
+	for _, c := range []struct {
+		why    string
+		change func(*artifact.Declaration)
+	}{
+		{"version 2", func(d *artifact.Declaration) { d.Version = 2 }},
+		{"no name", func(d *artifact.Declaration) { d.Name = "" }},
+		{"a name that is not ASCII", func(d *artifact.Declaration) { d.Name = "llam\u0430" }},
+		{"a space at the end", func(d *artifact.Declaration) { d.Name += " " }},
+		{"a digest in upper case", func(d *artifact.Declaration) { d.Digest = strings.ToUpper(d.Digest) }},
+		{"a short digest", func(d *artifact.Declaration) { d.Digest = d.Digest[:62] }},
+	} {
+		d := declared()
+		c.change(&d)
+		data := canon.MustMarshal(d)
+		if _, err := artifact.DecodeDeclaration(data); err == nil {
+			t.Errorf("declaration with %s is read", c.why)
+		}
+		cases = append(cases, refusal{Why: c.why, CBOR: hex.EncodeToString(data)})
+	}
+	return cases
 }
 
 func badManifests(t *testing.T, good artifact.Manifest) (cases []any) {

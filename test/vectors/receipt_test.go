@@ -2,8 +2,10 @@ package vectors_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"daulat/core/canon"
@@ -107,6 +109,72 @@ func shown() (cases []any) {
 	return cases
 }
 
+// toldCase is a request in text with an answer that fits it, or why it does not.
+type toldCase struct {
+	Why     string `json:"why,omitempty"`
+	Request item   `json:"request"`
+	Answer  item   `json:"answer"`
+	Leaf    *item  `json:"leaf,omitempty"`
+}
+
+// told are requests to a declared model and its answers.
+func told(t *testing.T) (good, bad []any) {
+	_, model, err := declared().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hello = `{"messages":[{"content":"Halo \"dunia\"\n","role":"user"}]}`
+	const look = `{"messages":[{"content":[{"text":"é?","type":"text"},{"image_url":{"url":"data:image/png;base64,AA=="},"type":"image_url"}],"role":"user"}],"tool_choice":"auto","tools":[{"function":{"name":"f","parameters":{"maximum":1.50}},"type":"function"}]}`
+	said := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishStop, Message: receipt.NewMessage("Halo.", nil), Usage: &receipt.Usage{Input: 11, Output: 3}}
+	called := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishTools, Usage: &receipt.Usage{Input: uint64(len(look)) + 256, Output: 16},
+		Message: receipt.NewMessage("", []any{map[string]any{"id": "call_1", "type": "function", "function": map[string]any{"name": "f", "arguments": "{}"}}})}
+	for i, c := range []struct {
+		why, chat string
+		answer    receipt.Answer
+		change    func(*receipt.Request, *receipt.Answer)
+	}{
+		{"", hello, said, func(*receipt.Request, *receipt.Answer) {}},
+		{"", look, called, func(*receipt.Request, *receipt.Answer) {}},
+		{"keys out of order", hello, said, func(r *receipt.Request, _ *receipt.Answer) { r.Chat = `{"messages":[{"role":"user","content":"x"}]}` }},
+		{"a space", hello, said, func(r *receipt.Request, _ *receipt.Answer) { r.Chat = strings.Replace(r.Chat, ":", ": ", 1) }},
+		{"an escape that is not needed", hello, said, func(r *receipt.Request, _ *receipt.Answer) { r.Chat = strings.Replace(r.Chat, "Halo", `\u0048alo`, 1) }},
+		{"another field", hello, said, func(r *receipt.Request, _ *receipt.Answer) {
+			r.Chat = strings.Replace(r.Chat, `}]}`, `}],"model":"x"}`, 1)
+		}},
+		{"an image elsewhere", look, said, func(r *receipt.Request, _ *receipt.Answer) {
+			r.Chat = strings.Replace(r.Chat, "data:image/png;base64,AA==", "http://10.0.0.1/", 1)
+		}},
+		{"text to a manifest's model", hello, said, func(r *receipt.Request, _ *receipt.Answer) { r.Model = canon.NewCID(canon.DagCBOR, canon.Hash{1}) }},
+		{"more input than the request has bytes", hello, said, func(r *receipt.Request, a *receipt.Answer) {
+			a.Usage = &receipt.Usage{Input: uint64(len(r.Chat)) + 257, Output: 1}
+		}},
+		{"more output than the message has bytes", hello, said, func(_ *receipt.Request, a *receipt.Answer) {
+			a.Usage = &receipt.Usage{Output: uint64(len(a.Message)) + 1}
+		}},
+		{"more output than max tokens", hello, said, func(r *receipt.Request, _ *receipt.Answer) { r.Params.MaxTokens = 2 }},
+		{"a message with another field", hello, said, func(_ *receipt.Request, a *receipt.Answer) { a.Message = `{"content":"x","role":"assistant"}` }},
+		{"no usage", hello, said, func(_ *receipt.Request, a *receipt.Answer) { a.Usage = nil }},
+	} {
+		r := receipt.Request{Version: 1, Key: sessionKey.Public(), Counter: 80 + uint64(i), Model: model, Tokens: []uint32{}, Chat: c.chat,
+			Params: receipt.Params{MaxTokens: 16, TopP: receipt.MaxTopP}, Seed: canon.Sum([]byte(fmt.Sprint("seed ", 80+i)))}
+		c.change(&r, &c.answer)
+		one := toldCase{Why: c.why, Request: sealed("request", receipt.DomainRequest, r), Answer: sealed("answer", receipt.DomainAnswer, c.answer)}
+		err := errors.Join(r.Validate(), r.Fits(c.answer))
+		if (err == nil) != (c.why == "") {
+			t.Errorf("%q: %v", c.why, err)
+		}
+		if c.why != "" {
+			bad = append(bad, one)
+			continue
+		}
+		ask := receipt.Ask{Chain: chain, Session: 7, Seq: uint64(i + 1), Request: r.Hash(), Salt: canon.Sum([]byte(fmt.Sprint("salt ", 80+i)))}
+		leaf := sealed("leaf", receipt.DomainLeaf, receipt.NewLeaf(ask, r, c.answer))
+		one.Leaf = &leaf
+		good = append(good, one)
+	}
+	return good, bad
+}
+
 func pair(r receipt.Receipt, v receipt.Voucher) receipt.Entry {
 	return receipt.Entry{Receipt: r, ReceiptSignature: providerKey.Sign(receipt.DomainReceipt, r),
 		Voucher: v, VoucherSignature: sessionKey.Sign(receipt.DomainVoucher, v)}
@@ -130,6 +198,9 @@ func TestReceipt(t *testing.T) {
 	d.add("served", p.served...)
 	d.add("final", p.finish...)
 	d.add("shown", shown()...)
+	good, bad := told(t)
+	d.add("told", good...)
+	d.add("told_refused", bad...)
 	golden(t, "receipt.json", d)
 }
 

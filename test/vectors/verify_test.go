@@ -205,6 +205,9 @@ func TestSession(t *testing.T) {
 		{"reply", wire.Reply{Paid: true}},
 		{"opening", wire.Opening{Finish: &final}},
 		{"reply", wire.Reply{Tokens: likely().Tokens, Logprobs: likely().Logprobs}},
+		{"reply", wire.Reply{Text: "Halo."}},
+		{"reply", wire.Reply{Calls: `[{"function":{"arguments":"{}","name":"f"},"id":"call_1","type":"function"}]`}},
+		{"reply", wire.Reply{Done: &wire.Done{Finish: receipt.FinishTools, Receipt: entry.Receipt, Signature: entry.ReceiptSignature, Usage: &receipt.Usage{Input: 11, Output: 3}}}},
 		{"reply", wire.Reply{Refused: &wire.Refusal{Code: wire.Busy, Reason: "all slots are in use"}}},
 	} {
 		i := plain(f.kind, f.v)

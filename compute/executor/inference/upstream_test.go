@@ -117,9 +117,13 @@ func TestUpstreamIsCutOff(t *testing.T) {
 	u := serve(t, upstreamtest.Model{Name: "small"})
 	m, r := u.model(t, "small"), u.ask("small", receipt.Params{MaxTokens: 2})
 	u.server.Behave(upstreamtest.Conduct{Endless: true})
-	a := generate2(t, m, r)
-	if len(a.Message) > r.Params.MessageRoom() || a.Finish != receipt.FinishLength || r.Fits(a) != nil {
-		t.Errorf("%d bytes, finish %q: %v", len(a.Message), a.Finish, r.Fits(a))
+	pieces := 0
+	a, err := m.Generate(t.Context(), r, func(receipt.Token) error { pieces++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Message) > r.Params.MessageRoom() || a.Finish != receipt.FinishLength || r.Fits(a) != nil || pieces > 2 {
+		t.Errorf("%d bytes in %d pieces, finish %q: %v", len(a.Message), pieces, a.Finish, r.Fits(a))
 	}
 }
 
@@ -145,8 +149,8 @@ func TestUpstreamErrors(t *testing.T) {
 		"no JSON":            {upstreamtest.Conduct{Raw: "data: " + said + "\n\n"}, inference.ErrAway},
 		"no events":          {upstreamtest.Conduct{Raw: "<html>" + said}, inference.ErrAway},
 		"a long event":       {upstreamtest.Conduct{Raw: "data: " + strings.Repeat("x", 2<<20)}, inference.ErrAway},
-		"calls of number 7":  {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":7}]}}]}` + "\n\n"}, inference.ErrAway},
-		"calls of number -1": {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}` + "\n\n"}, inference.ErrAway},
+		"calls of number 7":  {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":7}]}}]}` + "\n\ndata: [DONE]\n\n"}, inference.ErrAway},
+		"calls of number -1": {upstreamtest.Conduct{Raw: `data: {"choices":[{"delta":{"tool_calls":[{"index":-1}]}}]}` + "\n\ndata: [DONE]\n\n"}, inference.ErrAway},
 	} {
 		u.server.Behave(c.conduct)
 		_, err := m.Generate(t.Context(), r, anything)

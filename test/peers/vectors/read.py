@@ -10,6 +10,7 @@ import decimal
 import json
 import math
 import pathlib
+import re
 import struct
 import sys
 
@@ -51,12 +52,25 @@ def manifest(data):
     return m, cid_text(cid(0x71, data))
 
 
+def declaration(data):
+    m = read("declaration", data)
+    name, hexadecimal = m["name"], m.get("digest", "0" * 64)
+    if m["v"] != 1 or not re.fullmatch(r"[!-~]([ -~]{0,254}[!-~])?", name) or not re.fullmatch("[0-9a-f]{64}", hexadecimal):
+        raise ValueError("not a declaration")
+    return cid_text(cid(0x55, data))
+
+
 def artifact(d):
     for c in d["manifest"]:
         item(c)
         check(manifest(bytes.fromhex(c["cbor"]))[1] == c["id"], "manifest ID")
     for c in d["refused"]:
         refused(lambda: manifest(bytes.fromhex(c["cbor"])), f"manifest, {c['why']}")
+    for c in d["declaration"]:
+        item(c)
+        check(declaration(bytes.fromhex(c["cbor"])) == c["id"], "declared ID")
+    for c in d["declaration_refused"]:
+        refused(lambda: declaration(bytes.fromhex(c["cbor"])), f"declaration, {c['why']}")
 
 
 # --- spec/job.md -----------------------------------------------------------
@@ -317,6 +331,55 @@ def receipts(d):
         request, answer = item(c["request"]), item(c["answer"])
         asked, shown = request["params"]["logprobs"], answer["logprobs"]
         check(len(shown) == len(answer["tokens"]) and all(len(top) == asked - 1 for _, top in shown), "log-probabilities as asked for")
+    for c in d["told"]:
+        request, answer, leaf = item(c["request"]), item(c["answer"]), item(c["leaf"])
+        told(request, answer)
+        check((leaf["input"], leaf["output"]) == (answer["usage"]["input"], answer["usage"]["output"]), "billed as reported")
+    for c in d["told_refused"]:
+        refused(lambda: told(item(c["request"]), item(c["answer"])), f"an answer in text, {c['why']}")
+
+
+class Number(str):
+    """A JSON number as it was written."""
+
+
+def one_form(v):
+    """Writes JSON in the form that is signed (spec/canon.md)."""
+    if isinstance(v, Number):
+        return str(v)
+    if isinstance(v, str):
+        return json.dumps(v, ensure_ascii=False)
+    if isinstance(v, list):
+        return "[" + ",".join(map(one_form, v)) + "]"
+    if isinstance(v, dict):
+        return "{" + ",".join(f"{one_form(k)}:{one_form(v[k])}" for k in sorted(v, key=str.encode)) + "}"
+    return json.dumps(v)
+
+
+def from_json(text):
+    v = json.loads(text, parse_int=Number, parse_float=Number)
+    if one_form(v) != text:
+        raise ValueError("JSON not in its one form")
+    return v
+
+
+def told(request, answer):
+    """A request to a declared model, and what its answer may be (spec/receipt.md)."""
+    chat, message = from_json(request["chat"]), from_json(answer["message"])
+    if request["model"].value[2] != 0x55 or request["tokens"] or not chat["messages"] or set(chat) - {"messages", "tools", "tool_choice", "response_format"}:
+        raise ValueError("not a request in text")
+    for m in chat["messages"]:
+        for part in m["content"] if isinstance(m.get("content"), list) else []:
+            image = part.get("image_url", "data:")
+            if part["type"] not in ("text", "refusal", "image_url", "input_audio") or not (image["url"] if isinstance(image, dict) else image).startswith("data:"):
+                raise ValueError("a part that is elsewhere")
+    if set(message) not in ({"content"}, {"content", "tool_calls"}) or message.get("tool_calls", [0]) == []:
+        raise ValueError("not a message")
+    most, size = request["params"]["max_tokens"], len(answer["message"].encode())
+    if answer["tokens"] or size > min(2**20, 4096 + 256 * most):
+        raise ValueError("longer than it can be")
+    if answer["usage"]["input"] > len(request["chat"].encode()) + 256 or answer["usage"]["output"] > min(most, size):
+        raise ValueError("more tokens than there can be")
 
 
 # --- spec/verify.md --------------------------------------------------------
