@@ -51,7 +51,7 @@ for its first coin by its address.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node on this machine, as daulat status shows it")
-	f.StringVar(&o.Link, "link", "", "IP:PORT of an open port, at which other peers reach this one (default: through the peers of the invite)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT, if one is open to others (default: through the invite's peers)")
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: what most of the network serves)")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")
 	f.Uint64Var(&o.OutputPrice, "output-price", 1000, "udlt per 1,000 answer tokens")
