@@ -235,9 +235,9 @@ func (n *Node) gone(c network.Conn) bool {
 }
 
 // probeDue reports whether to ask for a sign of life: of peers that this node
-// called, as those that called it ask themselves.
+// called, directly or through a relay, as those that called it ask themselves.
 func (n *Node) probeDue(c network.Conn, now time.Time) bool {
-	if c.Stat().Direction != network.DirOutbound || isCircuit(c.RemoteMultiaddr()) {
+	if c.Stat().Direction != network.DirOutbound {
 		return false
 	}
 	every := probeBusy
