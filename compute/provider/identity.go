@@ -94,7 +94,7 @@ func (p *Provider) announceMoved(ctx context.Context) error {
 	} else if p.movedAt.IsZero() {
 		p.movedAt = now
 	}
-	due := moveDue(p.shown, addrs, now.Sub(p.movedAt), now.Sub(p.shownAt))
+	due := !p.silent && moveDue(p.shown, addrs, now.Sub(p.movedAt), now.Sub(p.shownAt)) // announceLate sees to the silent
 	p.mu.Unlock()
 	if !due {
 		return nil
