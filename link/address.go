@@ -124,6 +124,17 @@ func ByPeer(addrs []string) (peers [][]string) {
 	return peers
 }
 
+// keysIn are the peers that addresses name.
+func keysIn(addrs []string) map[canon.PublicKey]bool {
+	keys := map[canon.PublicKey]bool{}
+	for _, text := range addrs {
+		if key, _, err := parseAddr(text); err == nil && !key.IsZero() {
+			keys[key] = true
+		}
+	}
+	return keys
+}
+
 // CheckAddrs reports what Dial would refuse about the addresses of several peers.
 func CheckAddrs(addrs []string) error {
 	for _, text := range addrs {

@@ -91,7 +91,8 @@ type Node struct {
 	release  func() error
 	muxer    *multistream.MultistreamMuxer[string]
 	reach    reach
-	punches  bool // listens everywhere, so that connections out come from the port of those in
+	named    map[canon.PublicKey]bool // peers that a person named
+	punches  bool                     // listens everywhere, so that connections out come from the port of those in
 	listens  []multiaddr.Multiaddr
 	host     *host
 	relay    *relay.Relay // nil if it carries nothing
@@ -130,36 +131,10 @@ func Open(c Config) (*Node, error) {
 }
 
 func open(c Config) (*Node, error) {
-	local := len(c.Listen)+len(c.Named)+len(c.Own)+len(c.Relays) == 0 // a node of which nothing is said is for one machine
-	chosen := c.Listen
-	c = c.withDefaults()
-	if local {
-		chosen = c.Listen
-	}
-	within, err := parseListen(chosen)
+	n, listen, err := assemble(c)
 	if err != nil {
 		return nil, err
 	}
-	listen, err := parseListen(c.Listen)
-	if err != nil {
-		return nil, err
-	}
-	named, err := parsePlain(append(c.Named[:len(c.Named):len(c.Named)], c.Relays...))
-	if err != nil {
-		return nil, err
-	}
-	own, err := parsePlain(c.Own)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := newPlaces(c.Relays)
-	if err != nil {
-		return nil, err
-	}
-	n := &Node{config: c, key: c.Key.Public(), reach: newReach(within, named, own), punches: slices.ContainsFunc(listen, manet.IsIPUnspecified),
-		places: kept, outside: outside{seen: map[peer.ID]multiaddr.Multiaddr{}, probed: map[network.Conn]time.Time{}},
-		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]serve{}}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.openSwarm(); err != nil {
 		n.cancel()
 		return nil, err
@@ -173,86 +148,31 @@ func open(c Config) (*Node, error) {
 	}
 	n.running.Go(n.reap)
 	n.running.Go(n.watch)
-	for _, p := range kept.all {
+	for _, p := range n.places.all {
 		n.running.Go(func() { n.keepPlace(p) })
 	}
 	return n, nil
 }
 
-func parseListen(texts []string) ([]multiaddr.Multiaddr, error) {
-	addrs := make([]multiaddr.Multiaddr, len(texts))
-	for i, text := range texts {
-		a, err := multiaddr.NewMultiaddr(text)
-		if err != nil {
-			return nil, fmt.Errorf("listen address %q: %w", text, err)
-		}
-		addrs[i] = a
-	}
-	return addrs, nil
-}
-
-func (n *Node) listen(addrs []multiaddr.Multiaddr) error {
-	for _, a := range addrs { // one by one: the swarm is content if one of many works
-		if err := n.unused(a); err != nil {
-			return fmt.Errorf("listen on %s: %w", a, err)
-		}
-		if err := n.swarm.Listen(a); err != nil {
-			return fmt.Errorf("listen on %s: %w", a, err)
-		}
-	}
-	n.listens = n.swarm.ListenAddresses()
-	if len(n.places.all) == 0 {
-		return nil
-	}
-	return n.swarm.Listen(multiaddr.StringCast("/p2p-circuit"))
-}
-
-// unused reports an error if somebody listens at a already: sockets that share
-// their port with connections out, as those of a node that punches holes, would
-// share it with each other too.
-func (n *Node) unused(a multiaddr.Multiaddr) error {
-	if !n.punches {
-		return nil
-	}
-	l, err := manet.Listen(a)
+// assemble is a node that has read its configuration and opened nothing.
+func assemble(c Config) (n *Node, listen []multiaddr.Multiaddr, err error) {
+	reach, err := c.reach()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return l.Close()
-}
-
-// Addrs returns the full addresses at which the node can be dialed, each with
-// its /p2p identity. Those of a node that has relays are such as strangers may
-// dial, and change as it moves and relays come and go.
-func (n *Node) Addrs() []string {
-	addrs := n.listening()
-	if len(n.places.all) > 0 {
-		addrs = append(n.reach.of(addrs), n.places.circuitAddrs()...)
+	c = c.withDefaults()
+	if listen, err = parseListen(c.Listen); err != nil {
+		return nil, nil, err
 	}
-	texts := make([]string, len(addrs))
-	for i, a := range addrs {
-		texts[i] = a.String() + "/p2p/" + PeerID(n.key)
+	kept, err := newPlaces(c.Relays)
+	if err != nil {
+		return nil, nil, err
 	}
-	return texts
-}
-
-// Listening returns the addresses at which the node listens, as Config.Listen
-// takes them, with the ports that they got.
-func (n *Node) Listening() (texts []string) {
-	for _, a := range n.listens {
-		texts = append(texts, a.String())
-	}
-	slices.Sort(texts)
-	return texts
-}
-
-// listening are the addresses of this machine at which the node listens, as they
-// are now.
-func (n *Node) listening() []multiaddr.Multiaddr {
-	if own, err := manet.ResolveUnspecifiedAddresses(n.listens, nil); err == nil {
-		return own
-	} // else the interfaces cannot be listed: what was configured still holds
-	return n.listens
+	n = &Node{config: c, key: c.Key.Public(), reach: reach, named: keysIn(append(c.Named[:len(c.Named):len(c.Named)], c.Relays...)), punches: slices.ContainsFunc(listen, manet.IsIPUnspecified),
+		places: kept, outside: outside{seen: map[peer.ID]multiaddr.Multiaddr{}, probed: map[network.Conn]time.Time{}},
+		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]serve{}}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	return n, listen, nil
 }
 
 // Key returns the node's identity.
@@ -302,23 +222,23 @@ func (n *Node) dial(ctx context.Context, key canon.PublicKey, targets []multiadd
 	defer cancel()
 	s, err := n.open(ctx, key, targets, protocol)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, errors.Join(nobody(err), err))
+		if nobodyThere(err) {
+			err = fmt.Errorf("%w: %w", ErrNobody, err)
+		}
+		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, err)
 	}
 	return newStream(s, key), nil
 }
 
-// nobody is ErrNobody if each address was dialed and refused the connection.
-func nobody(err error) error {
+// nobodyThere reports whether each address was dialed and refused the connection.
+func nobodyThere(err error) bool {
 	var failed *swarm.DialError
-	if !errors.As(err, &failed) || len(failed.DialErrors) == 0 {
-		return nil
+	if !errors.As(err, &failed) {
+		return false
 	}
-	for _, one := range failed.DialErrors {
-		if !errors.Is(one.Cause, syscall.ECONNREFUSED) {
-			return nil
-		}
-	}
-	return ErrNobody
+	return len(failed.DialErrors) > 0 && !slices.ContainsFunc(failed.DialErrors, func(one swarm.TransportError) bool {
+		return !errors.Is(one.Cause, syscall.ECONNREFUSED)
+	})
 }
 
 // open retries once: the peer may have closed an idle connection, and that shows

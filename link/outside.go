@@ -107,9 +107,16 @@ func (n *Node) heldUp(since time.Time) bool {
 	return n.outside.late.After(since)
 }
 
+// believes reports whether what the peer says of this node's address is of use and
+// taken: a person named the peer, and the connection leads straight there.
+func (n *Node) believes(c network.Conn) bool {
+	key, err := keyOf(c.RemotePeer())
+	return n.punches && err == nil && n.named[key] && !isCircuit(c.RemoteMultiaddr())
+}
+
 // see notes where a peer sees this node, if a person named the peer.
 func (n *Node) see(c network.Conn, at multiaddr.Multiaddr) {
-	if !n.punches || isCircuit(c.RemoteMultiaddr()) || !n.reach.named[c.RemoteMultiaddr().String()] || !n.reach.allows(at) {
+	if !n.believes(c) || !n.reach.allows(at) {
 		return
 	}
 	n.outside.mu.Lock()
@@ -235,9 +242,9 @@ func (n *Node) gone(c network.Conn) bool {
 }
 
 // probeDue reports whether to ask for a sign of life: of peers that this node
-// called, as those that called it ask themselves.
+// called, directly or through a relay, as those that called it ask themselves.
 func (n *Node) probeDue(c network.Conn, now time.Time) bool {
-	if c.Stat().Direction != network.DirOutbound || isCircuit(c.RemoteMultiaddr()) {
+	if c.Stat().Direction != network.DirOutbound {
 		return false
 	}
 	every := probeBusy
@@ -269,7 +276,7 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 	go func() {
 		defer n.running.Done()
 		if c.Stat().Direction == network.DirOutbound {
-			if n.punches && n.reach.named[c.RemoteMultiaddr().String()] {
+			if n.believes(c) {
 				n.probe(c, probeTimeout)
 			}
 			return

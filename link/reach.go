@@ -51,6 +51,24 @@ func newReach(listen, named, own []multiaddr.Multiaddr) reach {
 	return r
 }
 
+// reach is what the configuration lets a node dial: where nothing is said of
+// anybody, it is for one machine, at whose loopback it listens.
+func (c Config) reach() (r reach, err error) {
+	if len(c.Listen)+len(c.Named)+len(c.Own)+len(c.Relays) == 0 {
+		c.Listen = c.withDefaults().Listen
+	}
+	listen, err := parseListen(c.Listen)
+	if err != nil {
+		return r, err
+	}
+	named, err := parsePlain(append(c.Named[:len(c.Named):len(c.Named)], c.Relays...))
+	if err != nil {
+		return r, err
+	}
+	own, err := parsePlain(c.Own)
+	return newReach(listen, named, own), err
+}
+
 // allows reports whether the node may dial a. Of a way through a relay it is the
 // relay's address that counts.
 func (r reach) allows(a multiaddr.Multiaddr) bool {

@@ -98,15 +98,43 @@ func Dial(address string) (RPC, error) {
 // which it speaks HTTP.
 func Over(dial func(context.Context) (net.Conn, error)) (RPC, error) {
 	t := &http.Transport{
-		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := dial(ctx)
+			if err != nil {
+				return nil, dialError{err}
+			}
+			return c, nil
+		},
 		IdleConnTimeout: httpPeriod,
 	}
-	rpc, err := rpchttp.NewWithClient("http://localhost", "/websocket", &http.Client{Transport: boundedTransport{t}, Timeout: httpPeriod})
+	rpc, err := rpchttp.NewWithClient("http://localhost", "/websocket", &http.Client{Transport: boundedTransport{repeating{t}}, Timeout: httpPeriod})
 	if err != nil {
 		return nil, fmt.Errorf("ledger node: %w", err)
 	}
 	return rpc, nil
 }
+
+// repeating makes a call again, once, if the connection broke under it: this machine
+// may have moved. No call does harm twice, as a transaction counts once.
+type repeating struct{ http.RoundTripper }
+
+func (t repeating) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.RoundTripper.RoundTrip(r)
+	var unreached dialError
+	if err == nil || r.Context().Err() != nil || r.GetBody == nil || errors.As(err, &unreached) {
+		return answer, err
+	}
+	again := r.Clone(r.Context())
+	if again.Body, err = r.GetBody(); err != nil {
+		return nil, err
+	}
+	return t.RoundTripper.RoundTrip(again)
+}
+
+// dialError says that no connection was made at all.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
 
 // boundedTransport cuts answers off, as the library reads them whole.
 type boundedTransport struct{ http.RoundTripper }

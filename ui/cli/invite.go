@@ -38,7 +38,7 @@ To take it back:        daulat invite revoke %s
 	}
 	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
 	cmd.Flags().DurationVar(&t.Life, "expires", 7*24*time.Hour, "how long the line is good")
-	cmd.Flags().StringArrayVar(&t.Peers, "peer", nil, "address of another peer that reaches the ledger and relays, as its daulat node shows it")
+	cmd.Flags().StringArrayVar(&t.Peers, "peer", nil, "`ADDRESS` of one more peer that relays, as its daulat node shows it")
 	return cmd
 }
 

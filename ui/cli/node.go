@@ -43,7 +43,7 @@ In the home of a testnet's validator it is that validator.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
-	f.StringVar(&o.Link, "link", "", "IP:PORT at which other peers reach this one, and others through it (default: of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it and each other (default: of loopback)")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }
