@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks
+.PHONY: help build run test unit lint fresh peers soak gen guards clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks bench-match sim
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -51,7 +51,8 @@ guards: ## that tests notice each guard's removal (SAMPLE=10: ten that the commi
 bench-settle: ## settlement against bank sends, on one node (bench/settle.md)
 bench-gateway: ## what the network adds to an engine that costs nothing (bench/gateway.md)
 bench-native: ## the native engine's speed, and what a check costs (bench/native.md)
-bench-settle bench-gateway bench-native: bench-%:
+bench-match: ## order to first token among 1,000 offers, of which most vanish (bench/match.md)
+bench-settle bench-gateway bench-native bench-match: bench-%:
 	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
 	@bin/bench-$* $(ARGS)
 

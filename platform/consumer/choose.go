@@ -103,7 +103,7 @@ func (c *Client) serving() map[string]uint64 {
 
 // choose names the providers that an order shall go to, the best first: those that
 // rank highest and can be reached now. It names none if there are none.
-func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choice, error) {
+func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, error) {
 	offers, err := c.offers(ctx, terms.Model)
 	if err != nil {
 		return choice{}, err
@@ -112,15 +112,15 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choi
 	if _, err := rand.Read(p.Lot[:]); err != nil {
 		return choice{}, fmt.Errorf("draw a lot: %w", err)
 	}
-	if spread {
+	if o.spread {
 		p.PerOwner = 1
 	}
-	p.Newcomer = c.turn()
+	p.Newcomer = !o.known && c.turn()
 	fair, _ := c.fair(terms, offers)
 	ranked := match.Rank(terms, fair, p)
 	by := make(map[string]match.Candidate, len(offers))
-	for _, o := range offers {
-		by[o.Offer.Provider] = o
+	for _, offer := range offers {
+		by[offer.Offer.Provider] = offer
 	}
 	var chosen choice
 	for round := 0; round < probeRounds && len(ranked) > 0 && len(chosen.preferred) == 0; round++ {
@@ -139,6 +139,24 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choi
 type choice struct {
 	preferred []string
 	newcomer  string // the one among them whose turn it is; empty for none
+}
+
+// prefer puts the choice into the terms. Of several orders for one request each
+// prefers others, and excludes whom the rest want most.
+func (c choice) prefer(t job.Terms, o order) job.Terms {
+	if t.Only || len(c.preferred) == 0 {
+		return t
+	}
+	t.Preferred = nil
+	for i, provider := range c.preferred {
+		switch {
+		case o.of < 2 || i%o.of == o.place:
+			t.Preferred = append(t.Preferred, provider)
+		case i < o.of && len(t.Excluded) < job.MaxExcluded:
+			t.Excluded = append(slices.Clone(t.Excluded), provider)
+		}
+	}
+	return t
 }
 
 func (c *choice) add(r match.Ranked) {

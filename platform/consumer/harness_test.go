@@ -164,6 +164,8 @@ type conduct struct {
 	silent  bool              // reads the ask and never answers
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
+	stall   int               // sends no more after so many tokens, and does not hang up
+	trickle time.Duration     // waits so long after each token
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
@@ -240,7 +242,7 @@ func (x *seller) serve(ctx context.Context, s *link.Stream) {
 	case c.empty:
 		_ = s.Send(wire.Reply{})
 	default:
-		x.answer(s, c, *o.Ask, leave)
+		x.answer(ctx, s, c, *o.Ask, leave)
 	}
 }
 
@@ -259,12 +261,19 @@ func (x *seller) leave(ask *wire.Ask) {
 }
 
 // answer counts up to max tokens, as long as nothing goes wrong on purpose.
-func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
+func (x *seller) answer(ctx context.Context, s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
 		if c.cut > 0 && i == c.cut {
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return
+		}
+		if c.stall > 0 && i == c.stall || c.trickle > 0 && i > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-after(c.trickle):
+			}
 		}
 		r := wire.Reply{Tokens: []uint32{uint32(i) + c.shift}, Logprobs: shownOf(ask.Request.Params, uint32(i)+c.shift)}
 		if c.shown != nil {
@@ -315,6 +324,14 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	}
 	leave() // the next request may come as soon as this is heard
 	_ = s.Send(wire.Reply{Paid: true})
+}
+
+// after is time.After, and never for 0.
+func after(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // finish settles with the final voucher, if it is for what was paid before.

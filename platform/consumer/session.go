@@ -22,6 +22,7 @@ type Session struct {
 	model  canon.CID
 	turn   chan struct{} // holds one token while somebody uses the session
 	over   bool          // takes no more requests
+	blamed bool          // the provider failed here
 	// followed says that a successor was opened, or could not be.
 	followed bool
 	record   wire.Record // as it is on disk; its number may be one that is not used yet
@@ -82,7 +83,7 @@ func (s *Session) worst(p Prompt) (uint64, error) {
 }
 
 // ask puts one prompt to the session's provider.
-func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower) (Result, error) {
+func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane) (Result, error) {
 	ask, err := s.sign(p, counter)
 	if err != nil {
 		return Result{}, err
@@ -110,9 +111,16 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	s.client.used[s.record.Session.Provider]++
 	s.client.mu.Unlock()
 	watch := stopwatch{begun: time.Now()}
-	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); return f.next(t) })
+	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
+	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); dog.fed(1); return f.next(t) })
+	if dog.stop() && err != nil {
+		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, watch.tokens, time.Since(watch.begun).Round(time.Millisecond))
+	}
 	if err != nil {
 		return Result{}, err
+	}
+	if !f.race.claim(f.entrant) { // an answer without tokens claims nothing before
+		return Result{}, errBeaten
 	}
 	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
 	entry, next, err := s.accept(t, done)
@@ -310,7 +318,7 @@ func (s *Session) shut(ctx context.Context) error {
 	}
 	// An accusation is of the last number used; it outlives a crash.
 	_, err = s.client.Journal.Lie(s.ID(), s.record.Served.Seq)
-	if errors.Is(err, wire.ErrNoRecord) {
+	if errors.Is(err, wire.ErrNoRecord) && !s.barren() {
 		if err = s.finish(ctx); err == nil {
 			return nil
 		}
@@ -321,6 +329,10 @@ func (s *Session) shut(ctx context.Context) error {
 	}
 	return nil
 }
+
+// barren reports that the provider failed and nothing else came of the session. It
+// closes without the agreement that would leave no mark on the provider's standing.
+func (s *Session) barren() bool { return s.blamed && s.record.Newest == nil }
 
 // finish leaves time to close alone, if the provider is silent.
 func (s *Session) finish(ctx context.Context) error {
