@@ -61,7 +61,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 	w.offer(p, 150, 10)
 	hopeless := testTerms()
 	hopeless.Escrow, hopeless.OutputCeiling = 100, 1
-	w.placeMany(c, MaxClear, hopeless)
+	w.placeMany(c, match.MaxClear, hopeless)
 	id, err := w.place(c, testTerms())
 	w.check(err)
 	w.block(1)
@@ -70,7 +70,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 	}
 	w.block(1)
 	if w.order(id).State != job.OrderMatched {
-		t.Fatalf("order waits behind %d others: %+v", MaxClear, w.order(id))
+		t.Fatalf("order waits behind %d others: %+v", match.MaxClear, w.order(id))
 	}
 	late, err := w.place(c, testTerms())
 	w.check(err)
@@ -85,7 +85,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 func TestTriesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	c := w.actor(1)
-	for range MaxTries / 2 {
+	for range match.MaxTries / 2 {
 		w.registry.offers = append(w.registry.offers, match.Offer{Provider: "p", Executor: "other"})
 	}
 	terms := testTerms()
@@ -221,7 +221,7 @@ func BenchmarkClear(b *testing.B) {
 			}
 			terms := testTerms()
 			terms.Escrow = 100
-			w.placeMany(w.actor(1), MaxClear, terms)
+			w.placeMany(w.actor(1), match.MaxClear, terms)
 			for b.Loop() {
 				branch, _ := w.ctx.CacheContext()
 				if err := w.store.clear(branch); err != nil {

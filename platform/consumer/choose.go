@@ -122,15 +122,19 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, 
 	for _, offer := range offers {
 		by[offer.Offer.Provider] = offer
 	}
-	var chosen choice
-	for round := 0; round < probeRounds && len(ranked) > 0 && len(chosen.preferred) == 0; round++ {
+	var there []match.Ranked
+	for round := 0; round < probeRounds && len(ranked) > 0 && len(there) == 0; round++ {
 		best := ranked[:min(probeAtOnce, len(ranked))]
 		ranked = ranked[len(best):]
-		for i, there := range c.probe(ctx, best, by) {
-			if there {
-				chosen.add(best[i])
+		for i, answers := range c.probe(ctx, best, by) {
+			if answers {
+				there = append(there, best[i])
 			}
 		}
+	}
+	var chosen choice
+	for _, r := range match.Shortlist(there) {
+		chosen.add(r)
 	}
 	return chosen, ctx.Err()
 }
@@ -141,13 +145,15 @@ type choice struct {
 	newcomer  string // the one among them whose turn it is; empty for none
 }
 
-// prefer puts the choice into the terms. Of several orders for one request each
+// prefer puts the choice into the terms, and lets nobody else win the order by its
+// price as long as o does not say so: where those that are known are busy, whoever
+// asks the least would be those that never serve. Of several orders for one request each
 // prefers others, and excludes whom the rest want most.
 func (c choice) prefer(t job.Terms, o order) job.Terms {
 	if t.Only || len(c.preferred) == 0 {
 		return t
 	}
-	t.Preferred = nil
+	t.Preferred, t.Only = nil, !o.anybody
 	for i, provider := range c.preferred {
 		switch {
 		case o.of < 2 || i%o.of == o.place:
@@ -156,6 +162,7 @@ func (c choice) prefer(t job.Terms, o order) job.Terms {
 			t.Excluded = append(slices.Clone(t.Excluded), provider)
 		}
 	}
+	t.Only = t.Only && len(t.Preferred) > 0
 	return t
 }
 

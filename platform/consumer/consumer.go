@@ -137,6 +137,7 @@ func ParseReceiptID(text string) (session, seq uint64, err error) {
 type NoMatchError struct {
 	Order       uint64
 	Explanation string
+	narrow      bool // the order was for those alone whom this client chose
 }
 
 func (e *NoMatchError) Error() string {
@@ -178,18 +179,22 @@ func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
 	return c.open(ctx, terms, order{until: time.Now().Add(matchWait)})
 }
 
-// openAny is Open that asks providers which merely failed again, if nobody else
-// takes the order. The asker's patience is one: both orders share it.
+// openAny orders from those that the client chose, then from anybody, and then from
+// providers which merely failed too, if nobody else takes the order. The asker's
+// patience is one: all orders share it.
 func (c *Client) openAny(ctx context.Context, terms job.Terms, spread bool) (*Session, error) {
 	begun := time.Now()
 	until, first := begun.Add(matchWait), begun.Add(matchWait)
 	if c.mayForgive() {
 		first = begun.Add(matchWait / 2)
 	}
-	s, err := c.open(ctx, terms, order{spread: spread, until: first})
+	s, err := c.open(ctx, terms, order{spread: spread, until: first, chosen: begun.Add(matchWait / 3)})
 	var none *NoMatchError
+	if errors.As(err, &none) && none.narrow {
+		s, err = c.open(ctx, terms, order{spread: spread, until: first, anybody: true})
+	}
 	if errors.As(err, &none) && c.forgive() {
-		s, err = c.open(ctx, terms, order{spread: spread, until: until})
+		s, err = c.open(ctx, terms, order{spread: spread, until: until, anybody: true})
 	}
 	return s, err
 }
@@ -198,23 +203,39 @@ func (c *Client) openAny(ctx context.Context, terms job.Terms, spread bool) (*Se
 type order struct {
 	until     time.Time // when it is taken back unless it is matched
 	spread    bool      // with an owner that serves no other session here, if there is one
+	chosen    time.Time // when it is taken back if it is for those alone who were chosen; zero: as until
+	anybody   bool      // whom the market gives it, if those that were chosen are busy
 	known     bool      // with one that is known, newcomers' turn or not
 	place, of int       // of several orders for one request, each with another provider
 }
 
 func (c *Client) open(ctx context.Context, terms job.Terms, o order) (*Session, error) {
-	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
-	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
 	chosen, err := c.choose(ctx, terms, o)
 	if err != nil {
 		return nil, err
 	}
+	return c.place(ctx, terms, chosen, o)
+}
+
+// place orders from those that were chosen.
+func (c *Client) place(ctx context.Context, terms job.Terms, chosen choice, o order) (*Session, error) {
+	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
+	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
+	pinned := terms.Only
 	terms = chosen.prefer(terms, o)
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.matched(ctx, id, o.until); err != nil {
+	until := o.until
+	if terms.Only && !pinned && !o.chosen.IsZero() {
+		until = o.chosen
+	}
+	if err := c.matched(ctx, id, until); err != nil {
+		var none *NoMatchError
+		if errors.As(err, &none) {
+			none.narrow = terms.Only && !pinned
+		}
 		return nil, err
 	}
 	opened, err := c.Ledger.Session(ctx, id)

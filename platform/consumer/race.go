@@ -193,20 +193,37 @@ func (r *race) reinforce(n int) int {
 		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.record.Session.Provider)
 	}
 	r.mu.Unlock()
-	for i := range n {
-		next := r.client.expect(terms.Model)
-		go r.open(next, terms, i, n)
+	next := make([]*spare, n)
+	for i := range next {
+		next[i] = r.client.expect(terms.Model)
 	}
+	go r.wave(next, terms)
 	return n
 }
 
-// open opens the i-th of n sessions. It is not broken off with the request: an order
-// on its way would be matched, and nobody would know of the session.
-func (r *race) open(next *spare, terms job.Terms, i, n int) {
-	c := r.client
+// wave opens sessions with one choice, each with another provider of it. It is not
+// broken off with the request: an order on its way would be matched, and nobody would
+// know of the session.
+func (r *race) wave(next []*spare, terms job.Terms) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.parent), aheadTimeout)
 	defer cancel()
-	s, err := c.open(ctx, terms, order{until: time.Now().Add(matchWait), place: i, of: n, known: true})
+	o := order{until: time.Now().Add(matchWait), known: true, of: len(next)}
+	chosen, err := r.client.choose(ctx, terms, o)
+	var all sync.WaitGroup
+	for i := range next {
+		o.place = i
+		at := o
+		all.Go(func() { r.open(ctx, next[i], terms, chosen, at, err) })
+	}
+	all.Wait()
+}
+
+func (r *race) open(ctx context.Context, next *spare, terms job.Terms, chosen choice, o order, err error) {
+	c := r.client
+	var s *Session
+	if err == nil {
+		s, err = c.place(ctx, terms, chosen, o)
+	}
 	if err != nil {
 		c.arrived(next, nil)
 		r.ended <- entrantEnd{err: err, opening: true}
