@@ -46,10 +46,12 @@ func (w *world) serve(x *wish, p *provider, id uint64) error {
 			w.stats.paidLies++
 		}
 		x.home.facts[p.offer.Provider] = x.home.facts[p.offer.Provider].Answered(p.first, rest, tokens)
+		if seq == 1 {
+			w.begun(x, p.first)
+		}
 		took += p.first + rest
 		served = next
 	}
-	w.begun(x, p.first)
 	w.after(took, func() error {
 		w.busy--
 		return w.settle(p, id, served, p.offer.Provider, true)
@@ -104,7 +106,6 @@ func (w *world) fail(x *wish, p *provider, id uint64, m job.Served, took uint64)
 	x.home.facts[p.offer.Provider] = x.home.facts[p.offer.Provider].Broke()
 	x.home.shunned[p.offer.Provider] = w.block + shunFailed
 	if m.Tally.Range.Count > 0 { // the rest of the session is another one's
-		w.begun(x, p.first)
 		w.busy--
 		return w.settle(p, id, m, x.home.name, false)
 	}

@@ -27,7 +27,7 @@ type config struct {
 const (
 	chain     = "sim-1"
 	blockTime = 500 // milliseconds
-	homes     = 64
+	homes     = 8
 	slots     = 4
 	answers   = 4 // requests of one session
 	tokens    = 256

@@ -11,13 +11,15 @@ import (
 	pb "daulat/gen/market"
 )
 
-// placeMany places n orders without looking at the state in between.
+// placeMany places n orders without looking at the state in between, and as if they
+// were many accounts', of which each has few.
 func (w *world) placeMany(c actor, n int, t pb.Terms) {
 	w.t.Helper()
 	for range n {
 		_, err := server{w.store}.PlaceOrder(w.ctx, &pb.MsgPlaceOrder{Consumer: c.account,
 			SessionKey: c.key.Public().String(), Terms: t})
 		w.check(err)
+		w.check(w.store.held.Remove(w.ctx, c.account))
 	}
 }
 
