@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build run test unit lint fresh peers soak gen guards dist reproducible clean bench-settle bench-gateway bench-native bench-start bench-join bench-blocks bench-relay
+.PHONY: help build run test unit lint fresh peers soak gen guards sim dist reproducible clean bench-settle bench-gateway bench-native bench-match bench-start bench-join bench-blocks bench-relay
 
 # Every build has the same tag, so that all share one cache. What `go env -w`
 # has set stays in force.
@@ -52,7 +52,8 @@ bench-settle: ## settlement against bank sends, on one node (bench/settle.md)
 bench-gateway: ## what the network adds to an engine that costs nothing (bench/gateway.md)
 bench-native: ## the native engine's speed, and what a check costs (bench/native.md)
 bench-relay: ## what a relay adds to a link (bench/relay.md)
-bench-settle bench-gateway bench-native bench-relay: bench-%:
+bench-match: ## order to first token among 1,000 offers, of which most vanish (bench/match.md)
+bench-settle bench-gateway bench-native bench-relay bench-match: bench-%:
 	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
 	@bin/bench-$* $(ARGS)
 

@@ -83,8 +83,7 @@ func (a *account) Stake(ctx context.Context, provider string) (uint64, error) {
 }
 
 func (a *account) Addresses(ctx context.Context, provider string) ([]string, error) {
-	p, err := a.read().Provider(ctx, provider)
-	return p.Addresses, err
+	return a.read().Addresses(ctx, provider)
 }
 
 func (a *account) Market(ctx context.Context, model canon.CID) ([]match.Candidate, error) {
@@ -92,6 +91,5 @@ func (a *account) Market(ctx context.Context, model canon.CID) ([]match.Candidat
 }
 
 func (a *account) Now(ctx context.Context) (uint64, error) {
-	_, t, err := a.read().Status(ctx)
-	return uint64(t.Unix()), err
+	return a.read().Now(ctx)
 }

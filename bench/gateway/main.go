@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"daulat/bench/costless"
 	"daulat/bench/report"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
@@ -53,7 +54,7 @@ func main() {
 }
 
 func run(o options) error {
-	if o.streams < 1 || o.tokens < 1 || o.tokens > maxTokens || o.pace < 0 || o.length <= 0 {
+	if o.streams < 1 || o.tokens < 1 || o.tokens > costless.MaxTokens || o.pace < 0 || o.length <= 0 {
 		return errors.New("the options make no sense; see -help")
 	}
 	dir, err := os.MkdirTemp("", "bench-gateway-*")

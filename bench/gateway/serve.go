@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"daulat/bench/costless"
 	"daulat/compute/executor/inference"
 	"daulat/compute/provider"
 	"daulat/core/canon"
@@ -36,7 +37,7 @@ type process struct {
 	task
 	ledger  *account
 	words   *text.Text
-	shelf   shelf
+	shelf   costless.Shelf
 	data    []byte // the model's manifest
 	key     canon.PrivateKey
 	link    *link.Node
@@ -102,10 +103,10 @@ func (p *process) open(ctx context.Context) (err error) {
 		return err
 	}
 	p.ledger = &account{client: client.New(rpc, chainID, key)}
-	if p.words, p.data, p.shelf.id, err = load(); err != nil {
+	if p.words, p.data, p.shelf.ID, err = costless.Load(); err != nil {
 		return err
 	}
-	if p.shelf.model, err = newCostless(p.words, p.Pace); err != nil {
+	if p.shelf.Engine, err = costless.New(p.words, p.Pace); err != nil {
 		return err
 	}
 	if p.key, err = canon.GenerateKey(rand.Reader); err != nil {
@@ -134,7 +135,7 @@ func (p *process) startProfile() error {
 func (p *process) startProvider(ctx context.Context) error {
 	p.ledger.background = true
 	s, err := provider.Open(ctx, provider.Config{Ledger: p.ledger, Link: p.link, Key: p.key, Journal: p.journal, Models: p.shelf,
-		Parallel: 2 * p.Streams, Log: p.log, Offers: []provider.Offer{{Model: p.shelf.id, Manifest: p.data, Executor: inference.NativeSemantics,
+		Parallel: 2 * p.Streams, Log: p.log, Offers: []provider.Offer{{Model: p.shelf.ID, Manifest: p.data, Executor: inference.NativeSemantics,
 			Assurance: job.Sampled, Price: job.Price{Input: 200, Output: 1000}, Slots: uint64(2 * p.Streams)}}})
 	if err != nil {
 		return err
@@ -171,7 +172,7 @@ func (p *process) startGateway() (ready, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- g.Serve(ctx, l) }()
 	p.closers = append(p.closers, func() error { stop(); return <-ended })
-	return ready{URL: "http://" + l.Addr().String(), Token: token, Model: modelName}, nil
+	return ready{URL: "http://" + l.Addr().String(), Token: token, Model: costless.Name}, nil
 }
 
 // backend answers as the node's does; it knows one model and no stop strings.
@@ -182,7 +183,7 @@ type backend struct {
 
 // Models implements gateway.Backend.
 func (b backend) Models(context.Context) ([]gateway.Model, error) {
-	return []gateway.Model{{Name: modelName, ID: b.shelf.id.String()}}, nil
+	return []gateway.Model{{Name: costless.Name, ID: b.shelf.ID.String()}}, nil
 }
 
 // Answer implements gateway.Backend.
@@ -200,7 +201,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	text := b.words.Decoder()
 	r, err := b.asks.Ask(ctx, b.terms(), q,
 		func(a consumer.Admission) error {
-			return begin(gateway.Admission{Receipt: a.Receipt, Model: modelName, ModelID: b.shelf.id.String(), Provider: a.Provider, Ceiling: a.Ceiling})
+			return begin(gateway.Admission{Receipt: a.Receipt, Model: costless.Name, ModelID: b.shelf.ID.String(), Provider: a.Provider, Ceiling: a.Ceiling})
 		},
 		func(token receipt.Token) error { return piece(text.Next(token.ID)) })
 	if err != nil {
@@ -210,7 +211,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 }
 
 func (b backend) terms() job.Terms {
-	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: inference.NativeSemantics, Model: b.shelf.id,
+	return job.Terms{Version: canon.Version, Kind: job.Inference, Executor: inference.NativeSemantics, Model: b.shelf.ID,
 		Assurance: job.Sampled, Privacy: job.Open, Ceiling: job.Price{Input: 2000, Output: 10_000},
 		Escrow: 20_000_000, Step: 10_000_000, Patience: 60, Duration: 6 * 3600}
 }

@@ -34,6 +34,23 @@ type Order struct {
 // ErrOrderClosed says that an order is no longer open.
 var ErrOrderClosed = errors.New("order is not open")
 
+// MaxHeld is how many orders and sessions of one account may be open at a time. An
+// order costs no fee and locks what its account says, as little as 1 udlt, and a
+// session holds a provider's slot for up to [MaxDuration]: so one account could keep
+// all others from all providers. A home that asks needs two for each request at once.
+const MaxHeld = 256
+
+// ErrHeld says that an account holds as many as it may.
+var ErrHeld = fmt.Errorf("an account has at most %d orders and sessions open at a time", MaxHeld)
+
+// MayPlace reports an error if an account that holds so many may place no order.
+func MayPlace(held uint64) error {
+	if held >= MaxHeld {
+		return ErrHeld
+	}
+	return nil
+}
+
 // Place opens an order at block time now.
 func Place(id uint64, consumer string, key canon.PublicKey, t Terms, now uint64) (Order, error) {
 	if err := t.Validate(); err != nil {

@@ -120,6 +120,15 @@ var filters = []filter{
 		func(_ job.Terms, o Offer) string { return fmt.Sprintf("has %d of %d slots in use", o.Busy, o.Slots) }},
 }
 
+// Bounds of the work in one batch.
+const (
+	MaxClear = 1000    // orders that are cleared
+	MaxTries = 1 << 18 // pairs of order and offer that are looked at, as where all prices are equal
+)
+
+// Batch is how many orders one batch clears against so many offers.
+func Batch(offers int) int { return min(MaxClear, max(1, MaxTries/max(1, offers))) }
+
 // Clear matches orders, in the order of their IDs, with the offers that pass every
 // filter: the order's preferred accounts first, as it lists them, then by price,
 // the cheapest first. What is still equal is drawn by salt, which is a hash that

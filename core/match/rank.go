@@ -87,7 +87,7 @@ const (
 
 // Rank orders the candidates that pass the filters of t, the best first: those that
 // t prefers as it lists them; those whose owners are not full; by tier; by expected
-// cost; by lot. In a newcomer's turn one fresh candidate, drawn among owners and not
+// cost, roughly; by lot. In a newcomer's turn one fresh candidate, drawn among owners and not
 // among accounts, comes before all but the preferred.
 //
 // The cost of one request is
@@ -112,6 +112,20 @@ func Rank(t job.Terms, all []Candidate, p Policy) []Ranked {
 	return ranked
 }
 
+// Shortlist is whom an order should name, of those that can be reached: the best, and
+// nobody without a good history, but in a newcomer's turn, as long as there is one
+// who has it. Else where those are busy the orders would go to whoever asks least.
+func Shortlist(ranked []Ranked) (short []Ranked) {
+	good := func(r Ranked) bool { return r.Tier == Known && !r.Full }
+	known := slices.ContainsFunc(ranked, good)
+	for _, r := range ranked {
+		if !known || good(r) || r.Turn {
+			short = append(short, r)
+		}
+	}
+	return short[:min(len(short), job.MaxPreferred)]
+}
+
 // Unfit says which filter of t keeps an offer out, or nothing if none does.
 func Unfit(t job.Terms, o Offer) string {
 	if i := firstFailing(t, o); i < len(filters) {
@@ -122,7 +136,18 @@ func Unfit(t job.Terms, o Offer) string {
 
 func compare(a, b Ranked) int {
 	return cmp.Or(cmp.Compare(a.wanted, b.wanted), before(a.Turn, b.Turn), before(b.Full, a.Full), cmp.Compare(a.Tier, b.Tier),
-		cmp.Compare(a.Cost(), b.Cost()), bytes.Compare(a.lot[:], b.lot[:]), cmp.Compare(a.Offer.Provider, b.Offer.Provider))
+		cmp.Compare(coarse(a.Cost()), coarse(b.Cost())), bytes.Compare(a.lot[:], b.lot[:]), cmp.Compare(a.Offer.Provider, b.Offer.Provider))
+}
+
+// coarse keeps the four highest bits of a cost and where they stand. Costs that lie
+// within one part in sixteen to one in eight count as equal, and the lot decides: else
+// all homes would order from the same few, and none of them is known so exactly.
+func coarse(cost uint64) uint64 {
+	n := bits.Len64(cost)
+	if n <= 4 {
+		return cost
+	}
+	return uint64(n)<<4 | cost>>(n-4)
 }
 
 // before puts true first.
@@ -243,8 +268,8 @@ func (r Ranked) dearer(o Ranked) string {
 			most = p
 		}
 	}
-	if most.more == 0 {
-		return "equal; drawn"
+	if most.more == 0 || coarse(r.Cost()) == coarse(o.Cost()) {
+		return "costs about the same"
 	}
 	return most.text
 }

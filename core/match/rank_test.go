@@ -166,7 +166,7 @@ func TestTurnIsABoundedShare(t *testing.T) {
 
 func TestRankByHand(t *testing.T) {
 	failing := proven("failing", 1)
-	failing.Facts.Failed = 3
+	failing.Facts.Failed = 30
 	slow, fast := proven("slow", 50), proven("fast", 60)
 	slow.Facts, fast.Facts = match.Facts{Served: 9, First: 300, Speed: 2_000}, match.Facts{Served: 9, First: 300, Speed: 40_000}
 	liar := proven("liar", 50)
@@ -187,11 +187,22 @@ func TestRankByHand(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"fast": "costs the least, price, waiting and failures together", "slow": "slower: 2.0 tokens/s",
-		"fresh": "no history yet", "failing": "fails: 3 of 3 here, 0 of 5 on the ledger", "liar": "fails: 0 of 0 here, 1 of 5 on the ledger"} {
+		"fresh": "no history yet", "failing": "fails: 30 of 30 here, 0 of 5 on the ledger", "liar": "fails: 0 of 0 here, 1 of 5 on the ledger"} {
 		if why[name] != want {
 			t.Errorf("%s: %q", name, why[name])
 		}
 	}
+	if got := names(match.Shortlist(ranked)); !slices.Equal(got, []string{"fast", "slow"}) {
+		t.Errorf("shortlist: %v", got)
+	}
+	if got := names(match.Shortlist(ranked[2:])); !slices.Equal(got, []string{"fresh", "liar", "failing"}) {
+		t.Errorf("shortlist of those without history: %v", got)
+	}
+	p.Newcomer = true
+	if got := names(match.Shortlist(match.Rank(terms, []match.Candidate{slow, fast, fresh("fresh", 1)}, p))); !slices.Equal(got, []string{"fresh", "fast", "slow"}) {
+		t.Errorf("shortlist of a newcomer's turn: %v", got)
+	}
+	p.Newcomer = false
 	terms.Preferred = []string{"fresh", "slow"}
 	if got := names(match.Rank(terms, []match.Candidate{fast, slow, fresh("fresh", 1)}, p)); !slices.Equal(got, []string{"fresh", "slow", "fast"}) {
 		t.Errorf("preferred: %v", got)

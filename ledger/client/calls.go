@@ -141,6 +141,18 @@ func (c *Client) Provider(ctx context.Context, account string) (Provider, error)
 	return p, wrap(err, "provider %s", account)
 }
 
+// Addresses are where a provider is reached.
+func (c *Client) Addresses(ctx context.Context, provider string) ([]string, error) {
+	p, err := c.Provider(ctx, provider)
+	return p.Addresses, err
+}
+
+// Now is the newest block's time in seconds.
+func (c *Client) Now(ctx context.Context) (uint64, error) {
+	_, t, err := c.Status(ctx)
+	return uint64(t.Unix()), err
+}
+
 // Offers lists the offers for a model, or all for the zero CID. Key and Busy
 // are not part of what is listed.
 func (c *Client) Offers(ctx context.Context, model canon.CID) ([]match.Offer, error) {

@@ -13,12 +13,9 @@ import (
 	"daulat/ledger/record"
 )
 
-// Bounds of the work in one block.
-const (
-	MaxTicks = 2000    // clocks that run out
-	MaxClear = 1000    // orders that are cleared
-	MaxTries = 1 << 18 // pairs of order and offer that are looked at
-)
+// MaxTicks is how many clocks run out in one block; match.Batch bounds what is
+// cleared.
+const MaxTicks = 2000
 
 // Retry is how long a clock waits, in seconds, whose effect failed, such as a
 // payment to an account that can't be paid.
@@ -111,7 +108,7 @@ func (s *Store) clear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ids, err := s.batch(ctx, min(MaxClear, max(1, MaxTries/max(1, len(offers)))))
+	ids, err := s.batch(ctx, match.Batch(len(offers)))
 	if err != nil {
 		return err
 	}

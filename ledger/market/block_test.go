@@ -11,13 +11,15 @@ import (
 	pb "daulat/gen/market"
 )
 
-// placeMany places n orders without looking at the state in between.
+// placeMany places n orders without looking at the state in between, and as if they
+// were many accounts', of which each has few.
 func (w *world) placeMany(c actor, n int, t pb.Terms) {
 	w.t.Helper()
 	for range n {
 		_, err := server{w.store}.PlaceOrder(w.ctx, &pb.MsgPlaceOrder{Consumer: c.account,
 			SessionKey: c.key.Public().String(), Terms: t})
 		w.check(err)
+		w.check(w.store.held.Remove(w.ctx, c.account))
 	}
 }
 
@@ -61,7 +63,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 	w.offer(p, 150, 10)
 	hopeless := testTerms()
 	hopeless.Escrow, hopeless.OutputCeiling = 100, 1
-	w.placeMany(c, MaxClear, hopeless)
+	w.placeMany(c, match.MaxClear, hopeless)
 	id, err := w.place(c, testTerms())
 	w.check(err)
 	w.block(1)
@@ -70,7 +72,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 	}
 	w.block(1)
 	if w.order(id).State != job.OrderMatched {
-		t.Fatalf("order waits behind %d others: %+v", MaxClear, w.order(id))
+		t.Fatalf("order waits behind %d others: %+v", match.MaxClear, w.order(id))
 	}
 	late, err := w.place(c, testTerms())
 	w.check(err)
@@ -85,7 +87,7 @@ func TestClearingIsBoundedAndFair(t *testing.T) {
 func TestTriesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	c := w.actor(1)
-	for range MaxTries / 2 {
+	for range match.MaxTries / 2 {
 		w.registry.offers = append(w.registry.offers, match.Offer{Provider: "p", Executor: "other"})
 	}
 	terms := testTerms()
@@ -221,7 +223,7 @@ func BenchmarkClear(b *testing.B) {
 			}
 			terms := testTerms()
 			terms.Escrow = 100
-			w.placeMany(w.actor(1), MaxClear, terms)
+			w.placeMany(w.actor(1), match.MaxClear, terms)
 			for b.Loop() {
 				branch, _ := w.ctx.CacheContext()
 				if err := w.store.clear(branch); err != nil {

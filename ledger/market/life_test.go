@@ -298,6 +298,40 @@ func TestPreferredProvider(t *testing.T) {
 	}
 }
 
+// An account holds so many orders and sessions and no more; what ends makes room again.
+func TestOneAccountHoldsSoMany(t *testing.T) {
+	w := newWorld(t)
+	c, p, other := w.actor(1), w.actor(2), w.actor(3)
+	w.offer(p, 150, job.MaxHeld)
+	terms := testTerms()
+	terms.Escrow = 100
+	first, err := w.place(c, terms)
+	w.check(err)
+	for range job.MaxHeld - 1 {
+		_, err := w.place(c, terms)
+		w.check(err)
+	}
+	full := func(when string) {
+		t.Helper()
+		if _, err := w.place(c, terms); err == nil || !strings.Contains(err.Error(), "at most 256 orders and sessions open") {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	full("orders")
+	w.block(1)
+	if w.session(first).State != job.SessionOpen {
+		t.Fatal("the first order opened no session")
+	}
+	full("sessions")
+	_, err = w.place(other, terms)
+	w.check(err)
+	_, err = deliver(w, server{w.store}.CloseSession, &pb.MsgCloseSession{Sender: c.account, Session: first})
+	w.check(err)
+	_, err = w.place(c, terms)
+	w.check(err)
+	full("a session closed and an order came")
+}
+
 func TestSlotsAreCountedAcrossBlocks(t *testing.T) {
 	w := newWorld(t)
 	c, p := w.actor(1), w.actor(2)

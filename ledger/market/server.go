@@ -39,6 +39,13 @@ func (s server) PlaceOrder(ctx context.Context, m *pb.MsgPlaceOrder) (*pb.MsgPla
 	if err != nil {
 		return nil, refuse(err)
 	}
+	held, err := record.OrZero(s.held.Get(ctx, consumer))
+	if err != nil {
+		return nil, err
+	}
+	if err := job.MayPlace(held); err != nil {
+		return nil, refuse(err)
+	}
 	id, err := s.next.Get(ctx)
 	if err != nil {
 		return nil, err

@@ -222,6 +222,7 @@ func BenchmarkSettle1000(b *testing.B) {
 			SessionKey: c.key.Public().String(), Terms: t}); err != nil {
 			b.Fatal(err)
 		}
+		w.check(w.store.held.Remove(w.ctx, c.account)) // as if of many accounts
 	}
 	w.block(1)
 	m := &pb.MsgSettle{Sender: p.account}

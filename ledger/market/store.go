@@ -56,9 +56,10 @@ type Store struct {
 	complaints collections.Map[complaintKey, job.Complaint]
 
 	clocks         collections.KeySet[clockKey]
-	open           collections.KeySet[uint64] // orders
-	cursor         collections.Item[uint64]   // the open order that was cleared last
-	busy           collections.Map[string, uint64]
+	open           collections.KeySet[uint64]      // orders
+	cursor         collections.Item[uint64]        // the open order that was cleared last
+	busy           collections.Map[string, uint64] // open sessions by provider
+	held           collections.Map[string, uint64] // open orders and sessions by consumer
 	orderParties   collections.KeySet[partyKey]
 	sessionParties collections.KeySet[partyKey]
 	accused        collections.KeySet[accusedKey]        // provider first
@@ -90,6 +91,7 @@ func NewStore(service store.KVStoreService, cdc codec.Codec, bank coins.Coins, r
 			collections.PairKeyCodec(id, id), record.Canonical[job.Complaint]{}),
 		accused: collections.NewKeySet(b, collections.NewPrefix(11), "accused",
 			collections.PairKeyCodec(collections.StringKey, collections.PairKeyCodec(id, id))),
+		held:      collections.NewMap(b, collections.NewPrefix(13), "held", collections.StringKey, collections.Uint64Value),
 		standings: collections.NewMap(b, collections.NewPrefix(12), "standings", collections.StringKey, record.Canonical[job.Standing]{}),
 	}
 	if _, err := b.Build(); err != nil {
@@ -114,6 +116,9 @@ func (s *Store) putOrder(ctx context.Context, before, after job.Order) error {
 		if err := index(ctx, after.ID); err != nil {
 			return err
 		}
+		if err := shift(ctx, s.held, after.Consumer, before.State == job.OrderOpen, after.State == job.OrderOpen); err != nil {
+			return err
+		}
 	}
 	if err := s.moveClock(ctx, clockOrder, after.ID, orderDue(before), orderDue(after)); err != nil {
 		return err
@@ -130,7 +135,12 @@ func (s *Store) putSession(ctx context.Context, before, after job.Session) error
 			}
 		}
 	}
-	if err := s.shiftBusy(ctx, after.Provider, before.State, after.State); err != nil {
+	// A session that closes takes no more requests and holds no slot.
+	was, is := before.State == job.SessionOpen, after.State == job.SessionOpen
+	if err := shift(ctx, s.busy, after.Provider, was, is); err != nil {
+		return err
+	}
+	if err := shift(ctx, s.held, after.Consumer, was, is); err != nil {
 		return err
 	}
 	if err := s.moveStanding(ctx, &before, &after); err != nil {
@@ -180,23 +190,21 @@ func (s *Store) moveClock(ctx context.Context, kind uint16, id, from, to uint64)
 	return s.clocks.Set(ctx, collections.Join3(to, kind, id))
 }
 
-// shiftBusy counts the sessions that hold a slot of a provider: those that are
-// open, as one that closes takes no more requests.
-func (s *Store) shiftBusy(ctx context.Context, provider string, before, after job.SessionState) error {
-	if (before == job.SessionOpen) == (after == job.SessionOpen) {
+// shift counts what is open of an account.
+func shift(ctx context.Context, counts collections.Map[string, uint64], account string, was, is bool) error {
+	if was == is {
 		return nil
 	}
-	n, err := s.busyOf(ctx, provider)
-	if err != nil {
+	n, err := record.OrZero(counts.Get(ctx, account))
+	switch {
+	case err != nil:
 		return err
+	case is:
+		return counts.Set(ctx, account, n+1)
+	case n <= 1:
+		return counts.Remove(ctx, account)
 	}
-	if after == job.SessionOpen {
-		return s.busy.Set(ctx, provider, n+1)
-	}
-	if n <= 1 {
-		return s.busy.Remove(ctx, provider)
-	}
-	return s.busy.Set(ctx, provider, n-1)
+	return counts.Set(ctx, account, n-1)
 }
 
 func (s *Store) busyOf(ctx context.Context, provider string) (uint64, error) {

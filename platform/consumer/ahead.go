@@ -25,6 +25,7 @@ type spare struct {
 	done    chan struct{} // closed when the opening has ended
 	wanted  bool          // a request waits for it
 	session *Session      // locked for that request; nil if the opening failed
+	model   canon.CID
 }
 
 // low reports that s, which carries p, will soon carry no more like it.
@@ -55,6 +56,26 @@ func (c *Client) openAhead(s *Session, terms job.Terms, p Prompt) {
 	c.spares[s.model] = append(c.spares[s.model], next)
 	c.mu.Unlock()
 	go c.openSpare(next, terms)
+}
+
+// expect notes that a session is being opened which one request waits for already.
+func (c *Client) expect(model canon.CID) *spare {
+	next := &spare{done: make(chan struct{}), wanted: true, model: model}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spares[model] = append(c.spares[model], next)
+	return next
+}
+
+// arrived ends what expect began; s, which is locked, is nil if nothing came of it.
+func (c *Client) arrived(next *spare, s *Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(next.done)
+	c.spares[next.model] = slices.DeleteFunc(c.spares[next.model], func(other *spare) bool { return other == next })
+	if s != nil {
+		c.pool[s.model] = append(c.pool[s.model], s)
+	}
 }
 
 func (c *Client) openSpare(next *spare, terms job.Terms) {

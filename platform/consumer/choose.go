@@ -103,7 +103,7 @@ func (c *Client) serving() map[string]uint64 {
 
 // choose names the providers that an order shall go to, the best first: those that
 // rank highest and can be reached now. It names none if there are none.
-func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choice, error) {
+func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, error) {
 	offers, err := c.offers(ctx, terms.Model)
 	if err != nil {
 		return choice{}, err
@@ -112,25 +112,29 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choi
 	if _, err := rand.Read(p.Lot[:]); err != nil {
 		return choice{}, fmt.Errorf("draw a lot: %w", err)
 	}
-	if spread {
+	if o.spread {
 		p.PerOwner = 1
 	}
-	p.Newcomer = c.turn()
+	p.Newcomer = !o.known && c.turn()
 	fair, _ := c.fair(terms, offers)
 	ranked := match.Rank(terms, fair, p)
 	by := make(map[string]match.Candidate, len(offers))
-	for _, o := range offers {
-		by[o.Offer.Provider] = o
+	for _, offer := range offers {
+		by[offer.Offer.Provider] = offer
 	}
-	var chosen choice
-	for round := 0; round < probeRounds && len(ranked) > 0 && len(chosen.preferred) == 0; round++ {
+	var there []match.Ranked
+	for round := 0; round < probeRounds && len(ranked) > 0 && len(there) == 0; round++ {
 		best := ranked[:min(probeAtOnce, len(ranked))]
 		ranked = ranked[len(best):]
-		for i, there := range c.probe(ctx, best, by) {
-			if there {
-				chosen.add(best[i])
+		for i, answers := range c.probe(ctx, best, by) {
+			if answers {
+				there = append(there, best[i])
 			}
 		}
+	}
+	var chosen choice
+	for _, r := range match.Shortlist(there) {
+		chosen.add(r)
 	}
 	return chosen, ctx.Err()
 }
@@ -139,6 +143,27 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, spread bool) (choi
 type choice struct {
 	preferred []string
 	newcomer  string // the one among them whose turn it is; empty for none
+}
+
+// prefer puts the choice into the terms, and lets nobody else win the order by its
+// price as long as o does not say so: where those that are known are busy, whoever
+// asks the least would be those that never serve. Of several orders for one request each
+// prefers others, and excludes whom the rest want most.
+func (c choice) prefer(t job.Terms, o order) job.Terms {
+	if t.Only || len(c.preferred) == 0 {
+		return t
+	}
+	t.Preferred, t.Only = nil, !o.anybody
+	for i, provider := range c.preferred {
+		switch {
+		case o.of < 2 || i%o.of == o.place:
+			t.Preferred = append(t.Preferred, provider)
+		case i < o.of && len(t.Excluded) < job.MaxExcluded:
+			t.Excluded = append(slices.Clone(t.Excluded), provider)
+		}
+	}
+	t.Only = t.Only && len(t.Preferred) > 0
+	return t
 }
 
 func (c *choice) add(r match.Ranked) {

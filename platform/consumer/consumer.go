@@ -84,13 +84,14 @@ type Client struct {
 	markets map[canon.CID]market
 	used    map[string]uint64 // requests put to each provider in this run
 	memory  *memory
+	limits  limits
 }
 
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
 	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{},
-		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log)}
+		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log), limits: usualLimits}
 }
 
 // Prompt is what is asked of a model.
@@ -137,6 +138,7 @@ func ParseReceiptID(text string) (session, seq uint64, err error) {
 type NoMatchError struct {
 	Order       uint64
 	Explanation string
+	narrow      bool // the order was for those alone whom this client chose
 }
 
 func (e *NoMatchError) Error() string {
@@ -171,46 +173,72 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 			return r, err
 		}
 		c.Log.Warn("provider failed; asking another", "error", err)
-		f.shown = 0
+		f.again()
 	}
 }
 
 // Open places an order, waits until it is matched, and returns the session.
 func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
-	return c.open(ctx, terms, false, time.Now().Add(matchWait))
+	return c.open(ctx, terms, order{until: time.Now().Add(matchWait)})
 }
 
-// openAny is Open that asks providers which merely failed again, if nobody else
-// takes the order. The asker's patience is one: both orders share it.
+// openAny orders from those that the client chose, then from anybody, and then from
+// providers which merely failed too, if nobody else takes the order. The asker's
+// patience is one: all orders share it.
 func (c *Client) openAny(ctx context.Context, terms job.Terms, spread bool) (*Session, error) {
 	begun := time.Now()
 	until, first := begun.Add(matchWait), begun.Add(matchWait)
 	if c.mayForgive() {
 		first = begun.Add(matchWait / 2)
 	}
-	s, err := c.open(ctx, terms, spread, first)
+	s, err := c.open(ctx, terms, order{spread: spread, until: first, chosen: begun.Add(matchWait / 3)})
 	var none *NoMatchError
+	if errors.As(err, &none) && none.narrow {
+		s, err = c.open(ctx, terms, order{spread: spread, until: first, anybody: true})
+	}
 	if errors.As(err, &none) && c.forgive() {
-		s, err = c.open(ctx, terms, spread, until)
+		s, err = c.open(ctx, terms, order{spread: spread, until: until, anybody: true})
 	}
 	return s, err
 }
 
-func (c *Client) open(ctx context.Context, terms job.Terms, spread bool, until time.Time) (*Session, error) {
-	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
-	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
-	chosen, err := c.choose(ctx, terms, spread)
+// order is how one order is placed, besides its terms.
+type order struct {
+	until     time.Time // when it is taken back unless it is matched
+	spread    bool      // with an owner that serves no other session here, if there is one
+	chosen    time.Time // when it is taken back if it is for those alone who were chosen; zero: as until
+	anybody   bool      // whom the market gives it, if those that were chosen are busy
+	known     bool      // with one that is known, newcomers' turn or not
+	place, of int       // of several orders for one request, each with another provider
+}
+
+func (c *Client) open(ctx context.Context, terms job.Terms, o order) (*Session, error) {
+	chosen, err := c.choose(ctx, terms, o)
 	if err != nil {
 		return nil, err
 	}
-	if len(chosen.preferred) > 0 && !terms.Only {
-		terms.Preferred = chosen.preferred
-	}
+	return c.place(ctx, terms, chosen, o)
+}
+
+// place orders from those that were chosen.
+func (c *Client) place(ctx context.Context, terms job.Terms, chosen choice, o order) (*Session, error) {
+	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
+	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
+	pinned := terms.Only
+	terms = chosen.prefer(terms, o)
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
 	if err != nil {
 		return nil, err
 	}
+	until := o.until
+	if terms.Only && !pinned && !o.chosen.IsZero() {
+		until = o.chosen
+	}
 	if err := c.matched(ctx, id, until); err != nil {
+		var none *NoMatchError
+		if errors.As(err, &none) {
+			none.narrow = terms.Only && !pinned
+		}
 		return nil, err
 	}
 	opened, err := c.Ledger.Session(ctx, id)

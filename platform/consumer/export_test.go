@@ -4,9 +4,15 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"daulat/core/canon"
 )
+
+// SetLimits makes the client less patient.
+func (c *Client) SetLimits(patience, stall, each time.Duration) {
+	c.limits = limits{patience: patience, stall: stall, each: each}
+}
 
 // Forget drops the list of who offers a model, as if it had grown old.
 func (c *Client) Forget(model canon.CID) {

@@ -166,6 +166,8 @@ type conduct struct {
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
 	away    func()            // is called instead of hanging up
+	stall   int               // sends no more after so many tokens, and does not hang up
+	trickle time.Duration     // waits so long after each token
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
 	empty   bool              // sends a reply with nothing in it
@@ -256,7 +258,7 @@ func (x *seller) serve(ctx context.Context, s *link.Stream) {
 	case c.empty:
 		_ = s.Send(wire.Reply{})
 	default:
-		x.answer(s, c, *o.Ask, leave)
+		x.answer(ctx, s, c, *o.Ask, leave)
 	}
 }
 
@@ -275,7 +277,7 @@ func (x *seller) leave(ask *wire.Ask) {
 }
 
 // count counts up to max tokens, as long as nothing goes wrong on purpose.
-func (x *seller) count(s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer, bool) {
+func (x *seller) count(ctx context.Context, s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer, bool) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
 		if c.cut > 0 && i == c.cut && c.away != nil {
@@ -285,6 +287,13 @@ func (x *seller) count(s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer,
 		if c.cut > 0 && i == c.cut {
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return a, false
+		}
+		if c.stall > 0 && i == c.stall || c.trickle > 0 && i > 0 {
+			select {
+			case <-ctx.Done():
+				return a, false
+			case <-after(c.trickle):
+			}
 		}
 		r := wire.Reply{Tokens: []uint32{uint32(i) + c.shift}, Logprobs: shownOf(ask.Request.Params, uint32(i)+c.shift)}
 		if c.shown != nil {
@@ -321,12 +330,12 @@ func (x *seller) tell(s *link.Stream, c conduct) (receipt.Answer, bool) {
 }
 
 // answer gives an answer and takes the voucher for it.
-func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
+func (x *seller) answer(ctx context.Context, s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	a, ok := receipt.Answer{}, false
 	if ask.Request.Chat != "" {
 		a, ok = x.tell(s, c)
 	} else {
-		a, ok = x.count(s, c, ask)
+		a, ok = x.count(ctx, s, c, ask)
 	}
 	if !ok {
 		return
@@ -371,6 +380,14 @@ func (x *seller) answer(s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	}
 	leave() // the next request may come as soon as this is heard
 	_ = s.Send(wire.Reply{Paid: true})
+}
+
+// after is time.After, and never for 0.
+func after(d time.Duration) <-chan time.Time {
+	if d == 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // finish settles with the final voucher, if it is for what was paid before.

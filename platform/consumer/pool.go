@@ -33,7 +33,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 			s.unlock()
 			continue
 		}
-		if s.carries(p) {
+		if s.carries(p) && c.grudge(s.record.Session.Provider) == "" {
 			c.openAhead(s, terms, p)
 			return s, nil
 		}
@@ -58,11 +58,17 @@ func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session 
 		return nil
 	}
 	s := c.coming(ctx, terms.Model)
-	if s == nil || s.suits(terms) {
-		return s
+	switch {
+	case s == nil:
+		return nil
+	case c.grudge(s.record.Session.Provider) != "":
+		c.leave(s)
+		return nil
+	case !s.suits(terms):
+		s.unlock()
+		return nil
 	}
-	s.unlock()
-	return nil
+	return s
 }
 
 // spreadOwners is how many owners requests that shall be spread go round.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"daulat/core/job"
 	"daulat/core/receipt"
@@ -26,14 +27,12 @@ func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uin
 	if err != nil {
 		return Result{}, err
 	}
-	r, err := s.put(ctx, p, counter, f)
-	if err != nil && !refused(err, wire.Invalid) {
-		c.abandon(ctx, s, err)
-		return r, err
-	}
-	s.unlock()
-	return r, err
+	return c.race(ctx, terms, p, counter, f).run(s)
 }
+
+// isInvalid reports that a provider refused the request as one that nobody can
+// answer.
+func isInvalid(err error) bool { return refused(err, wire.Invalid) }
 
 // mayRetry reports that it was the provider that failed, and that nobody was
 // told a lie yet.
@@ -41,7 +40,7 @@ func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, f.failed, refused(err, wire.Invalid), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err), f.text:
+	case ctx.Err() != nil, f.broken(), f.told(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
 		return false
 	}
 	return true
@@ -53,8 +52,10 @@ func refused(err error, code wire.Code) bool {
 	return errors.As(err, &r) && r.Code == code
 }
 
-// follower passes one answer on, whoever gives it.
+// follower passes one answer on, whoever gives it. It is safe for concurrent use,
+// though but one provider at a time leads.
 type follower struct {
+	mu     sync.Mutex
 	begin  func(Admission) error
 	token  func(receipt.Token) error
 	begun  bool
@@ -68,7 +69,29 @@ type follower struct {
 // first began: one of the two lies.
 var errContradiction = errors.New("two providers give different answers to one request")
 
+func (f *follower) broken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// told reports that text of a declared model was passed on.
+func (f *follower) told() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.text
+}
+
+// again lets the next provider repeat the answer from its start.
+func (f *follower) again() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shown = 0
+}
+
 func (f *follower) admit(a Admission) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.begun {
 		return nil
 	}
@@ -77,6 +100,8 @@ func (f *follower) admit(a Admission) error {
 }
 
 func (f *follower) next(token receipt.Token) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if token.Text != "" {
 		f.text = true
 		return f.check(f.token(token))

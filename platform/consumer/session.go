@@ -22,6 +22,7 @@ type Session struct {
 	model  canon.CID
 	turn   chan struct{} // holds one token while somebody uses the session
 	over   bool          // takes no more requests
+	blamed bool          // the provider failed here
 	// followed says that a successor was opened, or could not be.
 	followed bool
 	record   wire.Record // as it is on disk; its number may be one that is not used yet
@@ -98,11 +99,11 @@ const (
 // put puts one prompt to the session's provider. One that is cut off is asked the
 // same again once it is reached, in the same session: the same request draws the
 // same tokens.
-func (s *Session) put(ctx context.Context, p Prompt, counter uint64, f *follower) (Result, error) {
+func (s *Session) put(ctx context.Context, p Prompt, counter uint64, f lane) (Result, error) {
 	r, err := s.ask(ctx, p, counter, f, 0)
-	for moves := 0; moves < maxMoves && errors.Is(err, errCut) && ctx.Err() == nil && !f.text; moves++ {
+	for moves := 0; moves < maxMoves && errors.Is(err, errCut) && ctx.Err() == nil && !f.told(); moves++ {
 		s.client.Log.Info("provider cut off; asking it again", "session", s.ID(), "error", err)
-		f.shown = 0
+		f.again()
 		r, err = s.ask(ctx, p, counter, f, moveWait)
 	}
 	return r, err
@@ -110,7 +111,7 @@ func (s *Session) put(ctx context.Context, p Prompt, counter uint64, f *follower
 
 // ask puts one prompt to the session's provider, who may take that long to be
 // reached.
-func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower, wait time.Duration) (Result, error) {
+func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wait time.Duration) (Result, error) {
 	ask, err := s.sign(p, counter)
 	if err != nil {
 		return Result{}, err
@@ -143,12 +144,19 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f *follower
 	if p.Chat != "" {
 		receive = receiveText
 	}
-	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); return f.next(t) })
+	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
+	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); dog.fed(1 + len(t.Text)/bytesPerToken); return f.next(t) })
+	if dog.stop() && err != nil {
+		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, watch.tokens, time.Since(watch.begun).Round(time.Millisecond))
+	}
 	if err == nil {
 		err = ask.Request.Fits(answer)
 	}
 	if err != nil {
 		return Result{}, cut(stream, err)
+	}
+	if !f.race.claim(f.entrant) { // an answer without tokens claims nothing before
+		return Result{}, errBeaten
 	}
 	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
 	entry, next, err := s.accept(t, done)
@@ -396,7 +404,7 @@ func (s *Session) shut(ctx context.Context) error {
 	}
 	// An accusation is of the last number used; it outlives a crash.
 	_, err = s.client.Journal.Lie(s.ID(), s.record.Served.Seq)
-	if errors.Is(err, wire.ErrNoRecord) {
+	if errors.Is(err, wire.ErrNoRecord) && !s.barren() {
 		if err = s.finish(ctx); err == nil {
 			return nil
 		}
@@ -407,6 +415,10 @@ func (s *Session) shut(ctx context.Context) error {
 	}
 	return nil
 }
+
+// barren reports that the provider failed and nothing else came of the session. It
+// closes without the agreement that would leave no mark on the provider's standing.
+func (s *Session) barren() bool { return s.blamed && s.record.Newest == nil }
 
 // finish leaves time to close alone, if the provider is silent.
 func (s *Session) finish(ctx context.Context) error {

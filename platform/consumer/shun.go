@@ -16,16 +16,16 @@ import (
 // this one again, gets a provider that works at once; what is owed there is
 // settled meanwhile. The caller has the session locked.
 func (c *Client) abandon(ctx context.Context, s *Session, why error) {
-	c.shun(ctx, s.record.Session.Provider, why)
+	s.blamed = c.shun(ctx, s.record.Session.Provider, why)
 	c.leave(s)
 }
 
 // shun keeps a provider that failed from this client's next orders. A request
 // that the asker itself gave up, or that failed on the asker's side, or that no
-// provider could take, says nothing against the provider.
-func (c *Client) shun(ctx context.Context, provider string, why error) {
+// provider could take, says nothing against the provider; shun reports whether it did.
+func (c *Client) shun(ctx context.Context, provider string, why error) bool {
 	if ctx.Err() != nil || refused(why, wire.Invalid) || refused(why, wire.Spent) || ownFault(why) {
-		return
+		return false
 	}
 	var lie *LieError
 	lied := errors.As(why, &lie)
@@ -40,6 +40,7 @@ func (c *Client) shun(ctx context.Context, provider string, why error) {
 	c.memory.lost(provider)
 	c.memory.note(provider, match.Facts.Broke)
 	c.memory.shun(provider, s)
+	return true
 }
 
 // shun keeps a provider that failed from this client's orders for a while.

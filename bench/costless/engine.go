@@ -1,4 +1,8 @@
-package main
+// Package costless is an engine that costs nothing, for benchmarks of all that is
+// around one.
+//
+// Start at [Load].
+package costless
 
 import (
 	"context"
@@ -17,23 +21,24 @@ import (
 )
 
 const (
-	modelName = "costless"
-	maxTokens = 4096
+	// Name is the model's.
+	Name      = "costless"
+	MaxTokens = 4096 // in one answer
 )
 
-// costless answers with as many tokens as were asked for, at a pace, and spends
+// Engine answers with as many tokens as were asked for, at a pace, and spends
 // no time on them. What comes where depends on the request alone, so that an
 // audit can tell.
-type costless struct {
+type Engine struct {
 	vocabulary []uint32 // tokens that are letters
 	pace       time.Duration
 }
 
-var _ inference.Model = costless{}
+var _ inference.Model = Engine{}
 
-// vocabulary and manifest are a real tokenizer's and a real model's, though
-// nobody computes with its weights.
-func load() (*text.Text, []byte, canon.CID, error) {
+// Load returns a tokenizer, and a manifest with its ID. They are a real tokenizer's and a real
+// model's, though nobody computes with its weights.
+func Load() (*text.Text, []byte, canon.CID, error) {
 	fail := func(err error) (*text.Text, []byte, canon.CID, error) { return nil, nil, canon.CID{}, err }
 	data, err := synthetic.Llama(1, synthetic.Options{})
 	if err != nil {
@@ -51,13 +56,14 @@ func load() (*text.Text, []byte, canon.CID, error) {
 	if err != nil {
 		return fail(err)
 	}
-	manifest, id, err := artifact.Manifest{Version: canon.Version, Name: modelName, Media: "application/x-gguf", Licence: "Apache-2.0", Model: m,
+	manifest, id, err := artifact.Manifest{Version: canon.Version, Name: Name, Media: "application/x-gguf", Licence: "Apache-2.0", Model: m,
 		Parts: []artifact.Part{{Role: artifact.Weights, Blob: canon.NewCID(canon.Raw, canon.Sum(data)), Size: uint64(len(data))}}}.Encode()
 	return words, manifest, id, err
 }
 
-func newCostless(words *text.Text, pace time.Duration) (costless, error) {
-	c := costless{pace: pace}
+// New returns an engine that waits for pace after each token.
+func New(words *text.Text, pace time.Duration) (Engine, error) {
+	c := Engine{pace: pace}
 	for t := range uint32(words.Size()) {
 		if s := words.Decode([]uint32{t}); s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == "" && !words.IsControl(t) && !words.IsEnd(t) {
 			c.vocabulary = append(c.vocabulary, t)
@@ -69,12 +75,12 @@ func newCostless(words *text.Text, pace time.Duration) (costless, error) {
 	return c, nil
 }
 
-func (c costless) token(hash canon.Hash, i uint64) uint32 {
+func (c Engine) token(hash canon.Hash, i uint64) uint32 {
 	return c.vocabulary[(uint64(hash[i%32])+i)%uint64(len(c.vocabulary))]
 }
 
 // Generate implements inference.Model. The first token comes at once.
-func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
+func (c Engine) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	hash, due := r.Hash(), time.Now()
 	for i := range r.Params.MaxTokens {
@@ -95,7 +101,7 @@ func (c costless) Generate(ctx context.Context, r receipt.Request, emit func(rec
 }
 
 // Replay implements inference.Model.
-func (c costless) Replay(_ context.Context, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
+func (c Engine) Replay(_ context.Context, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
 	paid := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	hash := r.Hash()
 	for i := range r.Params.MaxTokens {
@@ -105,25 +111,25 @@ func (c costless) Replay(_ context.Context, r receipt.Request, a receipt.Answer)
 }
 
 // Context and Close implement inference.Model.
-func (costless) Context() int { return 2 * maxTokens }
-func (costless) Close() error { return nil }
+func (Engine) Context() int { return 2 * MaxTokens }
+func (Engine) Close() error { return nil }
 
-// shelf has this one model: for the provider, and for the consumer's audits.
-type shelf struct {
-	id    canon.CID
-	model costless
+// Shelf has this one model: for the provider, and for the consumer's audits.
+type Shelf struct {
+	ID     canon.CID
+	Engine Engine
 }
 
 // Model implements provider.Models.
-func (s shelf) Model(_ context.Context, id canon.CID) (inference.Model, error) {
-	if id != s.id {
+func (s Shelf) Model(_ context.Context, id canon.CID) (inference.Model, error) {
+	if id != s.ID {
 		return nil, fmt.Errorf("model %s is not served", id)
 	}
-	return s.model, nil
+	return s.Engine, nil
 }
 
 // Replay implements verify.Runner.
-func (s shelf) Replay(ctx context.Context, id canon.CID, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
+func (s Shelf) Replay(ctx context.Context, id canon.CID, r receipt.Request, a receipt.Answer) (verify.Verdict, error) {
 	m, err := s.Model(ctx, id)
 	if err != nil {
 		return verify.Verdict{}, err
