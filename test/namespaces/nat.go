@@ -52,6 +52,7 @@ type village struct {
 	asker           *person
 	account         string   // the seller's
 	relays          []string // beside the founder
+	seed            string   // of long answers
 	running         []*process
 }
 

@@ -61,7 +61,7 @@ func eventually(ctx context.Context, what string, limit time.Duration, happened 
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("%s: %w", what, ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
