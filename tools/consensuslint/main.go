@@ -36,7 +36,7 @@ var (
 	scopes = []scope{
 		{"core", []string{"pebbledb", "pebbledb,purego"}}, // core's hash has a portable twin
 		{"referee", []string{"pebbledb", "pebbledb,purego"}},
-		{"ledger", []string{"pebbledb"}},
+		{"ledger", []string{"pebbledb", "pebbledb,rehearsal"}}, // a program that upgrades are rehearsed with
 	}
 	// outside of consensus, though below a scope.
 	outside = []string{"ledger/client", "ledger/validator"}
