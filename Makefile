@@ -64,6 +64,10 @@ bench-start bench-join bench-blocks: bench-%: build
 	@go build -ldflags '-s -w' -o bin/bench-$* ./bench/$*
 	@bin/bench-$* $(ARGS)
 
+sim: ## 1,000 and 10,000 providers in virtual time, a few minutes (docs/scale.md)
+	@go build -o bin/sim ./sim
+	@bin/sim $(ARGS)
+
 soak: ## SOAK=10 minutes of killed providers, liars and restarts (SEED=1; test/soak/LOG.md)
 	@go vet -tags=pebbledb,soak ./test
 	SOAK=$(SOAK) SEED=$(SEED) go test -tags=pebbledb,soak -count=1 -timeout=0 -run='^TestSoak$$' -v ./test
