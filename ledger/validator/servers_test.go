@@ -102,7 +102,7 @@ func TestTypedAnswers(t *testing.T) {
 			"placed": fmt.Sprint(placed.Placed), "expires": fmt.Sprint(placed.Expires), "explanation": "",
 			"terms": object{"kind": string(job.Inference), "executor": "float/1", "model": model.String(), "privacy": string(job.Open),
 				"assurance": "0", "input_ceiling": "1000", "output_ceiling": "2000", "escrow": "100000", "step": "1000",
-				"patience": "600", "duration": "3600", "excluded": []string{alice.Account()}},
+				"patience": "600", "duration": "3600", "excluded": []string{alice.Account()}, "preferred": []string{}, "only": false},
 		}
 		expect(t, "REST", get(t, v, fmt.Sprintf("/daulat/market/v1/orders/%d", id), 200), object{"order": want})
 		got := must[*marketpb.QueryOrderResponse](t)(market.Order(ctx, &marketpb.QueryOrder{Id: id})).Order
