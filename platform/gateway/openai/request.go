@@ -3,6 +3,8 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"daulat/core/canon"
@@ -48,9 +50,9 @@ type Prompt struct {
 // Choice is who may answer, where the client says so in the field daulat, which
 // OpenAI's protocol does not have.
 type Choice struct {
-	Providers []string // accounts; nobody else, if there are any
-	Not       []string // accounts
-	Spread    bool     // different owners one after the other
+	Providers []string `json:",omitempty"` // accounts; nobody else, if there are any
+	Not       []string `json:",omitempty"` // accounts
+	Spread    bool     `json:",omitempty"` // different owners one after the other
 }
 
 // Request is a prompt and the form of the reply that the client wants.
@@ -154,7 +156,7 @@ func (o *object) common() (r Request) {
 func (o *object) choice(raw json.RawMessage) Choice {
 	c := o.child("daulat", raw)
 	defer o.adopt(c)
-	for name := range c.fields {
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
 		if name != "providers" && name != "not" && name != "spread" {
 			c.fail(name, "is not known here")
 		}
