@@ -412,7 +412,14 @@ var lies = map[string]func(*verify.Bundle){
 		a := &b.Transcript.Answer
 		a.Message = receipt.NewMessage("I never said this.", nil)
 	},
-	"usage":   func(b *verify.Bundle) { u := *b.Transcript.Answer.Usage; u.Output--; b.Transcript.Answer.Usage = &u },
+	"usage": func(b *verify.Bundle) {
+		u := receipt.Usage{Output: 2} // of an answer whose tokens are counted, it is a lie by itself
+		if told := b.Transcript.Answer.Usage; told != nil {
+			u = *told
+		}
+		u.Output--
+		b.Transcript.Answer.Usage = &u
+	},
 	"version": func(b *verify.Bundle) { b.Version++ },
 }
 

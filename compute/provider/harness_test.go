@@ -34,11 +34,14 @@ type toy struct {
 	fails error         // of a declared model, at the end
 	// pause, if set, is called before each token.
 	pause func(i int)
+	wide  bool // its log-probabilities are large numbers, for answers of many bytes
 }
 
 const (
 	room  = 64    // tokens of prompt that the toy takes
 	reach = 2_000 // tokens of context, by the manifest
+
+	parallel = 4 // answers computed at a time
 )
 
 func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
@@ -62,6 +65,11 @@ func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt
 		token := receipt.Token{ID: uint32(len(r.Tokens) + i)}
 		if n := r.Params.Logprobs; n > 0 {
 			token.Logprobs = &receipt.Logprobs{NLL: token.ID, Top: make([]receipt.Logprob, n-1)}
+			for j := range token.Logprobs.Top {
+				if m.wide {
+					token.Logprobs.Top[j] = receipt.Logprob{Token: 1<<31 + uint32(j), NLL: 1<<31 + uint32(j)}
+				}
+			}
 		}
 		if err := emit(token); err != nil {
 			return a, err
@@ -188,7 +196,7 @@ func (s *setup) run() {
 	}
 	s.ledger = &counting{account: s.chain.Account("provider", 0)}
 	s.provider, err = provider.Open(s.t.Context(), provider.Config{Ledger: s.ledger, Link: s.link, Key: s.key,
-		Journal: s.journal, Models: s.toy, Parallel: 4, Log: s.log,
+		Journal: s.journal, Models: s.toy, Parallel: parallel, Log: s.log,
 		Offers: []provider.Offer{{Model: s.model, Manifest: s.manifest, Executor: "toy/1", Assurance: job.Sampled,
 			Price: job.Price{Input: 1000, Output: 1000}, Slots: 8},
 			{Model: declared, Manifest: declaration, Executor: job.Upstream, Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}}})

@@ -130,6 +130,10 @@ func TestStandingFollowsTheSession(t *testing.T) {
 			t.Fatalf("a session with %s: %+v", name, got)
 		}
 	}
+	unused := job.Session{State: job.SessionSettled, Reason: job.ReasonFinal, Claim: &receipt.Entry{}}
+	if got := start.Moved(open, unused); got != start {
+		t.Fatalf("a session that both sides ended unused: %+v", got)
+	}
 	full := job.Standing{Released: ^uint64(0), Sessions: ^uint64(0), Requests: ^uint64(0) - 1, Complaints: ^uint64(0)}
 	top := job.Standing{Released: ^uint64(0), Sessions: ^uint64(0), Requests: ^uint64(0), Complaints: ^uint64(0)}
 	if got := full.Moved(job.Session{}, released).Accused(); got != top {

@@ -77,8 +77,8 @@ func TestMostVanish(t *testing.T) {
 	}
 }
 
-// A slow start is no failure: whoever is first gives the answer, and the session
-// that was opened to be sure is given up without a mark on its provider.
+// A slow start is no failure: whoever begins first gives the answer, however long
+// after its patience that is.
 func TestSlowStartIsWaitedFor(t *testing.T) {
 	s := start(t)
 	s.client.SetLimits(20*time.Millisecond, time.Minute, time.Minute)

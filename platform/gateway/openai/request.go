@@ -3,6 +3,8 @@ package openai
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"daulat/core/canon"
@@ -227,7 +229,7 @@ func (o *object) common() (r Request) {
 func (o *object) choice(raw json.RawMessage) Choice {
 	c := o.child("daulat", raw)
 	defer o.adopt(c)
-	for name := range c.fields {
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
 		if name != "providers" && name != "not" && name != "spread" {
 			c.fail(name, "is not known here")
 		}
