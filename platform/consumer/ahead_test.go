@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -168,6 +169,7 @@ func TestIdleClientOpensNothing(t *testing.T) {
 // take long, and is waited for at the end.
 func TestRetryDoesNotWaitForTheCleanUp(t *testing.T) {
 	s := start(t)
+	s.client.SetLimits(time.Minute, time.Minute, time.Minute) // or others would be asked besides
 	bad, _ := s.sells("bad", 1), s.sells("good", 2)
 	held := make(chan struct{})
 	s.ledger.held = held

@@ -113,7 +113,7 @@ func (a *app) ask() *cobra.Command {
 
 // choiceFlags are those that say who shall answer.
 func choiceFlags(f *pflag.FlagSet, c *control.Choice) {
-	f.StringSliceVar(&c.Providers, "provider", nil, "account that shall answer, and nobody else; several are tried in this order")
+	f.StringSliceVar(&c.Providers, "provider", nil, "the one account that may answer, or several in order")
 	f.StringSliceVar(&c.Not, "not", nil, "account that shall not answer")
 	f.BoolVar(&c.Spread, "spread", false, "put questions to different owners one after the other")
 }

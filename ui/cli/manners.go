@@ -21,7 +21,7 @@ func (m *manners) flags(f *pflag.FlagSet) {
 	f.StringVar(&m.Quiet, "quiet-hours", "", "rest in these hours of each day, such as 22:00-07:00")
 	f.BoolVar(&m.OnBattery, "on-battery", false, "work on battery too")
 	f.IntVar(&m.Processor, "max-cpu", 100, "percent of all processors to use, on average over seconds")
-	f.StringVar(&m.memory, "max-memory", "", "memory to use, such as 4GiB: no larger model, and a rest while it holds more")
+	f.StringVar(&m.memory, "max-memory", "", "memory to use, such as 4GiB: no larger model; it rests above")
 }
 
 // given are the manners, if they make sense.
