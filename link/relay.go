@@ -77,6 +77,9 @@ type circuits struct {
 
 // Dial implements transport.Transport.
 func (c *circuits) Dial(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	if _, by, ok := splitCircuit(a); ok {
+		c.host.node.swarm.Backoff().Clear(by) // it may have failed while this machine moved
+	}
 	one, err := client.New(c.host, c.upgrader)
 	if err != nil {
 		return nil, err
