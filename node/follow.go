@@ -125,9 +125,21 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	case <-ctx.Done():
 		return nil
 	case <-n.validator.Halted():
-		return ofUpgrade(n.validator.Err())
 	}
+	due := ofUpgrade(n.validator.Err())
+	if errors.As(due, new(control.UpgradeDue)) {
+		n.say(fmt.Sprintf("an upgrade is due: staying for %s, so that the other nodes get the votes for the last block", lastVotes))
+		select {
+		case <-ctx.Done():
+		case <-time.After(lastVotes):
+		}
+	}
+	return due
 }
+
+// lastVotes is for how long a node that stands still at an upgrade's height goes on
+// passing votes on: whoever is one step behind would get them from nobody else.
+const lastVotes = 5 * time.Second
 
 // ofUpgrade marks the one end that asks for another program.
 func ofUpgrade(err error) error {

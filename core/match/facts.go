@@ -22,8 +22,8 @@ func (f Facts) Answered(first, rest, tokens uint64) Facts {
 	f = f.room()
 	f.Served++
 	f.First = blend(f.First, max(1, first))
-	if tokens > 1 && rest > 0 {
-		f.Speed = blend(f.Speed, max(1, mulDiv(tokens-1, 1_000_000, rest)))
+	if tokens > 1 {
+		f.Speed = blend(f.Speed, max(1, mulDiv(tokens-1, 1_000_000, max(1, rest))))
 	}
 	return f
 }

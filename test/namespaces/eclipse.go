@@ -77,7 +77,7 @@ func lie(ctx context.Context, how, at, honest string) error {
 	if err != nil {
 		return err
 	}
-	caller, err := link.Open(link.Config{Key: other})
+	caller, err := link.Open(link.Config{Key: other, Named: []string{honest}})
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ import (
 )
 
 // limit bounds the whole run.
-const limit = 15 * time.Minute
+const limit = 25 * time.Minute
 
 // A scenario is one check. Its figures join the RESULT line.
 type scenario struct {
