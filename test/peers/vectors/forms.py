@@ -127,7 +127,7 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "price": {"input": INT, "output": INT},
     "terms": {"v": INT, "kind": TEXT, "executor": TEXT, "model": LINK, "assurance": INT, "privacy": TEXT,
               "ceiling": kind("price"), "escrow": INT, "step": INT, "patience": INT, "duration": INT,
-              "excluded?": array(TEXT)},
+              "excluded?": array(TEXT), "preferred?": array(TEXT), "only?": BOOL},
     "order": {"v": INT, "id": INT, "consumer": TEXT, "session_key": KEY, "terms": kind("terms"), "state": TEXT,
               "placed": INT, "expires": INT, "explanation": TEXT},
     "windows": {"close": INT, "challenge": INT},
