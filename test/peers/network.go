@@ -57,9 +57,13 @@ func (t *tools) withNetwork(ctx context.Context, name string, args []string, do 
 // clients runs the official clients, and wants the same answers from each.
 func (t *tools) clients(ctx context.Context, u *network) error {
 	commands := [][]string{{"python3", "openai_client.py"}, {"node", "openai_client.cjs"}, {t.openaigo}}
+	seed, err := u.longSeed(ctx)
+	if err != nil {
+		return err
+	}
 	run := func(command []string, result any, more ...string) error {
 		cmd := t.command(ctx, command[0], append(command[1:], more...)...)
-		cmd.Env = append(cmd.Env, "DAULAT_API="+u.API, "DAULAT_TOKEN="+u.Token)
+		cmd.Env = append(cmd.Env, "DAULAT_API="+u.API, "DAULAT_TOKEN="+u.Token, fmt.Sprint("DAULAT_SEED=", seed))
 		if result == nil {
 			return quiet(cmd)
 		}
@@ -183,32 +187,59 @@ func (u *network) questions(ctx context.Context) error {
 
 // ask puts one question at temperature 0.
 func (u *network) ask(ctx context.Context, question string) (string, error) {
-	body, err := json.Marshal(map[string]any{"model": u.Model, "temperature": 0, "max_tokens": 32,
-		"messages": []map[string]string{{"role": "user", "content": question}}})
+	text, _, err := u.chat(ctx, map[string]any{"temperature": 0, "max_tokens": 32, "messages": []message{{"user", question}}})
+	return text, err
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// chat puts one request, and returns the answer and why it ended.
+func (u *network) chat(ctx context.Context, request map[string]any) (text, finish string, err error) {
+	request["model"] = u.Model
+	body, err := json.Marshal(request)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.API+"/chat/completions", bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	r.Header.Set("Authorization", "Bearer "+u.Token)
 	reply, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer reply.Body.Close()
 	var got struct {
-		Choices []struct{ Message struct{ Content string } }
-		Error   struct{ Message string }
+		Choices []struct {
+			Message message
+			Finish  string `json:"finish_reason"`
+		}
+		Error struct{ Message string }
 	}
 	if err := json.NewDecoder(io.LimitReader(reply.Body, 1<<20)).Decode(&got); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if len(got.Choices) != 1 {
-		return "", fmt.Errorf("status %d: %s", reply.StatusCode, got.Error.Message)
+		return "", "", fmt.Errorf("status %d: %s", reply.StatusCode, got.Error.Message)
 	}
-	return got.Choices[0].Message.Content, nil
+	return got.Choices[0].Message.Content, got.Choices[0].Finish, nil
+}
+
+// longSeed is a seed with which the clients' question is answered up to its limit.
+// What a seed draws depends on the home's key, so it is another one in each home.
+func (u *network) longSeed(ctx context.Context) (int, error) {
+	for seed := range 20 {
+		_, finish, err := u.chat(ctx, map[string]any{"seed": seed, "temperature": 1, "max_tokens": 40,
+			"messages": []message{{"system", "Be brief."}, {"user", "Is this noise?"}}})
+		if err != nil || finish == "length" {
+			return seed, err
+		}
+	}
+	return 0, errors.New("20 answers ended before their limit")
 }
 
 // weights is the model's file in a home that has one model: its largest artifact.

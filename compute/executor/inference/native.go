@@ -157,7 +157,7 @@ func (n *native) Generate(ctx context.Context, r receipt.Request, emit func(rece
 			return err
 		})
 		if err != nil {
-			return a, fmt.Errorf("answer token %d: %w", i, err)
+			return receipt.Answer{}, fmt.Errorf("answer token %d: %w", i, err)
 		}
 		if n.words.IsEnd(next.ID) {
 			a.Finish = receipt.FinishStop
@@ -165,7 +165,7 @@ func (n *native) Generate(ctx context.Context, r receipt.Request, emit func(rece
 		}
 		a.Add(next)
 		if err := emit(next); err != nil {
-			return a, err
+			return receipt.Answer{}, err
 		}
 		if finish, done := p.ends(i, next.ID); done {
 			a.Finish = finish

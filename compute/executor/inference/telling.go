@@ -144,16 +144,6 @@ func (t *telling) call(d callDelta) error {
 	return nil
 }
 
-// partial is what was passed on of an answer that broke off: somebody may have it,
-// and owe for it. Its prompt is not counted, as the server has not said how long it is.
-func (t *telling) partial() receipt.Answer {
-	if t.pieces == 0 {
-		return receipt.Answer{}
-	}
-	said := t.text[:len(t.text)-len(t.held)]
-	return receipt.Answer{Tokens: []uint32{}, Message: receipt.NewMessage(string(said), nil), Usage: &receipt.Usage{Output: t.pieces}}
-}
-
 // end is the answer, once the last event was there.
 func (t *telling) end() (receipt.Answer, error) {
 	if t.held != "" {

@@ -192,10 +192,10 @@ func (m upstreamModel) Generate(ctx context.Context, r receipt.Request, emit fun
 		return t.event(data)
 	})
 	if own := t.failed; own != nil {
-		return t.partial(), own
+		return receipt.Answer{}, own
 	}
 	if err != nil {
-		return t.partial(), because(ctx, m.Upstream.failed(ErrAway, chatPath, err))
+		return receipt.Answer{}, because(ctx, m.Upstream.failed(ErrAway, chatPath, err))
 	}
 	return t.end()
 }

@@ -52,9 +52,14 @@ type peer struct {
 	openai.Client
 	ctx             context.Context
 	model, manifest string
+	seed            int64 // of an answer that is as long as it may be
 }
 
 func (p *peer) all() error {
+	var err error
+	if p.seed, err = strconv.ParseInt(os.Getenv("DAULAT_SEED"), 10, 64); err != nil {
+		return err
+	}
 	page, err := p.Models.List(p.ctx)
 	if err != nil {
 		return err
@@ -128,7 +133,7 @@ func same(got, want outcome, what string) error {
 }
 
 func (p *peer) ask() openai.ChatCompletionNewParams {
-	return openai.ChatCompletionNewParams{Model: p.model, Seed: openai.Int(7), Temperature: openai.Float(1), MaxTokens: openai.Int(maxTokens),
+	return openai.ChatCompletionNewParams{Model: p.model, Seed: openai.Int(p.seed), Temperature: openai.Float(1), MaxTokens: openai.Int(maxTokens),
 		Messages: []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(system), openai.UserMessage(question)}}
 }
 
@@ -178,7 +183,7 @@ func (p *peer) chats() (outcome, error) {
 // seeds wants another answer than this one to another seed.
 func (p *peer) seeds(answer outcome) error {
 	ask := p.ask()
-	ask.Seed = openai.Int(8)
+	ask.Seed = openai.Int(p.seed + 1)
 	other, err := p.chat(ask)
 	if err == nil && other.text == answer.text {
 		err = errors.New("two seeds gave one answer")
@@ -289,7 +294,7 @@ func (p *peer) ends() error {
 }
 
 func (p *peer) completions() (outcome, error) {
-	ask := openai.CompletionNewParams{Model: openai.CompletionNewParamsModel(p.model), Seed: openai.Int(7), Temperature: openai.Float(1),
+	ask := openai.CompletionNewParams{Model: openai.CompletionNewParamsModel(p.model), Seed: openai.Int(p.seed), Temperature: openai.Float(1),
 		MaxTokens: openai.Int(maxTokens), Prompt: openai.CompletionNewParamsPromptUnion{OfString: openai.String(prompt)}}
 	var response *http.Response
 	r, err := p.Completions.New(p.ctx, ask, option.WithResponseInto(&response))
