@@ -332,8 +332,8 @@ func (g gateway) streamEqualsWhole(t *testing.T) {
 		if whole.text != streamed.text || whole.finish != streamed.finish {
 			t.Errorf("whole %q (%s), streamed %q (%s)", whole.text, whole.finish, streamed.text, streamed.finish)
 		}
-		if len(streamed.pieces) < 2 {
-			t.Errorf("the stream came in %d pieces", len(streamed.pieces))
+		if len(streamed.pieces) < 2 && counted.output >= 16 { // what a seed draws hangs on the home's key, and may be short
+			t.Errorf("the stream of %d tokens came in %d pieces", counted.output, len(streamed.pieces))
 		}
 		if counted.output == 0 || whole.output == 0 {
 			t.Errorf("usage counts %d and %d tokens", whole.output, counted.output)
