@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -434,7 +435,8 @@ func (g gateway) stoppedAnswersVerify(t *testing.T) {
 	}
 }
 
-// A client that leaves in the middle harms nobody.
+// A client that leaves in the middle harms nobody: what came is paid for, and proves
+// itself like a whole answer.
 func (g gateway) disconnect(t *testing.T) {
 	body, err := json.Marshal(g.question(question{"stream": true, "max_tokens": 200}))
 	if err != nil {
@@ -451,13 +453,32 @@ func (g gateway) disconnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
-			t.Fatal(err)
+		before := g.receipts(t)
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() && !strings.Contains(lines.Text(), `"content":"`) {
 		}
 		leave()
 		resp.Body.Close()
+		var all []string
+		eventually(t, func() (bool, string) { all = g.receipts(t); return len(all) > len(before), "the part is paid for" })
+		for _, receipt := range all {
+			if slices.Contains(before, receipt) {
+				continue
+			}
+			if report := must[control.Report](t, g.home, "verify", receipt); report.Verdict != "agree" || report.Output == 0 {
+				t.Errorf("receipt %s: %s", receipt, report.Line)
+			}
+		}
 		g.answered(t, nil)
 	}
+}
+
+func (g gateway) receipts(t *testing.T) (names []string) {
+	t.Helper()
+	for _, r := range must[[]struct{ Receipt string }](t, g.home, "receipt", "ls") {
+		names = append(names, r.Receipt)
+	}
+	return names
 }
 
 // Eight requests at once, as many as a token may have, all get answers of their
