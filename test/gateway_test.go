@@ -443,6 +443,7 @@ func (g gateway) disconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
+		before := g.receipts(t)
 		ctx, leave := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.API+"/chat/completions", bytes.NewReader(body))
 		if err != nil {
@@ -453,9 +454,9 @@ func (g gateway) disconnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := g.receipts(t)
 		lines := bufio.NewScanner(resp.Body)
-		for lines.Scan() && !strings.Contains(lines.Text(), `"content":"`) {
+		for begun := false; !begun && lines.Scan(); { // the first event has no text yet
+			begun = strings.Contains(lines.Text(), `"content":"`) && !strings.Contains(lines.Text(), `"content":""`)
 		}
 		leave()
 		resp.Body.Close()
