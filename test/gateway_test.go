@@ -419,20 +419,25 @@ func (g gateway) stoppedAnswersVerify(t *testing.T) {
 	if stop == "" {
 		t.Fatalf("the noise has no two plain characters across tokens: %q", free.pieces)
 	}
-	dir := t.TempDir()
 	for _, r := range []reply{
 		g.answered(t, question{"max_tokens": 60, "stop": stop}),
 		g.answered(t, question{"max_tokens": 1}),
 		g.answered(t, question{"max_tokens": 250}),
 		g.answered(t, question{"temperature": 1.3, "top_p": 0.8, "seed": 5}),
 	} {
-		file := filepath.Join(dir, r.receipt)
-		must[map[string]any](t, g.home, "receipt", "export", r.receipt, "-o", file)
-		report := must[control.Report](t, filepath.Join(dir, "stranger"), "verify", file, "--trust", g.Trust)
-		if report.Verdict != "agree" || uint64(report.Output) != r.output {
+		if report := g.verified(t, r.receipt); report.Verdict != "agree" || uint64(report.Output) != r.output {
 			t.Errorf("receipt %s of %d tokens: %s", r.receipt, r.output, report.Line)
 		}
 	}
+}
+
+// verified is what a stranger finds of a receipt.
+func (g gateway) verified(t *testing.T, receipt string) control.Report {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, receipt)
+	must[map[string]any](t, g.home, "receipt", "export", receipt, "-o", file)
+	return must[control.Report](t, filepath.Join(dir, "stranger"), "verify", file, "--trust", g.Trust)
 }
 
 // A client that leaves in the middle harms nobody: what came is paid for, and proves
@@ -466,7 +471,7 @@ func (g gateway) disconnect(t *testing.T) {
 			if slices.Contains(before, receipt) {
 				continue
 			}
-			if report := must[control.Report](t, g.home, "verify", receipt); report.Verdict != "agree" || report.Output == 0 {
+			if report := g.verified(t, receipt); report.Verdict != "agree" || report.Output == 0 {
 				t.Errorf("receipt %s: %s", receipt, report.Line)
 			}
 		}
