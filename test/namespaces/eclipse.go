@@ -159,7 +159,7 @@ func checkEclipse(ctx context.Context, t *trial) (string, error) {
 		} else {
 			err = v.deceived(ctx, c)
 		}
-		p.kill()
+		p.Kill()
 		if err != nil {
 			return "", fmt.Errorf("a peer that changes %s: %w", how, err)
 		}

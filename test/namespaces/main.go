@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"daulat/test/child"
 )
 
 // limit bounds the whole run.
@@ -40,7 +42,7 @@ type trial struct {
 	daulat  string // the program
 	temp    string // a folder of its own
 	say     func(string)
-	running []*process // killed at the end
+	running []*child.Process // killed at the end
 }
 
 // scenarios in the order in which they run.
@@ -193,7 +195,7 @@ func (s scenario) within(ctx context.Context, daulat string, say func(string)) (
 	t := &trial{lab: openLab(), daulat: daulat, temp: temp, say: func(what string) { say(s.name + ": " + what) }}
 	defer func() {
 		for _, p := range t.running {
-			p.kill()
+			p.Kill()
 		}
 		err = errors.Join(err, t.lab.close(), os.RemoveAll(temp))
 	}()

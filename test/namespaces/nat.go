@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"daulat/test/child"
 )
 
 // The outer network of these scenarios has addresses that are public anywhere
@@ -53,7 +55,7 @@ type village struct {
 	account         string   // the seller's
 	relays          []string // beside the founder
 	seed            string   // of long answers
-	running         []*process
+	running         []*child.Process
 }
 
 // settle starts a founder and, after what is to come before, a seller.
@@ -140,9 +142,7 @@ func (v *village) start(ctx context.Context, p *person, ready any, args ...strin
 
 func (v *village) close() (err error) {
 	for _, p := range slices.Backward(v.running) {
-		if !p.over() {
-			err = errors.Join(err, p.stop())
-		}
+		err = errors.Join(err, p.Stop())
 	}
 	v.running = nil
 	return err

@@ -19,6 +19,7 @@ import (
 	"daulat/core/invite"
 	"daulat/ledger/client"
 	"daulat/model/synthetic"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -45,7 +46,7 @@ type machine struct {
 	*host
 	address string
 	home    string
-	process *process
+	process *child.Process
 	rpc     client.RPC
 }
 
@@ -412,7 +413,7 @@ func (c *community) twoAgainstTwo(ctx context.Context, kill bool) (time.Duration
 		return 0, err
 	}
 	if kill {
-		live[3].process.kill()
+		live[3].process.Kill()
 		live = live[:3]
 	}
 	if err := pause(ctx, parted); err != nil {
