@@ -19,12 +19,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"daulat/test/child"
+	"daulat/test/debian"
 )
 
 // limit bounds the whole run.
@@ -69,13 +69,13 @@ func main() {
 		}
 		return
 	}
-	if err := enterSpace(); err != nil {
-		fmt.Fprintln(os.Stderr, "namespaces:", err)
-		os.Exit(1)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, limit)
-	result, err := runAll(ctx, *program, *only)
+	var result string
+	err := enterSpace(ctx)
+	if err == nil {
+		result, err = runAll(ctx, *program, *only)
+	}
 	cancel()
 	stop()
 	if err != nil {
@@ -91,8 +91,8 @@ const insideMark = "DAULAT_NAMESPACES_INSIDE"
 
 // enterSpace makes sure that this process may make network namespaces, or replaces
 // it by one that may.
-func enterSpace() error {
-	if err := installed(); err != nil {
+func enterSpace(ctx context.Context) error {
+	if err := installed(ctx); err != nil {
 		return err
 	}
 	if os.Getuid() == 0 {
@@ -121,38 +121,13 @@ func enterSpace() error {
 // packages are the Debian packages of the programs that are needed.
 var packages = map[string]string{"ip": "iproute2", "nft": "nftables", "sysctl": "procps", "ping": "iputils-ping"}
 
-// installed sees to it that the programs are there: root of a Debian machine gets
-// them, everybody else is told.
-func installed() error {
-	path := os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	if err := os.Setenv("PATH", path); err != nil {
+// installed sees to it that the programs are there.
+func installed(ctx context.Context) error {
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return err
 	}
-	lacks := lacking()
-	if len(lacks) == 0 {
-		return nil
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Getuid() != 0 {
-		return fmt.Errorf("this machine lacks %s", strings.Join(lacks, " and "))
-	}
-	err := run("apt-get", append([]string{"install", "-y", "--no-install-recommends"}, lacks...)...)
-	if err != nil { // the lists may be missing or old
-		err = errors.Join(run("apt-get", "update"), run("apt-get", append([]string{"install", "-y", "--no-install-recommends"}, lacks...)...))
-	}
-	if err == nil && len(lacking()) > 0 {
-		err = fmt.Errorf("apt-get installed no %s", strings.Join(lacking(), " and "))
-	}
-	return err
-}
-
-func lacking() (names []string) {
-	for program, name := range packages {
-		if _, err := exec.LookPath(program); err != nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	say := func(what string) { fmt.Fprintln(os.Stderr, what) }
+	return debian.Install(ctx, say, func() []string { return debian.Lacking(packages) })
 }
 
 // runAll runs the scenarios and returns the RESULT line.
