@@ -7,7 +7,8 @@
 // keeps its state in a temporary folder. The last line of output is RESULT; a
 // failed check ends with status 1 instead.
 //
-// Start at scenarios; lab.go makes the machines.
+// Start at scenarios; lab.go makes the machines. README.md shows what the scenario
+// readme prints with -transcript.
 package main
 
 import (
@@ -38,16 +39,18 @@ type scenario struct {
 
 // trial is what a scenario works with.
 type trial struct {
-	lab     *lab
-	daulat  string // the program
-	temp    string // a folder of its own
-	say     func(string)
-	running []*child.Process // killed at the end
+	lab        *lab
+	daulat     string // the program
+	temp       string // a folder of its own
+	transcript bool   // shown
+	say        func(string)
+	running    []*child.Process // killed at the end
 }
 
 // scenarios in the order in which they run.
 var scenarios = []scenario{
 	{"lab", checkLab},
+	{"readme", checkReadme},
 	{"nat", checkNAT},
 	{"roam", checkRoam},
 	{"relays", checkRelays},
@@ -59,6 +62,7 @@ var scenarios = []scenario{
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
 	only := flag.String("only", "", "the one scenario to run")
+	transcript := flag.Bool("transcript", false, "show what was typed and told in the scenario readme")
 	how := flag.String("lie", "", "serve the ledger of the -honest peer at -at, changed so; for this program's own use")
 	at, honest := flag.String("at", "", ""), flag.String("honest", "", "")
 	flag.Parse()
@@ -74,7 +78,7 @@ func main() {
 	var result string
 	err := enterSpace(ctx)
 	if err == nil {
-		result, err = runAll(ctx, *program, *only)
+		result, err = runAll(ctx, *program, *only, *transcript)
 	}
 	cancel()
 	stop()
@@ -131,7 +135,7 @@ func installed(ctx context.Context) error {
 }
 
 // runAll runs the scenarios and returns the RESULT line.
-func runAll(ctx context.Context, program, only string) (string, error) {
+func runAll(ctx context.Context, program, only string, transcript bool) (string, error) {
 	start := time.Now()
 	say := func(what string) { fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(start).Seconds(), what) }
 	daulat, err := filepath.Abs(program)
@@ -143,7 +147,7 @@ func runAll(ctx context.Context, program, only string) (string, error) {
 		if only != "" && s.name != only {
 			continue
 		}
-		figures, err := s.within(ctx, daulat, say)
+		figures, err := s.within(ctx, daulat, transcript, say)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -162,12 +166,12 @@ func (t *trial) within(name string) (*trial, error) {
 	return part, os.Mkdir(part.temp, 0o700)
 }
 
-func (s scenario) within(ctx context.Context, daulat string, say func(string)) (figures string, err error) {
+func (s scenario) within(ctx context.Context, daulat string, transcript bool, say func(string)) (figures string, err error) {
 	temp, err := os.MkdirTemp("", "daulat-namespaces-*")
 	if err != nil {
 		return "", err
 	}
-	t := &trial{lab: openLab(), daulat: daulat, temp: temp, say: func(what string) { say(s.name + ": " + what) }}
+	t := &trial{lab: openLab(), daulat: daulat, temp: temp, transcript: transcript, say: func(what string) { say(s.name + ": " + what) }}
 	defer func() {
 		for _, p := range t.running {
 			p.Kill()

@@ -58,14 +58,9 @@ type village struct {
 	running         []*child.Process
 }
 
-// settle starts a founder and, after what is to come before, a seller.
-func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
+// village builds the machines, on which nothing runs yet.
+func (t *trial) village(m mapping) (v *village, err error) {
 	v = &village{trial: t}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, v.close())
-		}
-	}()
 	if v.wan, err = t.lab.network("wan"); err != nil {
 		return v, err
 	}
@@ -80,9 +75,20 @@ func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) e
 	if v.seller, err = v.behind("seller", "5.0.0.3/24", m); err != nil {
 		return v, err
 	}
-	if v.asker, err = v.behind("asker", "5.0.0.4/24", m); err != nil {
+	v.asker, err = v.behind("asker", "5.0.0.4/24", m)
+	return v, err
+}
+
+// settle starts a founder and, after what is to come before, a seller.
+func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
+	if v, err = t.village(m); err != nil {
 		return v, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.close())
+		}
+	}()
 	t.say("a founder with an open port")
 	args := append([]string{"up", "--link", relayLink, "--listen", "127.0.0.1:0", "--challenge-window", "20"}, model...)
 	if err := v.start(ctx, v.founder, &upReady{}, args...); err != nil {
