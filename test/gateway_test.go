@@ -32,7 +32,7 @@ func TestGateway(t *testing.T) {
 	t.Run("StoppedAnswersVerify", g.stoppedAnswersVerify)
 	t.Run("Disconnect", g.disconnect)
 	t.Run("EightAtOnce", g.eightAtOnce)
-	g.stop(t)
+	stop(t, g.Process)
 }
 
 type gateway struct{ *upward }
