@@ -67,7 +67,20 @@ func (r Request) Bill(a Answer) Usage {
 // MostFor bounds what a declared model's answer of that message is billed for: a
 // token has a byte or more.
 func (r Request) MostFor(message string) Usage {
-	return r.Worst().Capped(Usage{Input: math.MaxUint64, Output: uint64(len(message))})
+	return r.Worst().Capped(Usage{Input: math.MaxUint64, Output: said(message)})
+}
+
+// said is how many bytes of a message its model can have written: the text, and the
+// JSON of the calls, if there are any.
+func said(message string) uint64 {
+	content, calls, err := ReadMessage(message)
+	if err != nil {
+		return 0
+	}
+	if len(calls) == 0 {
+		return uint64(len(content))
+	}
+	return uint64(len(content) + len(canon.JSON(calls)))
 }
 
 // MessageRoom is the longest message that p leaves room for, in bytes.

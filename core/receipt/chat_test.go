@@ -82,11 +82,14 @@ func TestUsageIsBounded(t *testing.T) {
 	r.Params.MaxTokens = 1000
 	most := uint64(len(hello) + 256)
 	text := receipt.NewMessage("abc", nil)
+	if most := r.MostFor(receipt.NewMessage("abc", []any{"f"})); most.Output != uint64(len(`abc["f"]`)) {
+		t.Errorf("a text and a call have at most %d tokens", most.Output)
+	}
 	for _, c := range []struct {
 		input, output uint64
 		fits          bool
 	}{
-		{0, 0, true}, {most, uint64(len(text)), true}, {most + 1, 1, false}, {1, uint64(len(text)) + 1, false}, {1 << 63, 1 << 63, false},
+		{0, 0, true}, {most, uint64(len("abc")), true}, {most + 1, 1, false}, {1, uint64(len("abc")) + 1, false}, {1 << 63, 1 << 63, false},
 	} {
 		err := r.Fits(told("abc", c.input, c.output))
 		if (err == nil) != c.fits || !c.fits && !errors.Is(err, receipt.ErrUsage) {
