@@ -93,6 +93,7 @@ type Validator struct {
 	rpc      *local.Local
 	servers  servers
 	halt     halt
+	hunt     *hunt // nil unless this start looks for a snapshot
 	genesis  string
 	stopping atomic.Bool
 	stop     sync.Once
@@ -134,7 +135,11 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err := forgetHalfSynced(c.Home); err != nil {
 		return err
 	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt}, &v.release)
+	var search *hunt
+	if c.Sync != nil {
+		search = newHunt(c.Sync.Rounds)
+	}
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt, hunt: search}, &v.release)
 	if err != nil {
 		return err
 	}
@@ -166,7 +171,8 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 		return err
 	}
 	cfg := cometConfig(c)
-	if c.Sync != nil && last == 0 {
+	if search != nil && last == 0 {
+		v.hunt = search
 		if err := c.Sync.begin(c.Home, cfg); err != nil {
 			return err
 		}
@@ -268,6 +274,11 @@ func (v *Validator) Stop() error {
 		v.servers.close()
 		v.seeker.wait()
 		if v.node != nil && v.node.IsRunning() {
+			// What gets blocks from others ends before the peers do: CometBFT's block pool
+			// panics over a peer that goes while its block is being checked.
+			if r, ok := v.node.Switch().Reactor("BLOCKSYNC"); ok {
+				_ = r.Stop() // it may be over
+			}
 			v.stopped = v.node.Stop()
 			v.node.Wait()
 		}

@@ -18,7 +18,7 @@ func (a *app) node() *cobra.Command {
 		Long: `Follow the ledger of a network: check and keep every block, and serve the ledger to others. The
 INVITE names the network and is not used up. An empty home gets the ledger's state from a snapshot
 of its peers, checked against the trusted header of the invite, or block by block if the ledger is
-young. The home remembers the network, so later starts need no line. Peers are reached through
+young or no peer has a snapshot. The home remembers the network, so later starts need no line. Peers are reached through
 their links: no port has to be open, here or there. Ctrl-C ends it.
 
 In the home of a testnet's validator it is that validator.`,
