@@ -78,7 +78,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := loadJSON(n.home.path(nodeFile), &s); err != nil {
 		return err
 	}
-	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
+	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers, Sole: o.Sole}
 	if at := cmp.Or(o.P2P, s.P2P); at != "" {
 		c.P2P = "tcp://" + at
 	}

@@ -44,6 +44,7 @@ In the home of a testnet's validator it is that validator.`,
 	f := cmd.Flags()
 	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
 	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it and each other (default: of loopback)")
+	f.BoolVar(&o.Sole, "sole", false, "sign although the last blocks hold newer signatures of this validator's key than its home: no other home has it any more")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }
