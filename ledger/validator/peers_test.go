@@ -247,6 +247,47 @@ func TestCopiedHomeSignsNothing(t *testing.T) {
 	}
 }
 
+// A node that was started again takes transactions before its next block, though
+// that waits for others.
+func TestTransactionsBeforeTheNextBlock(t *testing.T) {
+	s := found(t, 3)
+	nodes := s.all(t)
+	reach(t, 3, nodes...)
+	for _, v := range nodes {
+		stop(t, v)
+	}
+	v := s.start(t, s.config(s.homes[0]))
+	s.start(t, s.config(s.homes[1])) // two of three don't agree on a block
+	for catching := true; catching; {
+		status, err := v.RPC().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		catching = status.SyncInfo.CatchingUp
+	}
+	to, sent := key(t, strangerSeed).Account(), make(chan error, 1)
+	go func() { sent <- as(t, v, aliceSeed).Send(t.Context(), to, 7) }()
+	for waits := 0; waits == 0; {
+		select {
+		case err := <-sent:
+			t.Fatalf("it was not kept for the next block: %v", err)
+		default:
+			r, err := v.RPC().NumUnconfirmedTxs(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits = r.Total
+		}
+	}
+	s.start(t, s.config(s.homes[2]))
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if got := balance(t, as(t, v, bobSeed), to); got != 7 {
+		t.Fatalf("the transaction moved %d udlt", got)
+	}
+}
+
 // inquire asks a node for its last state.
 func inquire(t *testing.T, v *validator.Validator, path string, question interface{ Marshal() ([]byte, error) }, answer interface{ Unmarshal([]byte) error }) {
 	t.Helper()

@@ -208,6 +208,9 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 		return err
 	}
 	signs.commits = v.node.BlockStore()
+	if last := v.node.BlockStore().LoadBlockMeta(v.app.LastBlockHeight()); last != nil { // not after a snapshot
+		v.app.Resume(last.Header.Time)
+	}
 	v.rpc = local.New(v.node)
 	v.app.OnUpgrade(func(due error) bool {
 		v.halt.end(due)
@@ -219,7 +222,7 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 	return v.halt.watch(v.node, &v.stopping)
 }
 
-// WaitBlock returns when the block is committed. Before a node's first block,
+// WaitBlock returns when the block is committed. Before a ledger's first block,
 // queries fail and transactions are checked against no time.
 func (v *Validator) WaitBlock(ctx context.Context, height int64) error {
 	tick := time.NewTicker(firstBlock)
