@@ -41,6 +41,7 @@ type ledgerNode struct {
 	tenant
 	listen    string     // multiaddr of the peer; empty for its own choice
 	peer      *link.Node // through which others reach it
+	tip       int64      // of the ledger that it follows, when it asked
 	validator *validator.Validator
 }
 
@@ -77,7 +78,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := loadJSON(n.home.path(nodeFile), &s); err != nil {
 		return err
 	}
-	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers}
+	c := validator.Config{Home: n.home.path("chain"), Logger: n.log, TimeoutCommit: s.BlockTime, SnapshotEvery: s.SnapshotEvery, Peers: s.Peers, Sole: o.Sole}
 	if at := cmp.Or(o.P2P, s.P2P); at != "" {
 		c.P2P = "tcp://" + at
 	}
@@ -101,11 +102,12 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	} else if !validator.Exists(c.Home) {
 		return control.WrongInput{Err: errors.New("this home follows no ledger yet: daulat node needs an INVITE")}
 	}
-	n.say("starting the ledger node")
-	if n.validator, err = validator.Start(ctx, c); err != nil {
+	if err := n.start(ctx, c); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return ofUpgrade(err)
 	}
-	n.onClose(n.validator.Stop)
 	if err := n.openPeer(); err != nil {
 		return err
 	}
@@ -135,6 +137,32 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		}
 	}
 	return due
+}
+
+// start starts the node, and waits until a snapshot gave it a state, or starts it
+// once more, to get all blocks, if no peer has one that can be used.
+func (n *ledgerNode) start(ctx context.Context, c validator.Config) (err error) {
+	n.say("starting the ledger node")
+	if n.validator, err = validator.Start(ctx, c); err != nil {
+		return err
+	}
+	n.onClose(func() error { return n.validator.Stop() })
+	if n.validator.Hunts() {
+		n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", n.tip))
+	}
+	if err := n.validator.WaitState(ctx); !errors.Is(err, validator.ErrNoSnapshot) {
+		return err
+	}
+	if err := n.validator.Stop(); err != nil {
+		return err
+	}
+	n.say(fmt.Sprintf("%s: getting all of its %d blocks instead", validator.ErrNoSnapshot, n.tip))
+	c.Sync = nil
+	again, err := validator.Start(ctx, c)
+	if err == nil {
+		n.validator = again
+	}
+	return err
 }
 
 // lastVotes is for how long a node that stands still at an upgrade's height goes on
@@ -268,13 +296,10 @@ func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error 
 	if err != nil {
 		return fmt.Errorf("ask the network for its height: %w", err)
 	}
-	tip := status.SyncInfo.LatestBlockHeight
-	if tip < youngLedger {
+	if n.tip = status.SyncInfo.LatestBlockHeight; n.tip < youngLedger {
 		c.Sync = nil
-		n.say(fmt.Sprintf("getting the ledger's %d blocks", tip))
-		return nil
+		n.say(fmt.Sprintf("getting the ledger's %d blocks", n.tip))
 	}
-	n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", tip))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -65,6 +66,102 @@ func TestPeerWithAnotherGenesis(t *testing.T) {
 	}
 	if err := n.reach(t.Context(), showing(t, doc), trust, &c); err == nil || errors.Is(err, ErrGenesis) {
 		t.Fatalf("the genesis of the invite, from a peer that answers nothing else: %v", err)
+	}
+}
+
+// TestNodeWithoutSnapshot: where no peer has a snapshot, a node gets all blocks, says
+// so in one line, and goes on with them after a restart.
+func TestNodeWithoutSnapshot(t *testing.T) {
+	var homes []string
+	var founders []validator.Founder
+	for i := range 2 {
+		homes = append(homes, filepath.Join(t.TempDir(), "chain"))
+		keys, err := validator.MakeKeys(homes[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := client.NewAccountKey(bytes.Repeat([]byte{byte(i + 1)}, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		founders = append(founders, validator.Founder{Account: key.Account(), Keys: keys})
+	}
+	doc, err := validator.NewGenesis(validator.Genesis{ChainID: "daulat-x"}, founders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := validator.ReserveP2P(homes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := func(home string) validator.Config {
+		c := validator.Config{Home: home, TimeoutCommit: 50 * time.Millisecond, SnapshotEvery: 1 << 40}
+		for i, h := range homes {
+			if h != home {
+				c.Peers = append(c.Peers, founders[i].Keys.Node+"@"+at[i])
+			}
+		}
+		return c
+	}
+	var all []*validator.Validator
+	for _, home := range homes {
+		if err := validator.Adopt(home, doc); err != nil {
+			t.Fatal(err)
+		}
+		v, err := validator.Start(t.Context(), config(home))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = v.Stop() })
+		all = append(all, v)
+	}
+	reached(t, all[0], 5)
+	trust, err := client.New(all[0].RPC(), "daulat-x", nil).Trust(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	c := config(filepath.Join(t.TempDir(), "joining"))
+	if err := validator.Adopt(c.Home, doc); err != nil {
+		t.Fatal(err)
+	}
+	c.Sync = &validator.StateSync{Trust: trust, RPC: []string{all[0].RPCAddress(), all[1].RPCAddress()}, Rounds: 1}
+	var said []string
+	begin := func() *ledgerNode {
+		t.Helper()
+		said = nil
+		n := &ledgerNode{tip: 7, tenant: tenant{say: func(line string) { said = append(said, line) }}}
+		t.Cleanup(func() { _ = n.close() })
+		if err := n.start(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := begin()
+	if len(said) != 3 || said[2] != "no peer has a snapshot of the ledger that can be used: getting all of its 7 blocks instead" {
+		t.Fatalf("said %q", said)
+	}
+	reached(t, n.validator, trust.Height+5)
+	first := int64(1)
+	if b, err := n.validator.RPC().Block(t.Context(), &first); err != nil || b.Block == nil {
+		t.Fatalf("its first block: %v", err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if n = begin(); len(said) != 1 || n.validator.Hunts() {
+		t.Fatalf("started again it said %q", said)
+	}
+	reached(t, n.validator, trust.Height+8)
+}
+
+// reached waits for a block.
+func reached(t *testing.T, v *validator.Validator, height int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := v.WaitBlock(ctx, height); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -165,15 +166,28 @@ func (f fleet) trust(ctx context.Context, guest *tenant) error {
 		return fmt.Errorf("read %s: %w", machinesFile, err)
 	}
 	n := &network{home: guest.home, peer: guest.caller, say: guest.say, paths: link.ByPeer(f.peers())}
-	rpc, err := client.Over(n.dialLedger)
+	trust, err := f.firstTrust(ctx, n, validators)
 	if err != nil {
-		return err
-	}
-	trust, err := client.FirstTrust(ctx, rpc, f.Chain, f.Genesis, validators)
-	if err != nil {
-		return fmt.Errorf("the machines show no first block that this home's founders signed: %w", err)
+		return fmt.Errorf("no machine shows a first block that this home's founders signed: %w", err)
 	}
 	now := time.Now().UTC()
 	n.known = guestOf{Trust: trust.String(), Since: now, Verified: trust.String(), Seen: now, Peers: f.peers()}
 	return n.save()
+}
+
+// firstTrust is what the first machine shows that does not lie.
+func (f fleet) firstTrust(ctx context.Context, n *network, validators []byte) (trust client.Trust, err error) {
+	for _, addrs := range n.paths {
+		rpc, fault := client.Over(func(ctx context.Context) (net.Conn, error) { return n.peer.DialConn(ctx, addrs, ledgerProtocol) })
+		if fault == nil {
+			trust, fault = client.FirstTrust(ctx, rpc, f.Chain, f.Genesis, validators)
+		}
+		if fault == nil {
+			return trust, nil
+		}
+		if err == nil || errors.Is(fault, client.ErrHeader) { // a lie says more than silence
+			err = fault
+		}
+	}
+	return trust, err
 }

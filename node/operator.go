@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
@@ -182,6 +183,36 @@ func (o operator) Validator(ctx context.Context) (*control.Validator, bool, erro
 	}
 	shown := o.shown(v)
 	return &shown, o.runs, nil
+}
+
+// Unjail implements control.Operator.
+func (o operator) Unjail(ctx context.Context) error {
+	v, err := o.account.Validator(ctx, o.account.Account())
+	if errors.Is(err, client.ErrNotFound) {
+		return errors.New("this home has no validator")
+	}
+	if err != nil {
+		return err
+	}
+	_, now, err := o.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := mayReturn(v, now); err != nil {
+		return err
+	}
+	return o.account.Unjail(ctx)
+}
+
+// mayReturn is why a validator can't return at a time of the ledger's.
+func mayReturn(v client.Validator, now time.Time) error {
+	switch {
+	case !v.Jailed:
+		return errors.New("the validator is not set aside")
+	case v.Tombstoned || v.Stake < client.MinStake || now.Before(v.Until):
+		return fmt.Errorf("the validator cannot return: %s", whyAside(v))
+	}
+	return nil
 }
 
 // Stake implements control.Operator.

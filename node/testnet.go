@@ -292,8 +292,6 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	if err != nil {
 		return err
 	}
-	// A node that was started again checks transactions against no time before its
-	// next block.
 	if _, err := wallet.WaitBlock(ctx, height); err != nil {
 		return err
 	}

@@ -15,20 +15,26 @@ import (
 // starts them.
 func onMachines(t *testing.T) (founded control.Testnet, nodes []*process[control.Node]) {
 	t.Helper()
-	home := filepath.Join(t.TempDir(), "founder")
-	var addresses []string
-	for i := range 4 { // nobody else is there
-		addresses = append(addresses, fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+i))
-	}
-	founded = must[control.Testnet](t, home, "testnet", "--home", home, "--machines", strings.Join(addresses, ","), "--block-time", blockTime, "--snapshot-every", snapshotEvery)
-	for i, m := range founded.Machines {
+	founded = foundOnMachines(t)
+	for _, m := range founded.Machines {
 		n := again(t, m)
-		if n.ready.P2P != m.P2P || !strings.HasPrefix(m.Link[0], "/ip4/"+addresses[i]+"/") || n.ready.Link[0] != m.Link[0] {
+		at, _, _ := strings.Cut(m.Link[0], "/tcp/")
+		if n.ready.P2P != m.P2P || !strings.Contains(m.P2P, "@"+strings.TrimPrefix(at, "/ip4/")+":") || n.ready.Link[0] != m.Link[0] {
 			t.Fatalf("the node is at %s and %s, founded at %s and %s", n.ready.P2P, n.ready.Link, m.P2P, m.Link)
 		}
 		nodes = append(nodes, n)
 	}
 	return founded, nodes
+}
+
+func foundOnMachines(t *testing.T) control.Testnet {
+	t.Helper()
+	home := filepath.Join(t.TempDir(), "founder")
+	var addresses []string
+	for i := range 4 { // nobody else is there
+		addresses = append(addresses, fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+i))
+	}
+	return must[control.Testnet](t, home, "testnet", "--home", home, "--machines", strings.Join(addresses, ","), "--block-time", blockTime, "--snapshot-every", snapshotEvery)
 }
 
 // TestLedgerOfMachines: nodes find each other at the addresses of the founding, and

@@ -13,14 +13,17 @@ package app
 import (
 	"maps"
 	"slices"
+	"time"
 
 	corestore "cosmossdk.io/core/store"
 	"cosmossdk.io/log/v2"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	dbm "github.com/cosmos/cosmos-db"
 	"github.com/cosmos/cosmos-sdk/baseapp"
 	"github.com/cosmos/cosmos-sdk/codec"
 	"github.com/cosmos/cosmos-sdk/runtime"
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/mempool"
 	"github.com/cosmos/cosmos-sdk/types/module"
 	"github.com/cosmos/cosmos-sdk/x/auth"
@@ -70,6 +73,7 @@ type App struct {
 	configurator module.Configurator
 	keepers      keepers
 	onUpgrade    func(error) bool // nil until the node runs
+	resumed      time.Time        // of the last block when the node started; zero if it had none
 }
 
 // keepers are the SDK's modules as the wiring needs them.
@@ -231,12 +235,27 @@ func (a *App) setHandlers() error {
 	if err != nil {
 		return err
 	}
-	a.SetAnteHandler(check)
+	a.SetAnteHandler(a.afterRestart(check))
 	a.SetInitChainer(a.initChain)
 	a.SetPreBlocker(a.preBlock)
 	a.SetBeginBlocker(a.modules.BeginBlock)
 	a.SetEndBlocker(a.modules.EndBlock)
 	return nil
+}
+
+// Resume tells the time of the last block to a node that starts again.
+func (a *App) Resume(last time.Time) { a.resumed = last }
+
+// afterRestart has transactions checked as of the last block. The SDK forgets its
+// height and time over a restart, until the next block: till then it would find each
+// timeout too far ahead, and each signature made for another account number.
+func (a *App) afterRestart(check sdk.AnteHandler) sdk.AnteHandler {
+	return func(ctx sdk.Context, tx sdk.Tx, simulate bool) (sdk.Context, error) {
+		if ctx.IsCheckTx() && ctx.BlockTime().IsZero() && !a.resumed.IsZero() {
+			ctx = ctx.WithBlockHeader(cmtproto.Header{ChainID: ctx.ChainID(), Height: a.LastBlockHeight(), Time: a.resumed})
+		}
+		return check(ctx, tx, simulate)
+	}
 }
 
 // Codec encodes the ledger's protobuf types, genesis included.

@@ -48,7 +48,8 @@ var testNow = testStart.Add(time.Hour)
 type ledger struct {
 	RPC    // what is not served panics
 	seed   byte
-	skip   int // validators that don't sign
+	still  bool // no validator is replaced
+	skip   int  // validators that don't sign
 	state  *rootmulti.Store
 	hash   []byte
 	blocks map[int64]*cmttypes.LightBlock
@@ -89,6 +90,9 @@ func check(t testing.TB, err error) {
 }
 
 func (l *ledger) keys(height int64) (keys []ed25519.PrivKey) {
+	if l.still {
+		height = 1
+	}
 	for i := range int64(4) {
 		keys = append(keys, ed25519.GenPrivKeyFromSecret(fmt.Appendf(nil, "%d/%d", l.seed, height+i)))
 	}

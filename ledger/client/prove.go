@@ -129,6 +129,9 @@ func (c *Client) lightBlock(ctx context.Context, height int64) (*cmttypes.LightB
 	if err != nil {
 		return nil, fmt.Errorf("ask ledger for header %d: %w", height, err)
 	}
+	if commit.Header == nil || commit.Commit == nil {
+		return nil, fmt.Errorf("%w: the node shows none of height %d", ErrHeader, height)
+	}
 	var all []*cmttypes.Validator
 	for page, size := 1, 100; ; page++ {
 		r, err := c.rpc.Validators(ctx, &height, &page, &size)

@@ -126,11 +126,11 @@ func (h *halt) err() error {
 }
 
 // Halted is closed when the ledger of this node stands still for good although
-// nobody stopped it. Peers that are missing do not close it.
+// nobody stopped it, or the node must not sign. Peers that are missing do not close it.
 func (v *Validator) Halted() <-chan struct{} { return v.halt.done }
 
-// Err is a client.ErrHalted with its cause, or an app.ErrUpgradeDue, once Halted is
-// closed, nil before.
+// Err is a client.ErrHalted with its cause, an app.ErrUpgradeDue or ErrSignedElsewhere
+// once Halted is closed, nil before.
 func (v *Validator) Err() error { return v.halt.err() }
 
 // mortal is the node's RPC, which says so when no block will ever come: who

@@ -107,8 +107,9 @@ func ReserveP2P(homes ...string) (addresses []string, err error) {
 // StateSync is how a home without state gets that of a recent block: peers send
 // a snapshot, and the light client, which starts from Trust, proves its root.
 type StateSync struct {
-	Trust client.Trust
-	RPC   []string // addresses of at least one node, such as http://127.0.0.1:26657
+	Trust  client.Trust
+	RPC    []string // addresses of at least one node, such as http://127.0.0.1:26657
+	Rounds int      // of looking for a snapshot until it is given up; default huntRounds
 }
 
 // syncing marks a home that began a state sync: a half restored state is no state.

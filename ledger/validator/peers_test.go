@@ -1,12 +1,14 @@
 package validator_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +200,92 @@ func TestDoubleSigningIsSlashed(t *testing.T) {
 	goesOn := height(t, as(t, nodes[0], aliceSeed)) + 5
 	reach(t, goesOn, nodes[:3]...)
 	agree(t, goesOn-1, nodes[:3]...)
+}
+
+// A home whose record of what its key signed is older than the ledger's last blocks,
+// as that of a copy or a backup is, signs nothing and says why, unless its owner
+// vouches for it.
+func TestCopiedHomeSignsNothing(t *testing.T) {
+	s := found(t, 4)
+	state := filepath.Join(s.homes[3], "data", "priv_validator_state.json")
+	old := must[[]byte](t)(os.ReadFile(state))
+	nodes := s.all(t)
+	reach(t, 5, nodes...)
+	stop(t, nodes[3])
+	newer := must[[]byte](t)(os.ReadFile(state))
+	if err := os.WriteFile(state, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copied := s.start(t, s.config(s.homes[3]))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := copied.WaitBlock(ctx, height(t, as(t, nodes[0], aliceSeed))+20)
+	if !errors.Is(err, validator.ErrSignedElsewhere) || !errors.Is(copied.Err(), validator.ErrSignedElsewhere) || !strings.Contains(err.Error(), "this home's last one is of block 0") {
+		t.Fatalf("it went on: %v", err)
+	}
+	stop(t, copied)
+	if after := must[[]byte](t)(os.ReadFile(state)); !bytes.Equal(after, old) || bytes.Equal(newer, old) {
+		t.Fatalf("it signed: %s, after %s", after, old)
+	}
+	c := s.config(s.homes[3])
+	c.Sole = true
+	vouched := s.start(t, c)
+	key := privval.LoadFilePVEmptyState(filepath.Join(s.homes[3], "config", "priv_validator_key.json"), "").GetAddress()
+	from := height(t, as(t, nodes[0], aliceSeed))
+	for at := from + 1; ; at++ {
+		reach(t, at+1, nodes[0], vouched)
+		commit, err := nodes[0].RPC().Commit(t.Context(), &at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(commit.Commit.Signatures, func(s cmttypes.CommitSig) bool { return bytes.Equal(s.ValidatorAddress, key) }) {
+			return
+		}
+		if at > from+100 {
+			t.Fatal("it does not sign, though its owner vouches for it")
+		}
+	}
+}
+
+// A node that was started again takes transactions before its next block, though
+// that waits for others.
+func TestTransactionsBeforeTheNextBlock(t *testing.T) {
+	s := found(t, 3)
+	nodes := s.all(t)
+	reach(t, 3, nodes...)
+	for _, v := range nodes {
+		stop(t, v)
+	}
+	v := s.start(t, s.config(s.homes[0]))
+	s.start(t, s.config(s.homes[1])) // two of three don't agree on a block
+	for catching := true; catching; {
+		status, err := v.RPC().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		catching = status.SyncInfo.CatchingUp
+	}
+	to, sent := key(t, strangerSeed).Account(), make(chan error, 1)
+	go func() { sent <- as(t, v, aliceSeed).Send(t.Context(), to, 7) }()
+	for waits := 0; waits == 0; {
+		select {
+		case err := <-sent:
+			t.Fatalf("it was not kept for the next block: %v", err)
+		default:
+			r, err := v.RPC().NumUnconfirmedTxs(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits = r.Total
+		}
+	}
+	s.start(t, s.config(s.homes[2]))
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if got := balance(t, as(t, v, bobSeed), to); got != 7 {
+		t.Fatalf("the transaction moved %d udlt", got)
+	}
 }
 
 // inquire asks a node for its last state.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -124,25 +125,37 @@ func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Hand
 func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
 
 // quiet keeps silent about what CometBFT calls an error, though each stop
-// causes it, and listens for the end of consensus.
+// causes it, and listens for the end of consensus, and of a hunt.
 type quiet struct {
 	slog.Handler
 	stopping *atomic.Bool
 	halt     *halt
+	hunt     *hunt // nil if none is on
+}
+
+// ofStopping are the words of an ordinary end.
+var ofStopping = []string{"Stopped accept routine, as transport is closed", "error while stopped reactor"}
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return q.hunt != nil && l >= slog.LevelInfo || q.Handler.Enabled(ctx, l)
 }
 
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	q.halt.notice(r)
-	if q.stopping.Load() && r.Message == "Stopped accept routine, as transport is closed" {
+	q.hunt.notice(r)
+	if !q.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	if q.stopping.Load() && slices.Contains(ofStopping, r.Message) {
 		return nil
 	}
 	return q.Handler.Handle(ctx, r)
 }
 func (q quiet) WithAttrs(a []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(a), q.stopping, q.halt}
+	return quiet{q.Handler.WithAttrs(a), q.stopping, q.halt, q.hunt}
 }
 func (q quiet) WithGroup(name string) slog.Handler {
-	return quiet{q.Handler.WithGroup(name), q.stopping, q.halt}
+	return quiet{q.Handler.WithGroup(name), q.stopping, q.halt, q.hunt}
 }
 
 // logger is slog as the SDK wants it.

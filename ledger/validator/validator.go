@@ -38,10 +38,8 @@ import (
 	"time"
 
 	cmtconfig "github.com/cometbft/cometbft/config"
-	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
-	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/proxy"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
 	"github.com/cometbft/cometbft/rpc/client/local"
@@ -72,6 +70,7 @@ type Config struct {
 	P2P           string        // where peers reach the node; default a free port of 127.0.0.1, kept as RPC's is
 	Peers         []string      // nodes to stay connected with, as ID@HOST:PORT; none on a ledger of one validator
 	Sync          *StateSync    // where a home without state gets it; nil: block by block
+	Sole          bool          // no other home signs with the validator's key, though one did lately
 	SnapshotEvery uint64        // blocks between two snapshots for others; default SnapshotEvery
 	Logger        *slog.Logger  // gets what the log file gets; may be nil
 }
@@ -93,6 +92,7 @@ type Validator struct {
 	rpc      *local.Local
 	servers  servers
 	halt     halt
+	hunt     *hunt // nil unless this start looks for a snapshot
 	genesis  string
 	stopping atomic.Bool
 	stop     sync.Once
@@ -134,7 +134,11 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err := forgetHalfSynced(c.Home); err != nil {
 		return err
 	}
-	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt}, &v.release)
+	var search *hunt
+	if c.Sync != nil {
+		search = newHunt(c.Sync.Rounds)
+	}
+	logger, err := openLog(filepath.Join(c.Home, "data", "node.log"), c.Logger, quiet{stopping: &v.stopping, halt: &v.halt, hunt: search}, &v.release)
 	if err != nil {
 		return err
 	}
@@ -166,12 +170,13 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 		return err
 	}
 	cfg := cometConfig(c)
-	if c.Sync != nil && last == 0 {
+	if search != nil && last == 0 {
+		v.hunt = search
 		if err := c.Sync.begin(c.Home, cfg); err != nil {
 			return err
 		}
 	}
-	if err := v.startNode(ctx, cfg, doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
+	if err := v.startNode(ctx, c, cfg, doc, cmtlog.CometLoggerWrapper{Logger: logger}); err != nil {
 		return err
 	}
 	if err := v.servers.start(c, v, logger); err != nil {
@@ -185,21 +190,26 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	return v.WaitBlock(ctx, last+1)
 }
 
-func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *cmttypes.GenesisDoc, logger cmtlog.CometLoggerWrapper) error {
+func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Config, doc *cmttypes.GenesisDoc, logger cmtlog.CometLoggerWrapper) error {
 	key, err := p2p.LoadNodeKey(cfg.NodeKeyFile())
 	if err != nil {
 		return err
 	}
-	signer, err := loadSigner(cfg)
+	pv, err := loadSigner(cfg)
 	if err != nil {
 		return err
 	}
-	v.node, err = node.NewNodeWithContext(ctx, cfg, signer, key,
+	signs := &signer{FilePV: pv, sole: c.Sole, refuse: v.halt.end}
+	v.node, err = node.NewNodeWithContext(ctx, cfg, signs, key,
 		proxy.NewLocalClientCreator(server.NewCometABCIWrapper(v.app)),
 		func() (*cmttypes.GenesisDoc, error) { return doc, nil }, v.release.database,
 		node.DefaultMetricsProvider(cfg.Instrumentation), logger)
 	if err != nil {
 		return err
+	}
+	signs.commits = v.node.BlockStore()
+	if last := v.node.BlockStore().LoadBlockMeta(v.app.LastBlockHeight()); last != nil { // not after a snapshot
+		v.app.Resume(last.Header.Time)
 	}
 	v.rpc = local.New(v.node)
 	v.app.OnUpgrade(func(due error) bool {
@@ -212,26 +222,7 @@ func (v *Validator) startNode(ctx context.Context, cfg *cmtconfig.Config, doc *c
 	return v.halt.watch(v.node, &v.stopping)
 }
 
-// loadSigner reads the validator's key and what it signed last. A missing
-// state is an error: a validator that forgets what it signed may sign twice.
-// The library ends the process over a bad file, so both are read before.
-func loadSigner(cfg *cmtconfig.Config) (*privval.FilePV, error) {
-	for path, into := range map[string]any{
-		cfg.PrivValidatorKeyFile():   &privval.FilePVKey{},
-		cfg.PrivValidatorStateFile(): &privval.FilePVLastSignState{},
-	} {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		if err := cmtjson.Unmarshal(data, into); err != nil {
-			return nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
-		}
-	}
-	return privval.LoadFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
-}
-
-// WaitBlock returns when the block is committed. Before a node's first block,
+// WaitBlock returns when the block is committed. Before a ledger's first block,
 // queries fail and transactions are checked against no time.
 func (v *Validator) WaitBlock(ctx context.Context, height int64) error {
 	tick := time.NewTicker(firstBlock)
@@ -268,6 +259,11 @@ func (v *Validator) Stop() error {
 		v.servers.close()
 		v.seeker.wait()
 		if v.node != nil && v.node.IsRunning() {
+			// What gets blocks from others ends before the peers do: CometBFT's block pool
+			// panics over a peer that goes while its block is being checked.
+			if r, ok := v.node.Switch().Reactor("BLOCKSYNC"); ok {
+				_ = r.Stop() // it may be over
+			}
 			v.stopped = v.node.Stop()
 			v.node.Wait()
 		}

@@ -18,10 +18,12 @@ func (a *app) node() *cobra.Command {
 		Long: `Follow the ledger of a network: check and keep every block, and serve the ledger to others. The
 INVITE names the network and is not used up. An empty home gets the ledger's state from a snapshot
 of its peers, checked against the trusted header of the invite, or block by block if the ledger is
-young. The home remembers the network, so later starts need no line. Peers are reached through
-their links: no port has to be open, here or there. Ctrl-C ends it.
+young or no peer has a snapshot. The home remembers the network, so later starts need no line.
+Peers are reached through their links: no port has to be open, here or there. Ctrl-C ends it.
 
-In the home of a testnet's validator it is that validator.`,
+In the home of a testnet's validator it is that validator. While the ledger's last 100 blocks hold
+signatures of its key that the home does not know of, it signs nothing and ends: another home has
+the key. Where the ledger stands still without it, and no other home is left, --sole lets it sign.`,
 		Example: `  daulat node INVITE --home ~/.daulat-node
   daulat node --home ~/.daulat-node
   daulat node --home ~/.daulat-testnet/validator-2`,
@@ -44,6 +46,7 @@ In the home of a testnet's validator it is that validator.`,
 	f := cmd.Flags()
 	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
 	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it and each other (default: of loopback)")
+	f.BoolVar(&o.Sole, "sole", false, "sign even so: no other home has the validator's key any more")
 	passphraseFlag(cmd, &ask)
 	return cmd
 }

@@ -30,7 +30,8 @@ signs blocks, with the weight of what its account stakes. The node may run meanw
 run from then on. A second call shows how it does.
 
 The key that signs lies in this home alone. Never run a copy of it, not even after a loss: a key
-that signs two blocks of one height is out for good, and 5 % of its stake are gone.`
+that signs two blocks of one height is out for good, and 5 % of its stake are gone. A copy signs
+nothing while the ledger's last blocks hold signatures that it does not know of.`
 	cmd.Example = "  daulat validator --home ~/.daulat-node --stake 5000000 --moniker rumah\n" + cmd.Example
 	help := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -8,6 +8,7 @@ type NodeOptions struct {
 	Invite     string // to the network whose ledger it follows; a home that follows one remembers it
 	P2P        string // IP:PORT at which other nodes reach this one; by default a port of loopback
 	Link       string // IP:PORT at which other peers reach this one; by default a port of loopback
+	Sole       bool   // no other home signs with the validator's key, though one did lately
 	Passphrase Passphrase
 }
 
