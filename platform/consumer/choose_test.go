@@ -5,9 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"daulat/core/job"
+	wire "daulat/link/session"
 	"daulat/platform/consumer"
 )
 
@@ -17,6 +19,58 @@ func (s *setup) asks(change func(*job.Terms, *consumer.Prompt)) (string, error) 
 	change(&t, &p)
 	r, err := s.client.Ask(s.ctx, t, p, willing, deaf)
 	return r.Provider, err
+}
+
+// Once a provider failed, nothing more is asked of it: its other sessions are left at
+// once, and one that still answers when that is done.
+func TestShunnedProviderLosesItsOpenSessions(t *testing.T) {
+	s := start(t)
+	bad := s.sells("bad", 1)
+	s.sells("good", 2)
+	came := make(chan struct{})
+	hold := func(until chan struct{}) conduct { // in the middle of an answer
+		return conduct{shown: func(r *wire.Reply) {
+			if r.Tokens[0] == 1 {
+				came <- struct{}{}
+				<-until
+			}
+		}}
+	}
+	three, last := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	bad.behave(hold(three))
+	for range 3 {
+		all.Go(func() { s.buy(1, 2) })
+		<-came // so the next request opens a session
+	}
+	close(three)
+	all.Wait()
+
+	var r consumer.Result
+	bad.behave(hold(last))
+	all.Go(func() { r = s.buy(1, 2) })
+	<-came
+	bad.behave(conduct{refuse: &wire.Refusal{Code: wire.Busy, Reason: "no"}})
+	if got := s.buy(1, 2); got.Provider != "good" {
+		t.Errorf("%s answered", got.Provider)
+	}
+	settled := func() int {
+		closed, err := s.account.Sessions(s.ctx, "bad", job.SessionSettled)
+		if err != nil {
+			t.Error(err)
+		}
+		return len(closed)
+	}
+	s.eventually("those that are not in use are left", func() bool { return settled() == 2 })
+	close(last)
+	all.Wait()
+	if r.Provider != "bad" {
+		t.Errorf("%s answered what was under way", r.Provider)
+	}
+	s.eventually("all are left", func() bool { return settled() == 3 })
+	if n := len(bad.asked()); n != 5 {
+		t.Errorf("it was asked %d times", n)
+	}
 }
 
 // A pinned request goes to its account though a cheaper one has a warm session,

@@ -138,7 +138,7 @@ func (r *race) ask(ctx context.Context, e *entrant) {
 	led := r.leads(e)
 	switch {
 	case err == nil || isInvalid(err):
-		s.unlock()
+		c.release(s)
 	case !led && ctx.Err() != nil && r.parent.Err() == nil: // beaten
 		if time.Now().After(e.due) {
 			s.blamed = c.shun(r.parent, s.record.Session.Provider, errSlow)
@@ -190,7 +190,7 @@ func (r *race) reinforce(n int) int {
 	r.mu.Lock()
 	terms := r.terms
 	for _, e := range r.all {
-		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.record.Session.Provider)
+		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.provider)
 	}
 	r.mu.Unlock()
 	next := make([]*spare, n)
