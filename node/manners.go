@@ -45,7 +45,7 @@ func (s *seller) setManners(m control.Manners) error {
 
 // models are those that the seller serves, as fast as its owner allows.
 func (s *seller) models() provider.Models {
-	all := inference.Sources{Library: s.library, Upstreams: s.servers.all}
+	all := inference.Sources{Library: s.library, Upstreams: s.servers.upstreams()}
 	if s.throttle == nil {
 		return all
 	}

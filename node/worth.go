@@ -50,7 +50,7 @@ func (Runtime) Hardware(ctx context.Context) control.Hardware {
 func (s *seller) introduce(ctx context.Context) {
 	facts := machine.This().Read(ctx)
 	s.say("this machine: " + facts.String())
-	if len(s.servers.models) > 0 {
+	if len(s.servers.models()) > 0 {
 		return // how fast a server is, it knows itself
 	}
 	m, err := s.speed(ctx, facts, false)

@@ -39,11 +39,11 @@ type Conduct struct {
 
 // Server is the imitation.
 type Server struct {
-	URL    string
-	Key    string // that it wants, if any
-	models []Model
+	URL string
+	Key string // that it wants, if any
 
 	mu      sync.Mutex
+	models  []Model
 	conduct Conduct
 	asked   []map[string]any
 	server  *http.Server
@@ -101,6 +101,19 @@ func (s *Server) Behave(c Conduct) {
 	s.conduct = c
 }
 
+// Have changes which models the server has.
+func (s *Server) Have(models ...Model) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models = models
+}
+
+func (s *Server) has() []Model {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.models
+}
+
 // Asked are the bodies of all chat completions so far.
 func (s *Server) Asked() []map[string]any {
 	s.mu.Lock()
@@ -132,12 +145,12 @@ func (s *Server) treated(next http.Handler) http.Handler {
 }
 
 func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
-	if !slices.ContainsFunc(s.models, func(m Model) bool { return m.Digest != "" }) {
+	if !slices.ContainsFunc(s.has(), func(m Model) bool { return m.Digest != "" }) {
 		http.NotFound(w, r)
 		return
 	}
 	list := []any{}
-	for _, m := range s.models {
+	for _, m := range s.has() {
 		list = append(list, map[string]any{"name": m.Name, "model": m.Name, "digest": m.Digest, "size": 1,
 			"details": map[string]any{"format": "gguf", "family": m.Family}})
 	}
@@ -146,7 +159,7 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
 	list := []any{}
-	for _, m := range s.models {
+	for _, m := range s.has() {
 		list = append(list, map[string]any{"id": m.Name, "object": "model", "owned_by": "test"})
 	}
 	write(w, map[string]any{"object": "list", "data": list})
@@ -194,7 +207,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.asked = append(s.asked, whole)
 	s.mu.Unlock()
-	if !slices.ContainsFunc(s.models, func(m Model) bool { return m.Name == q.Model }) {
+	if !slices.ContainsFunc(s.has(), func(m Model) bool { return m.Name == q.Model }) {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprintf(w, `{"error":{"message":"model %q not found at %s"}}`, q.Model, s.URL)
 		return
