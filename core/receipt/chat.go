@@ -104,29 +104,16 @@ func (r Request) Fits(a Answer) error {
 	return nil
 }
 
-// NewMessage is the canonical message of an answer: its text, and the tools that
-// it calls, if there are any.
+// NewMessage is the canonical message of a text and the tools that it calls, if
+// there are any.
 func NewMessage(content string, calls []any) string {
-	m := map[string]any{"content": content}
-	if len(calls) > 0 {
-		m["tool_calls"] = calls
-	}
-	return string(canon.JSON(m))
+	return Message{Content: content, Calls: calls}.Encode()
 }
 
-// ReadMessage reads what NewMessage wrote.
+// ReadMessage reads text and calls of a message.
 func ReadMessage(message string) (content string, calls []any, err error) {
-	v, err := canon.CheckJSON([]byte(message))
-	if err != nil {
-		return "", nil, fmt.Errorf("message: %w", err)
-	}
-	m, _ := v.(map[string]any)
-	content, text := m["content"].(string)
-	calls, called := m["tool_calls"].([]any)
-	if !text || called != (len(m) == 2) || called && len(calls) == 0 || len(m) > 2 {
-		return "", nil, errors.New("message: it has a text, and the tools that it calls, if any, and nothing else")
-	}
-	return content, calls, nil
+	m, err := DecodeMessage(message)
+	return m.Content, m.Calls, err
 }
 
 // chatFields are what the text of a request may say; all else that steers an

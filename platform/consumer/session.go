@@ -146,7 +146,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 		receive = receiveText
 	}
 	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
-	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); dog.fed(1 + len(t.Text)/bytesPerToken); return f.next(t) })
+	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); dog.fed(1 + t.Size()/bytesPerToken); return f.next(t) })
 	if dog.stop() && err != nil {
 		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, watch.tokens, time.Since(watch.begun).Round(time.Millisecond))
 	}

@@ -6,6 +6,7 @@
 package upstreamtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -35,6 +36,8 @@ type Conduct struct {
 	Endless  bool   // answers on and on, whatever was asked
 	Hold     <-chan struct{}
 	Call     string // the arguments with which the first tool is called
+	Thinks   int    // words before the answer, which count as tokens of it
+	Thought  string // the name under which it shows them; empty for llama.cpp's
 }
 
 // Server is the imitation.
@@ -246,6 +249,11 @@ func (s *Server) answer(out *stream, r *http.Request, q request) {
 	if out.delta(map[string]any{"role": "assistant", "content": ""}, nil) != nil {
 		return
 	}
+	for i := range c.Thinks {
+		if out.delta(map[string]any{cmp.Or(c.Thought, "reasoning_content"): word(i)}, nil) != nil {
+			return
+		}
+	}
 	finish, n := "stop", 0
 	var text strings.Builder
 	for ; c.Endless || n < Words; n++ {
@@ -281,7 +289,7 @@ func (s *Server) answer(out *stream, r *http.Request, q request) {
 	}
 	_ = out.delta(map[string]any{}, finish)
 	if !c.NoUsage {
-		input, output := 0, n
+		input, output := 0, n+c.Thinks
 		for _, m := range q.Messages {
 			input += len(strings.Fields(string(m)))
 		}
