@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,16 +88,16 @@ func TestDeclaredModelIsPaidByReport(t *testing.T) {
 // not asked again. Nobody else is asked either: text was shown that nobody repeats.
 func TestOverReportedUsage(t *testing.T) {
 	most := receipt.Request{Chat: chat, Params: receipt.Params{MaxTokens: 4}}.Worst()
+	half := slices.Repeat([]string{"aaaaaaa,"}, receipt.Params{MaxTokens: 4}.MessageRoom()/16+1)
 	for name, c := range map[string]conduct{
-		"too much input":  {text: []string{"Hello."}, usage: &receipt.Usage{Input: most.Input + 1, Output: 1}},
-		"too much output": {text: []string{"Hello."}, usage: &receipt.Usage{Input: 1, Output: 5}},
-		"nothing":         {text: []string{"Hello."}},
-		"too much text":   {text: []string{strings.Repeat("a", receipt.Params{MaxTokens: 4}.MessageRoom()+1)}, usage: &receipt.Usage{}},
-		"text bit by bit": {text: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/8+1), ","), usage: &receipt.Usage{}},
-		"thoughts and text": {thinks: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/16+1), ","),
-			text: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/16+1), ","), usage: &receipt.Usage{}},
-		"calls of no form": {text: []string{"Hello."}, calls: `[{"id": 1}]`, usage: &receipt.Usage{Output: 1}},
-		"no calls":         {text: []string{"Hello."}, calls: `[]`, usage: &receipt.Usage{Output: 1}},
+		"too much input":    {text: []string{"Hello."}, usage: &receipt.Usage{Input: most.Input + 1, Output: 1}},
+		"too much output":   {text: []string{"Hello."}, usage: &receipt.Usage{Input: 1, Output: 5}},
+		"nothing":           {text: []string{"Hello."}},
+		"too much text":     {text: []string{strings.Repeat("a", receipt.Params{MaxTokens: 4}.MessageRoom()+1)}, usage: &receipt.Usage{}},
+		"text bit by bit":   {text: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/8+1), ","), usage: &receipt.Usage{}},
+		"thoughts and text": {thinks: half, text: half, usage: &receipt.Usage{}},
+		"calls of no form":  {text: []string{"Hello."}, calls: `[{"id": 1}]`, usage: &receipt.Usage{Output: 1}},
+		"no calls":          {text: []string{"Hello."}, calls: `[]`, usage: &receipt.Usage{Output: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
