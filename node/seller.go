@@ -33,6 +33,7 @@ type seller struct {
 	provider *provider.Provider
 	manners  *manners.Watcher
 	throttle *manners.Throttle // nil for all of the machine
+	unbound  bool              // sayUnbound has spoken
 }
 
 // openModel loads the model that choose puts on the shelf.
@@ -139,16 +140,15 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err := s.sweep(ctx, offers); err != nil {
 		return nil, err
 	}
-	resting := false
-	if s.manners != nil {
-		why, err := s.manners.Look(ctx)
-		if err != nil {
-			return nil, err
-		}
-		resting = why != ""
+	if s.manners == nil {
+		s.manners = manners.NewWatcher(manners.Rules{}, nil) // for the owner's word alone
+	}
+	why, err := s.manners.Look(ctx)
+	if err != nil {
+		return nil, err
 	}
 	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
-		Models: s.models(), Offers: offers, Resting: resting, Parallel: s.servers.parallel(), Log: s.log})
+		Models: s.models(), Offers: offers, Resting: why != "", Parallel: s.servers.parallel(), Log: s.log})
 	if err != nil {
 		return nil, err
 	}

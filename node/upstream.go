@@ -129,6 +129,7 @@ func (s *seller) openServer(url, key string) (*server, error) {
 
 func (s *seller) sayFound(v *server) {
 	s.say(fmt.Sprintf("found %s at %s", namesOf(v.models), v.url))
+	s.sayUnbound()
 }
 
 // look asks the servers that ever had models, or all of them, what they have now.
@@ -243,6 +244,9 @@ func (s *seller) follow(ctx context.Context, price job.Price) bool {
 	}
 	for _, o := range gone {
 		s.say(offeredName(o) + " is not there now: its offer is taken back")
+	}
+	if len(came) > 0 {
+		s.sayUnbound()
 	}
 	for _, o := range came {
 		s.say(offeredName(o) + " is there and offered, unaudited")

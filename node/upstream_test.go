@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"daulat/compute/executor/inference/upstreamtest"
+	"daulat/compute/manners"
 	"daulat/core/artifact"
 	"daulat/core/job"
 	"daulat/ui/control"
@@ -85,6 +86,9 @@ func TestServersAreFound(t *testing.T) {
 		})
 	}
 	s := looking(t)
+	var said []string
+	s.say = func(step string) { said = append(said, step) }
+	s.throttle = manners.NewThrottle(1, manners.ProcessTime)
 	if err := s.openServers(t.Context(), control.ProvideOptions{Probe: []string{gone.URL, one.URL}}); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +105,9 @@ func TestServersAreFound(t *testing.T) {
 		if got := namesOf(s.servers.models()); got != c.want {
 			t.Errorf("there is %q, want %q", got, c.want)
 		}
+	}
+	if all := strings.Join(said, "; "); strings.Count(all, "--max-cpu can't hold the server") != 1 || strings.Contains(all, "--max-memory") {
+		t.Errorf("it says %s", all)
 	}
 	gone.Stop()
 	one.Stop()
