@@ -271,7 +271,7 @@ func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error 
 	tip := status.SyncInfo.LatestBlockHeight
 	if tip < youngLedger {
 		c.Sync = nil
-		n.say(fmt.Sprintf("getting the ledger's %d blocks", tip))
+		n.say("getting the ledger's " + control.Count(tip, "block"))
 		return nil
 	}
 	n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", tip))

@@ -147,7 +147,7 @@ func (c *community) endsForUpgrade(ctx context.Context, next string, height int6
 		case <-time.After(2 * healLimit):
 			return fmt.Errorf("%s did not end at block %d", v.address, height)
 		}
-		if code := v.process.cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(v.process.said.String(), fmt.Sprintf("rules change at block %d", height)) {
+		if code := v.process.cmd.ProcessState.ExitCode(); code != 5 || !strings.Contains(v.process.said.String(), fmt.Sprintf("rules change at block %d", height)) {
 			return fmt.Errorf("%s ended with status %d: %s", v.address, code, &v.process.said)
 		}
 	}

@@ -282,12 +282,12 @@ func (a *app) follow(events io.Reader, begun func(), thinking bool) (answer, err
 
 // sayAnswer ends the answer's last line, and follows it after one blank line.
 func sayAnswer(w io.Writer, a answer) {
-	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, line(a.Receipt))
+	fmt.Fprintf(w, "\n\n%s for %d udlt · receipt %s", control.Count(a.Output, "token"), a.Price, line(a.Receipt))
 	if a.Label != "" {
 		fmt.Fprintf(w, " · %s", line(a.Label))
 	}
 	if a.Finish == "length" {
-		fmt.Fprintf(w, " · cut at %d tokens", a.Output)
+		fmt.Fprintf(w, " · cut at %s", control.Count(a.Output, "token"))
 	}
 	fmt.Fprintln(w)
 }
