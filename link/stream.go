@@ -113,6 +113,19 @@ func (s *Stream) Receive(v any) error {
 	if err := s.read.allow(s.timeout); err != nil {
 		return s.fail(err)
 	}
+	return s.receive(v)
+}
+
+// Await is Receive without a bound: whoever awaits a frame knows when to Reset.
+func (s *Stream) Await(v any) error {
+	s.read.renewed = time.Time{}
+	if err := s.read.set(time.Time{}); err != nil {
+		return s.fail(err)
+	}
+	return s.receive(v)
+}
+
+func (s *Stream) receive(v any) error {
 	body, err := readFrame(s.raw, s.limit)
 	if err == io.EOF {
 		return err

@@ -116,12 +116,21 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 			return send(piece, text, tokens)
 		})
 	if err != nil {
-		return gateway.Result{}, translate(err)
+		return paid(r, entry), translate(err)
 	}
-	result := gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Usage.Input, Output: r.Usage.Output,
-		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry)}
+	result := paid(r, entry)
 	rest, tokens := out.flush()
 	return result, send(piece, rest, tokens)
+}
+
+// paid is what the gateway needs to know of a result: also of one that was stopped,
+// and nothing of one that never was.
+func paid(r consumer.Result, e ModelEntry) gateway.Result {
+	if r.Session == 0 {
+		return gateway.Result{}
+	}
+	return gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Usage.Input, Output: r.Usage.Output,
+		Finish: string(r.Answer.Finish), Price: r.Price, Beside: r.Beside, ModelLabel: label(e)}
 }
 
 // chosen puts whom the client wants into the terms, and whom the home wants where

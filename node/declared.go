@@ -212,12 +212,12 @@ func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway
 		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
 	}
 	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return tell(piece, t) })
+	result := paid(r, entry)
 	if err != nil {
-		return gateway.Result{}, translate(err)
+		return result, translate(err)
 	}
-	_, calls, err := receipt.ReadMessage(r.Answer.Message)
-	return gateway.Result{Receipt: r.Receipt(), Provider: r.Provider, Input: r.Usage.Input, Output: r.Usage.Output,
-		Finish: string(r.Answer.Finish), Price: r.Price, ModelLabel: label(entry), Calls: calls}, err
+	_, result.Calls, err = receipt.ReadMessage(r.Answer.Message)
+	return result, err
 }
 
 // tell passes a stretch of a declared model's answer on.

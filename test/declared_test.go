@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"daulat/compute/executor/inference/upstreamtest"
 	"daulat/ui/control"
@@ -152,7 +149,7 @@ func TestDeclaredModel(t *testing.T) {
 			t.Errorf("%s, %v", data, err)
 		}
 	})
-	u.stop(t)
+	stop(t, u.Process)
 }
 
 // whole is a chat completion, or the error in its place.
@@ -190,28 +187,9 @@ func (g gateway) complete(t *testing.T, status int, body string) whole {
 }
 
 // sell runs `daulat provide` until the test ends.
-func sell(t *testing.T, home, line string, args ...string) (p control.Providing) {
+func sell(t *testing.T, home, line string, args ...string) control.Providing {
 	t.Helper()
-	stderr := &lockedBuffer{}
-	cmd := exec.Command("daulat", append([]string{"provide", line, "--json"}, args...)...)
-	cmd.Env, cmd.Stderr = environment(home), stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may be over
-		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		_ = cmd.Wait() // the ledger that it would settle on may be gone
-	})
-	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	if err := json.NewDecoder(out).Decode(&p); err != nil {
-		t.Fatalf("daulat provide did not get ready: %v\n%s", err, stderr)
-	}
-	return p
+	p := background[control.Providing](t, home, append([]string{"provide", line}, args...)...)
+	t.Cleanup(func() { _ = p.Stop() }) // the ledger that it would settle on may be gone
+	return p.ready
 }

@@ -11,15 +11,16 @@ import (
 	"testing"
 
 	"daulat/node"
+	"daulat/test/child"
 )
 
 // TestTourLeavesNothing: however the tour ends, with its terminal, its reader or
 // by force, its network ends too and its folder is gone.
 func TestTourLeavesNothing(t *testing.T) {
-	for name, end := range map[string]func(*exec.Cmd, *os.File){
-		"killed":       func(c *exec.Cmd, _ *os.File) { _ = c.Process.Kill() },
-		"reader gone":  func(_ *exec.Cmd, out *os.File) { out.Close() },
-		"asked to end": func(c *exec.Cmd, _ *os.File) { _ = c.Process.Signal(os.Interrupt) },
+	for name, end := range map[string]func(*child.Process, *os.File){
+		"killed":       func(p *child.Process, _ *os.File) { p.Kill() },
+		"reader gone":  func(_ *child.Process, out *os.File) { out.Close() },
+		"asked to end": func(p *child.Process, _ *os.File) { p.Interrupt() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -32,23 +33,23 @@ func TestTourLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer out.Close()
-			var said lockedBuffer
 			cmd := exec.Command("daulat", "demo", "--noise")
 			cmd.Env = append(slices.DeleteFunc(environment(home), func(v string) bool { return strings.HasPrefix(v, "TMPDIR=") }), "TMPDIR="+scratch)
-			cmd.Stdout, cmd.Stderr = in, &said
+			cmd.Stdout = in
 			cmd.WaitDelay = patience // its network has its stderr for as long as that lasts
-			if err := cmd.Start(); err != nil {
+			p, err := child.Launch(cmd)
+			if err != nil {
 				t.Fatal(err)
 			}
 			in.Close()
 			first := bufio.NewReader(out)
 			for line := ""; !strings.Contains(line, "receipt 1-1"); {
 				if line, err = first.ReadString('\n'); err != nil {
-					t.Fatalf("%v\n%s", err, &said)
+					t.Fatalf("%v\n%s", err, p.Said())
 				}
 			}
-			end(cmd, out)
-			_ = cmd.Wait() // its status is not the point
+			end(p, out)
+			<-p.Ended() // its status is not the point
 			eventually(t, func() (bool, string) {
 				left, err := os.ReadDir(scratch)
 				if err != nil || len(left) > 0 {

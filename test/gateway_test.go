@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ func TestGateway(t *testing.T) {
 	t.Run("StoppedAnswersVerify", g.stoppedAnswersVerify)
 	t.Run("Disconnect", g.disconnect)
 	t.Run("EightAtOnce", g.eightAtOnce)
-	g.stop(t)
+	stop(t, g.Process)
 }
 
 type gateway struct{ *upward }
@@ -418,29 +419,36 @@ func (g gateway) stoppedAnswersVerify(t *testing.T) {
 	if stop == "" {
 		t.Fatalf("the noise has no two plain characters across tokens: %q", free.pieces)
 	}
-	dir := t.TempDir()
 	for _, r := range []reply{
 		g.answered(t, question{"max_tokens": 60, "stop": stop}),
 		g.answered(t, question{"max_tokens": 1}),
 		g.answered(t, question{"max_tokens": 250}),
 		g.answered(t, question{"temperature": 1.3, "top_p": 0.8, "seed": 5}),
 	} {
-		file := filepath.Join(dir, r.receipt)
-		must[map[string]any](t, g.home, "receipt", "export", r.receipt, "-o", file)
-		report := must[control.Report](t, filepath.Join(dir, "stranger"), "verify", file, "--trust", g.Trust)
-		if report.Verdict != "agree" || uint64(report.Output) != r.output {
+		if report := g.verified(t, r.receipt); report.Verdict != "agree" || uint64(report.Output) != r.output {
 			t.Errorf("receipt %s of %d tokens: %s", r.receipt, r.output, report.Line)
 		}
 	}
 }
 
-// A client that leaves in the middle harms nobody.
+// verified is what a stranger finds of a receipt.
+func (g gateway) verified(t *testing.T, receipt string) control.Report {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, receipt)
+	must[map[string]any](t, g.home, "receipt", "export", receipt, "-o", file)
+	return must[control.Report](t, filepath.Join(dir, "stranger"), "verify", file, "--trust", g.Trust)
+}
+
+// A client that leaves in the middle harms nobody: what came is paid for, and proves
+// itself like a whole answer.
 func (g gateway) disconnect(t *testing.T) {
 	body, err := json.Marshal(g.question(question{"stream": true, "max_tokens": 200}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
+		before := g.receipts(t)
 		ctx, leave := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.API+"/chat/completions", bytes.NewReader(body))
 		if err != nil {
@@ -451,13 +459,32 @@ func (g gateway) disconnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil {
-			t.Fatal(err)
+		lines := bufio.NewScanner(resp.Body)
+		for begun := false; !begun && lines.Scan(); { // the first event has no text yet
+			begun = strings.Contains(lines.Text(), `"content":"`) && !strings.Contains(lines.Text(), `"content":""`)
 		}
 		leave()
 		resp.Body.Close()
+		var all []string
+		eventually(t, func() (bool, string) { all = g.receipts(t); return len(all) > len(before), "the part is paid for" })
+		for _, receipt := range all {
+			if slices.Contains(before, receipt) {
+				continue
+			}
+			if report := g.verified(t, receipt); report.Verdict != "agree" || report.Output == 0 {
+				t.Errorf("receipt %s: %s", receipt, report.Line)
+			}
+		}
 		g.answered(t, nil)
 	}
+}
+
+func (g gateway) receipts(t *testing.T) (names []string) {
+	t.Helper()
+	for _, r := range must[[]struct{ Receipt string }](t, g.home, "receipt", "ls") {
+		names = append(names, r.Receipt)
+	}
+	return names
 }
 
 // Eight requests at once, as many as a token may have, all get answers of their

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ var moments = []struct {
 	{"settling", 350 * time.Millisecond, nil, short, (*bystander).settle},
 	{"settling again", 350 * time.Millisecond, nil, short, (*bystander).settle},
 	{"settling, the ledger first", 0, job.SessionSettled, short, (*bystander).settle},
-	{"stopping", 400 * time.Millisecond, nil, short, func(b *bystander) { _ = b.network.cmd.Process.Signal(os.Interrupt) }},
+	{"stopping", 400 * time.Millisecond, nil, short, func(b *bystander) { b.network.Interrupt() }},
 }
 
 func nothing(*bystander) {}
@@ -62,15 +61,15 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 		b.acting(m.act, kill)
 		if random.IntN(2) == 0 { // a start is a moment, too
-			u, _ := launch(t, b.home)
+			u := climb(t, b.home)
 			time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
-			u.kill()
+			u.Kill()
 		}
 		b.network = up(t, b.home)
 		b.asked(8) // whatever happened, the network works again
 		t.Logf("killed while %s: %d answers are held", m.name, len(b.prices))
 	}
-	b.network.stop(t) // settles what is open
+	stop(t, b.network.Process) // settles what is open
 	b.network = up(t, b.home)
 	sessions := b.released()
 	if total := b.total(); total != genesis {
@@ -78,7 +77,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	b.verifyAll()
 	status := must[control.Status](t, b.home, "status")
-	b.network.stop(t)
+	stop(t, b.network.Process)
 	b.audit(sessions, *status.Provider)
 }
 
@@ -105,7 +104,7 @@ func (b *bystander) acting(act func(*bystander), moment func()) {
 		act(b)
 	}()
 	moment()
-	b.network.kill()
+	b.network.Kill()
 	<-done
 	b.ctx = nil
 }
@@ -156,7 +155,7 @@ func (b *bystander) ask(tokens int) error {
 // asked asks and, unless the network is about to be killed, must succeed.
 func (b *bystander) asked(tokens int) {
 	if err := b.ask(tokens); err != nil && b.ctx == nil {
-		b.t.Errorf("%v\n%s", err, b.network.stderr)
+		b.t.Errorf("%v\n%s", err, b.network.Said())
 	}
 }
 

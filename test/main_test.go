@@ -14,12 +14,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 
 	"daulat/ledger/client"
 	"daulat/node"
+	"daulat/test/child"
 	"daulat/ui/cli"
 	"daulat/ui/control"
 )
@@ -96,69 +95,44 @@ func parse[T any](text string) (v T, err error) { return v, json.Unmarshal([]byt
 // An upward is a process that runs `daulat up`.
 type upward struct {
 	control.Ready
-	home   string
-	cmd    *exec.Cmd
-	stderr *lockedBuffer
-	ended  chan struct{}
+	*child.Process
+	home string
 }
 
-// launch starts `daulat up` and does not wait. The test's end kills it.
-func launch(t *testing.T, home string, args ...string) (*upward, io.Reader) {
+// launch starts a command that stays, and does not wait. The test's end kills it.
+func launch(t *testing.T, home string, args ...string) *child.Process {
 	t.Helper()
-	u := &upward{home: home, stderr: &lockedBuffer{}, ended: make(chan struct{})}
-	u.cmd = exec.Command("daulat", append([]string{"up", "--noise", "--json", "--listen", "127.0.0.1:0"}, args...)...)
-	u.cmd.Env, u.cmd.Stderr = environment(home), u.stderr
-	out, in, err := os.Pipe()
+	cmd := exec.Command("daulat", append(args, "--json")...)
+	cmd.Env = environment(home)
+	p, err := child.Launch(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.cmd.Stdout = in
-	if err := u.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	in.Close()
-	go func() {
-		_ = u.cmd.Wait() // its status is in ProcessState
-		close(u.ended)
-	}()
-	t.Cleanup(func() {
-		u.kill()
-		out.Close()
-	})
-	return u, out
+	t.Cleanup(p.Kill)
+	return p
+}
+
+// climb starts `daulat up` and does not wait.
+func climb(t *testing.T, home string, args ...string) *child.Process {
+	t.Helper()
+	return launch(t, home, append([]string{"up", "--noise", "--listen", "127.0.0.1:0"}, args...)...)
 }
 
 // up starts a network in home and waits until it serves.
 func up(t *testing.T, home string, args ...string) *upward {
 	t.Helper()
-	u, out := launch(t, home, args...)
-	late := time.AfterFunc(patience, u.kill)
-	defer late.Stop()
-	if err := json.NewDecoder(out).Decode(&u.Ready); err != nil {
-		u.kill()
-		t.Fatalf("daulat up did not get ready: %v\n%s", err, u.stderr)
+	u := &upward{Process: climb(t, home, args...), home: home}
+	if err := u.Process.Ready(patience, &u.Ready); err != nil {
+		t.Fatal(err)
 	}
 	return u
 }
 
-// kill ends the process as a power cut would.
-func (u *upward) kill() {
-	_ = u.cmd.Process.Kill() // it may be over
-	<-u.ended
-}
-
-// stop ends the process as Ctrl-C does and wants it to end well.
-func (u *upward) stop(t *testing.T) {
+// stop ends a process as Ctrl-C does and wants it to end well.
+func stop(t *testing.T, p *child.Process) {
 	t.Helper()
-	_ = u.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-u.ended:
-	case <-time.After(patience):
-		u.kill()
-		t.Fatalf("daulat up did not end:\n%s", u.stderr)
-	}
-	if code := u.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Fatalf("daulat up ended with status %d:\n%s", code, u.stderr)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -192,21 +166,4 @@ func eventually(t *testing.T, done func() (bool, string)) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -27,6 +26,7 @@ import (
 	"daulat/link/session"
 	"daulat/model/synthetic"
 	"daulat/node"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -124,7 +124,7 @@ func (s *soak) round() {
 	case roll < 85:
 		s.burst(func() {
 			x := s.sellers[s.random.IntN(len(s.sellers))]
-			x.kill()
+			x.Kill()
 			s.counts.kills++
 			s.sellers[slices.Index(s.sellers, x)] = s.open(x.home, x.price)
 		})
@@ -178,11 +178,11 @@ func (s *soak) restart() {
 	s.burst(func() {
 		if s.random.IntN(2) == 0 {
 			s.counts.stops++
-			s.network.stop(s.t)
+			stop(s.t, s.network.Process)
 			return
 		}
 		s.counts.crashes++
-		s.network.kill()
+		s.network.Kill()
 	})
 	s.up()
 }
@@ -281,12 +281,10 @@ func (s *soak) verify() {
 
 // A seller is a process that runs `daulat provide`.
 type seller struct {
+	*child.Process
 	home    string
 	price   int
 	account string
-	cmd     *exec.Cmd
-	stderr  *lockedBuffer
-	ended   chan struct{}
 }
 
 // open starts a provider in a home, new or not, and waits until it serves.
@@ -295,34 +293,13 @@ func (s *soak) open(home string, price int) *seller {
 	if _, err := os.Stat(home); err != nil {
 		s.stock(home)
 	}
-	x := &seller{home: home, price: price, stderr: &lockedBuffer{}, ended: make(chan struct{})}
-	x.cmd = exec.Command("daulat", "provide", "--json", "--ledger", s.network.Ledger, "--model", s.network.Model,
+	x := &seller{home: home, price: price}
+	x.Process = launch(s.t, home, "provide", "--ledger", s.network.Ledger, "--model", s.network.Model,
 		"--input-price", "150", "--output-price", fmt.Sprint(price))
-	x.cmd.Env, x.cmd.Stderr = environment(home), x.stderr
-	out, in, err := os.Pipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	x.cmd.Stdout = in
-	if err := x.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	in.Close()
-	go func() {
-		_ = x.cmd.Wait() // its status is in ProcessState
-		close(x.ended)
-	}()
-	s.t.Cleanup(func() {
-		x.kill()
-		out.Close()
-	})
 	go s.fund(x)
-	late := time.AfterFunc(patience, x.kill)
-	defer late.Stop()
 	var serving control.Providing
-	if err := json.NewDecoder(out).Decode(&serving); err != nil {
-		x.kill()
-		s.t.Fatalf("daulat provide did not get ready: %v\n%s", err, x.stderr)
+	if err := x.Ready(patience, &serving); err != nil {
+		s.t.Fatal(err)
 	}
 	x.account = serving.Account
 	return x
@@ -348,32 +325,14 @@ var begs = regexp.MustCompile(`daulat wallet send (daulat1[a-z0-9]{38,}) 1`)
 func (s *soak) fund(x *seller) {
 	for {
 		select {
-		case <-x.ended:
+		case <-x.Ended():
 			return
 		case <-time.After(50 * time.Millisecond):
 		}
-		if m := begs.FindStringSubmatch(x.stderr.String()); m != nil {
+		if m := begs.FindStringSubmatch(x.Said()); m != nil {
 			_ = run(s.t.Context(), s.t, s.home, "wallet", "send", m[1], "1") // without it the provider never gets ready
 			return
 		}
-	}
-}
-
-func (x *seller) kill() {
-	_ = x.cmd.Process.Kill() // it may be over
-	<-x.ended
-}
-
-func (x *seller) stop(t *testing.T) {
-	_ = x.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-x.ended:
-	case <-time.After(patience):
-		x.kill()
-		t.Fatalf("daulat provide did not end:\n%s", x.stderr)
-	}
-	if code := x.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("daulat provide ended with status %d:\n%s", code, x.stderr)
 	}
 }
 
@@ -386,7 +345,7 @@ func (u usage) String() string {
 
 func (s *soak) usage() (u usage) {
 	s.t.Helper()
-	proc := fmt.Sprintf("/proc/%d/", s.network.cmd.Process.Pid)
+	proc := fmt.Sprintf("/proc/%d/", s.network.PID())
 	files, err := os.ReadDir(proc + "fd")
 	if err != nil {
 		s.t.Fatal(err)
@@ -443,7 +402,7 @@ func (s *soak) supply() (sum uint64) {
 func (s *soak) end() {
 	s.say("stopping; checking what is left")
 	s.grown()
-	s.network.stop(s.t) // settles what is open
+	stop(s.t, s.network.Process) // settles what is open
 	s.up()
 	sessions := s.released()
 	if sum := s.supply(); sum != s.genesis {
@@ -453,9 +412,11 @@ func (s *soak) end() {
 	serves := map[string]*session.Journal{}
 	own := must[control.Status](s.t, s.home, "status").Provider.Address
 	for _, x := range s.sellers {
-		x.stop(s.t)
+		if err := x.Stop(); err != nil {
+			s.t.Error(err)
+		}
 	}
-	s.network.stop(s.t)
+	stop(s.t, s.network.Process)
 	for _, x := range s.sellers {
 		serves[x.account] = s.journalOf(x.home)
 	}

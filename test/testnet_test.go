@@ -2,10 +2,8 @@ package test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	rpchttp "github.com/cometbft/cometbft/rpc/client/http"
 
 	"daulat/ledger/client"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -27,65 +26,20 @@ const (
 	snapshotEvery = "60"
 )
 
-// A process is a command that runs until it is stopped and first says, as JSON,
-// that it is ready.
+// A process is a command that stays, and what it said when it was ready.
 type process[T any] struct {
-	ready  T
-	cmd    *exec.Cmd
-	stderr *lockedBuffer
-	ended  chan struct{}
+	*child.Process
+	ready T
 }
 
 // background starts a command and waits until it is ready. The test's end kills it.
 func background[T any](t *testing.T, home string, args ...string) *process[T] {
 	t.Helper()
-	p := &process[T]{stderr: &lockedBuffer{}, ended: make(chan struct{})}
-	p.cmd = exec.Command("daulat", append(args, "--json")...)
-	p.cmd.Env, p.cmd.Stderr = environment(home), p.stderr
-	out, in, err := os.Pipe()
-	if err != nil {
+	p := &process[T]{Process: launch(t, home, args...)}
+	if err := p.Ready(patience, &p.ready); err != nil {
 		t.Fatal(err)
-	}
-	p.cmd.Stdout = in
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	in.Close()
-	go func() {
-		_ = p.cmd.Wait() // its status is in ProcessState
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		p.kill()
-		out.Close()
-	})
-	late := time.AfterFunc(patience, p.kill)
-	defer late.Stop()
-	if err := json.NewDecoder(out).Decode(&p.ready); err != nil {
-		p.kill()
-		t.Fatalf("daulat %s did not get ready: %v\n%s", strings.Join(args, " "), err, p.stderr)
 	}
 	return p
-}
-
-func (p *process[T]) kill() {
-	_ = p.cmd.Process.Kill() // it may be over
-	<-p.ended
-}
-
-// stop ends the process as Ctrl-C does and wants it to end well.
-func (p *process[T]) stop(t *testing.T) {
-	t.Helper()
-	_ = p.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		p.kill()
-		t.Fatalf("%s did not end:\n%s", p.cmd, p.stderr)
-	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Fatalf("%s ended with status %d:\n%s", p.cmd, code, p.stderr)
-	}
 }
 
 // testnet is four validators, and how to start one of them again.
@@ -216,7 +170,7 @@ func TestFourValidators(t *testing.T) {
 	agrees(t, nodes...)
 
 	// With two gone nothing is decided, and nothing forks.
-	back.kill()
+	back.Kill()
 	killed(t, two)
 	left := []control.Node{nodes[0], nodes[3]}
 	still := stands(t, left...)
@@ -240,9 +194,9 @@ func TestFourValidators(t *testing.T) {
 	reaches(t, still+10, nodes...)
 	agrees(t, nodes...)
 
-	other.stop(t)
-	back.stop(t)
-	net.stop(t)
+	stop(t, other.Process)
+	stop(t, back.Process)
+	stop(t, net.Process)
 	for _, v := range net.ready.Validators {
 		gone(t, v.PID)
 	}
@@ -271,7 +225,7 @@ func stands(t *testing.T, nodes ...control.Node) (height int64) {
 func TestTestnetEndsWithItsCommand(t *testing.T) {
 	net := testnet(t)
 	reaches(t, 5, net.ready.Validators[0].Node)
-	net.kill()
+	net.Kill()
 	for _, v := range net.ready.Validators {
 		gone(t, v.PID)
 	}
@@ -283,7 +237,7 @@ func TestTestnetEndsWithItsCommand(t *testing.T) {
 	if err != nil || trust.Height < 5 {
 		t.Fatalf("trust %v: %v", trust, err)
 	}
-	second.stop(t)
+	stop(t, second.Process)
 }
 
 // TestNodeFollowsByStateSync: an invite lets an empty home follow the ledger from
@@ -302,11 +256,11 @@ func TestNodeFollowsByStateSync(t *testing.T) {
 	if err != nil || s.SyncInfo.EarliestBlockHeight < 10 || s.ValidatorInfo.VotingPower != 0 {
 		t.Fatalf("the node has blocks from %d on and a power of %d: %v", s.SyncInfo.EarliestBlockHeight, s.ValidatorInfo.VotingPower, err)
 	}
-	follower.stop(t)
+	stop(t, follower.Process)
 	follower = background[control.Node](t, home, "node") // it remembers the network
 	longer(t, tip(t, first), follower.ready)
-	follower.stop(t)
-	net.stop(t)
+	stop(t, follower.Process)
+	stop(t, net.Process)
 }
 
 // longer is reaches for what takes a minute.

@@ -9,11 +9,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
 	"daulat/bench/report"
 	"daulat/ledger/client"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -44,12 +46,12 @@ func run(program string, validators int, blocks int64) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	var net control.Testnet
-	p, err := report.Start(ctx, nil, &net, program, "testnet", "--json", "--validators", fmt.Sprint(validators), "--invites", "0", "--home", filepath.Join(dir, "net"))
+	p, err := child.Start(exec.CommandContext(ctx, program, "testnet", "--json", "--validators", fmt.Sprint(validators), "--invites", "0", "--home", filepath.Join(dir, "net")), patience, &net)
 	if err != nil {
 		return err
 	}
 	gaps, err := gaps(ctx, net.Validators[0].Ledger, net.Chain, blocks)
-	if err := errors.Join(err, p.End()); err != nil {
+	if err := errors.Join(err, p.Stop()); err != nil {
 		return err
 	}
 	median := report.Median(gaps)

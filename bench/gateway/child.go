@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"time"
+
+	"daulat/test/child"
 )
 
 // task is what a child is started with: one line of JSON. It answers each line
@@ -33,49 +32,27 @@ type stats struct {
 	Background int
 }
 
-// child is a process of this program's own.
-type child struct {
-	command *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Reader
-	ready   ready
+// part is a child that has started.
+type part struct {
+	*child.Process
+	ready ready
 }
 
-func startChild(t task) (*child, error) {
+func startPart(t task) (*part, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{command: exec.Command(self, "serve")}
-	c.command.Stderr = os.Stderr
-	if c.in, err = c.command.StdinPipe(); err != nil {
+	cmd := exec.Command(self, "serve")
+	cmd.Stderr = os.Stderr
+	p := &part{}
+	if p.Process, err = child.Lead(cmd); err != nil {
 		return nil, err
 	}
-	out, err := c.command.StdoutPipe()
-	if err != nil {
-		return nil, err
+	if err := p.Ask(t, &p.ready); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the %s: %w", t.Role, err), p.Stop())
 	}
-	c.out = bufio.NewReader(out)
-	if err := c.command.Start(); err != nil {
-		return nil, err
-	}
-	if err := c.call(t, &c.ready); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the %s: %w", t.Role, err), c.close())
-	}
-	return c, nil
+	return p, nil
 }
 
-func (c *child) call(question, answer any) error {
-	if err := json.NewEncoder(c.in).Encode(question); err != nil {
-		return err
-	}
-	line, err := c.out.ReadBytes('\n')
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(line, answer)
-}
-
-func (c *child) stats() (s stats, err error) { return s, c.call("stats", &s) }
-
-func (c *child) close() error { return errors.Join(c.in.Close(), c.command.Wait()) }
+func (p *part) stats() (s stats, err error) { return s, p.Ask("stats", &s) }

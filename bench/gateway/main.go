@@ -84,8 +84,8 @@ func run(o options) error {
 // network is what a run starts, in the order in which it starts.
 type network struct {
 	ledger   *validator.Validator
-	provider *child
-	gateway  *child
+	provider *part
+	gateway  *part
 	asked    int // requests so far, those that warm up included
 }
 
@@ -118,20 +118,20 @@ func open(ctx context.Context, dir string, o options) (*network, error) {
 	}
 	job := task{Ledger: n.ledger.RPCAddress(), Dir: dir, Streams: o.streams, Pace: o.pace, Profile: o.profile}
 	job.Role, job.Account = "provider", seller
-	if n.provider, err = startChild(job); err != nil {
+	if n.provider, err = startPart(job); err != nil {
 		return n, err
 	}
 	job.Role, job.Account = "gateway", wallet
-	n.gateway, err = startChild(job)
+	n.gateway, err = startPart(job)
 	return n, err
 }
 
 // close ends the gateway first, which settles every session.
 func (n *network) close() error {
 	var failed []error
-	for _, c := range []*child{n.gateway, n.provider} {
+	for _, c := range []*part{n.gateway, n.provider} {
 		if c != nil {
-			failed = append(failed, c.close())
+			failed = append(failed, c.Stop())
 		}
 	}
 	if n.ledger != nil {

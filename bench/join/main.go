@@ -17,10 +17,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"sync"
 	"time"
 
 	"daulat/bench/report"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -61,12 +61,12 @@ func run(program string, rounds int, noise bool) error {
 		args = append(args, "--noise")
 	}
 	var ready control.Ready
-	up, _, err := b.start(ctx, "founder", &ready, args...)
+	up, err := b.start(ctx, "founder", &ready, args...)
 	if err != nil {
 		return err
 	}
 	all, err := b.friends(ctx, rounds)
-	if err := errors.Join(err, up.End()); err != nil {
+	if err := errors.Join(err, up.Stop()); err != nil {
 		return err
 	}
 	work, pay := median(all, func(t times) time.Duration { return t.work }), median(all, func(t times) time.Duration { return t.pay })
@@ -118,11 +118,11 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 	}
 	began := time.Now()
 	var serving control.Providing
-	seller, paid, err := b.start(ctx, home, &serving, "provide", line, "--json", "--upstream", "none", "--output-price", strconv.Itoa(price))
+	seller, err := b.start(ctx, home, &serving, "provide", line, "--json", "--upstream", "none", "--output-price", strconv.Itoa(price))
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, seller.End()) }()
+	defer func() { err = errors.Join(err, seller.Stop()) }()
 	t.serving = time.Since(began)
 	receipt, err := b.ask(ctx, "--provider", serving.Account)
 	if err != nil {
@@ -136,12 +136,12 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 	if last := jobs[len(jobs)-1]; last.Provider != serving.Account {
 		return t, fmt.Errorf("%s was served by %s and not by the friend", receipt, last.Provider)
 	}
-	select {
-	case <-paid:
-	case <-seller.Ended():
-		return t, errors.New("the friend ended without pay")
-	case <-ctx.Done():
-		return t, ctx.Err()
+	for !released.MatchString(seller.Said()) {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-seller.Ended():
+			return t, errors.New("the friend ended without pay")
+		}
 	}
 	t.pay = time.Since(began)
 	return t, nil
@@ -175,14 +175,8 @@ func (b bench) run(ctx context.Context, home string, out any, args ...string) er
 
 var released = regexp.MustCompile(`, ([1-9][0-9]*) released`)
 
-// start runs a command that stays and returns once it printed its JSON. paid is
-// closed when it says that pay was released.
-func (b bench) start(ctx context.Context, home string, out any, args ...string) (p *report.Process, paid <-chan struct{}, err error) {
-	pay, once := make(chan struct{}), sync.Once{}
-	p, err = report.Start(ctx, func(line string) {
-		if released.MatchString(line) {
-			once.Do(func() { close(pay) })
-		}
-	}, out, b.program, append(args, "--home", filepath.Join(b.dir, home))...)
-	return p, pay, err
+// start runs a command that stays and returns once it printed its JSON.
+func (b bench) start(ctx context.Context, home string, out any, args ...string) (*child.Process, error) {
+	cmd := exec.CommandContext(ctx, b.program, append(args, "--home", filepath.Join(b.dir, home))...)
+	return child.Start(cmd, patience, out)
 }

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,17 +10,19 @@ import (
 	"daulat/core/canon"
 	"daulat/link"
 	"daulat/link/session"
+	"daulat/test/child"
 )
 
-// vanish is the life of a child: it reads how many machines it shall be, one key for
-// each, and listens for all of them. They take streams and asks, and say nothing.
+// vanish is the life of a child that is many machines: for each key that it reads
+// it listens as one more, and says where. They take streams and asks, and say nothing.
 // It ends with its input.
 func vanish(in io.Reader, out io.Writer) error {
-	lines := bufio.NewScanner(in)
-	encode := json.NewEncoder(out)
-	for lines.Scan() {
-		seed, err := hex.DecodeString(lines.Text())
-		if err != nil {
+	decode, encode := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var seed []byte
+		if err := decode.Decode(&seed); err == io.EOF {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		key, err := canon.KeyFromSeed(seed)
@@ -46,40 +44,15 @@ func vanish(in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
-	return lines.Err()
 }
 
-// crowd is the child that is all machines which vanish.
-type crowd struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *json.Decoder
-}
-
-func startCrowd() (*crowd, error) {
+// startCrowd starts the child that is all machines which vanish.
+func startCrowd() (*child.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &crowd{cmd: exec.Command(self, "vanish")}
-	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	c.out = json.NewDecoder(out)
-	return c, c.cmd.Start()
+	cmd := exec.Command(self, "vanish")
+	cmd.Stderr = os.Stderr
+	return child.Lead(cmd)
 }
-
-// add starts one more machine and returns its addresses.
-func (c *crowd) add(seed []byte) (addrs []string, err error) {
-	if _, err := fmt.Fprintf(c.in, "%x\n", seed); err != nil {
-		return nil, err
-	}
-	return addrs, c.out.Decode(&addrs)
-}
-
-func (c *crowd) close() error { return errors.Join(c.in.Close(), c.cmd.Wait()) }

@@ -27,6 +27,7 @@ import (
 	"daulat/ledger/validator"
 	"daulat/link"
 	"daulat/link/session"
+	"daulat/test/child"
 )
 
 const (
@@ -62,7 +63,7 @@ type world struct {
 	homes   []*client.AccountKey // that have asked nothing yet
 	shelf   costless.Shelf
 	data    []byte // the model's manifest
-	crowd   *crowd
+	crowd   *child.Process
 	node    *validator.Validator
 	log     *slog.Logger
 	closers []func() error
@@ -100,7 +101,7 @@ func found(ctx context.Context, o options) (w *world, err error) {
 	if w.crowd, err = startCrowd(); err != nil {
 		return nil, err
 	}
-	w.onClose(w.crowd.close)
+	w.onClose(w.crowd.Stop)
 	for i := range o.offers {
 		if err := w.addSeller(i < o.honest); err != nil {
 			return nil, err
@@ -144,7 +145,7 @@ func (w *world) addSeller(honest bool) (err error) {
 		w.onClose(s.link.Close)
 		s.addrs = s.link.Addrs()
 	case !w.absent:
-		if s.addrs, err = w.crowd.add(seed); err != nil {
+		if err := w.crowd.Ask(seed, &s.addrs); err != nil {
 			return fmt.Errorf("start a machine that vanishes: %w", err)
 		}
 	}

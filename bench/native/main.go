@@ -59,7 +59,7 @@ type speed struct {
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "measure" {
-		report.Exit(child(os.Args[2]))
+		report.Exit(here(os.Args[2]))
 	}
 	prompts := flag.Int("prompts", 20, "prompts, for each kernel and number of threads; the portable kernel gets a fourth of them")
 	tokens := flag.Int("tokens", 128, "tokens that an answer must have to count")

@@ -44,8 +44,8 @@ var questions = []string{
 	"Explain how a piano makes its sound, from the finger to the ear, and why two pianos never sound the same.",
 }
 
-// child measures in this process and prints the speed as JSON.
-func child(line string) error {
+// here measures in this process and prints the speed as JSON.
+func here(line string) error {
 	var t task
 	if err := json.Unmarshal([]byte(line), &t); err != nil {
 		return err

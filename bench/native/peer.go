@@ -1,34 +1,33 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"daulat/test/child"
 )
 
 // script runs llama.cpp; the program is started in the repository's root.
 const script = "test/peers/llama.py"
 
+// patience bounds its start, in which it reads the model.
+const patience = 10 * time.Minute
+
 // peer is llama.cpp with the task's file and threads. A nil peer is left out.
 type peer struct {
 	Version, System, Settings string
 
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	stderr bytes.Buffer
+	process *child.Process
 }
 
 // libraries is where `make peers` leaves llama.cpp's.
@@ -57,34 +56,17 @@ func (t task) startPeer(ctx context.Context) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{cmd: exec.CommandContext(ctx, "python3", script, dir, t.Path, strconv.Itoa(t.Threads), "fast")}
-	p.cmd.Stderr = &p.stderr
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
+	p := &peer{}
+	if p.process, err = child.Lead(exec.CommandContext(ctx, "python3", script, dir, t.Path, strconv.Itoa(t.Threads), "fast")); err != nil {
 		return nil, err
 	}
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
+	if err := p.process.Ready(patience, p); err != nil {
 		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	p.out = bufio.NewReader(out)
-	if err := p.line(p); err != nil {
-		return nil, errors.Join(err, p.stop())
 	}
 	if err := p.answer([]uint32{1, 2, 3}, 2, &speed{}); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil
-}
-
-func (p *peer) line(v any) error {
-	line, err := p.out.ReadBytes('\n')
-	if err != nil {
-		return fmt.Errorf("llama.cpp gave no answer: %w", err)
-	}
-	return json.Unmarshal(line, v)
 }
 
 // answer has it pick n tokens as we do, and adds its speed to s, which has ours.
@@ -95,14 +77,11 @@ func (p *peer) answer(tokens []uint32, n int, s *speed) error {
 	var seed [4]byte
 	rand.Read(seed[:])
 	request := map[string]any{"tokens": tokens, "more": n, "temperature": 1.0, "top_p": 0.95, "seed": binary.LittleEndian.Uint32(seed[:])}
-	if err := json.NewEncoder(p.in).Encode(request); err != nil {
-		return fmt.Errorf("llama.cpp takes no request: %w", err)
-	}
 	var got struct {
 		Tokens      []uint32
 		First, Rest float64 // seconds
 	}
-	if err := p.line(&got); err != nil {
+	if err := p.process.Ask(request, &got); err != nil {
 		return err
 	}
 	if len(got.Tokens) != n || got.First <= 0 || got.Rest <= 0 {
@@ -118,12 +97,7 @@ func (p *peer) stop() error {
 	if p == nil {
 		return nil
 	}
-	p.in.Close()
-	_, _ = io.Copy(io.Discard, p.out)
-	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("llama.cpp: %w\n%s", err, bytes.TrimSpace(p.stderr.Bytes()))
-	}
-	return nil
+	return p.process.Stop()
 }
 
 // features are the processor's SIMD features, by their names in /proc/cpuinfo

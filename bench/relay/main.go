@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"daulat/bench/report"
 	"daulat/core/canon"
 	"daulat/link"
+	"daulat/test/child"
 )
 
 const (
@@ -122,18 +124,17 @@ func run(rounds int) error {
 	if err != nil {
 		return err
 	}
-	quiet := func(string) {}
 	var at, to []string
-	relay, err := report.Start(ctx, quiet, &at, self, "-role", "relay")
+	relay, err := child.Start(exec.CommandContext(ctx, self, "-role", "relay"), patience, &at)
 	if err != nil {
 		return err
 	}
-	peer, err := report.Start(ctx, quiet, &to, self, "-role", "peer", "-relays", strings.Join(at, ","))
+	peer, err := child.Start(exec.CommandContext(ctx, self, "-role", "peer", "-relays", strings.Join(at, ",")), patience, &to)
 	if err != nil {
-		return errors.Join(err, relay.End())
+		return errors.Join(err, relay.Stop())
 	}
 	err = measure(ctx, to, rounds)
-	return errors.Join(err, peer.End(), relay.End())
+	return errors.Join(err, peer.Stop(), relay.Stop())
 }
 
 // way is one of the two ways to the peer.

@@ -13,6 +13,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"daulat/bench/report"
 	"daulat/ledger/client"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -119,11 +121,11 @@ func start(program, home string, arguments ...string) (t times, err error) {
 	began := time.Now()
 	go func() { block <- firstBlock(ctx, home, known, began) }()
 	var r control.Ready
-	up, err := report.Start(ctx, nil, &r, program, append([]string{"up", "--json", "--home", home, "--listen", "127.0.0.1:0"}, arguments...)...)
+	up, err := child.Start(exec.CommandContext(ctx, program, append([]string{"up", "--json", "--home", home, "--listen", "127.0.0.1:0"}, arguments...)...), patience, &r)
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, up.End()) }()
+	defer func() { err = errors.Join(err, up.Stop()) }()
 	t.ready = time.Since(began)
 	q := report.Question{API: r.API, Token: r.Token, Model: r.Model, Text: "What is the capital of Indonesia?", Tokens: 16}
 	asked := time.Since(began)

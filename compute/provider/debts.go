@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/link/session"
 )
@@ -82,15 +83,15 @@ func (d *debts) owed(account string, now uint64) (sum uint64) {
 
 // trusts refuses who owes too much. The ledger is asked for the time only if that
 // matters.
-func (p *Provider) trusts(ctx context.Context, s job.Session) error {
-	if s.Trusts(p.debts.owed(s.Consumer, 0)) == nil {
+func (p *Provider) trusts(ctx context.Context, s job.Session, m job.Served, request canon.Hash) error {
+	if s.Trusts(m, p.debts.owed(s.Consumer, 0), request) == nil {
 		return nil
 	}
 	now, err := p.Ledger.Now(ctx)
 	if err != nil {
 		return err
 	}
-	return s.Trusts(p.debts.owed(s.Consumer, now))
+	return s.Trusts(m, p.debts.owed(s.Consumer, now), request)
 }
 
 // timely refuses a voucher for an unpaid answer that comes when the ledger takes

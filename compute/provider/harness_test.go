@@ -34,7 +34,11 @@ type toy struct {
 	fails error         // of a declared model, at the end
 	// pause, if set, is called before each token.
 	pause func(i int)
-	wide  bool // its log-probabilities are large numbers, for answers of many bytes
+	// holds is a token, from 1, before which it waits to be broken off; 0 for none.
+	holds atomic.Int64
+	// within, if set, is called at the start of an answer, and what it returns at the end.
+	within func() func()
+	wide   bool // its log-probabilities are large numbers, for answers of many bytes
 }
 
 const (
@@ -54,13 +58,19 @@ func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt
 	m.mu.Lock()
 	m.calls++
 	m.mu.Unlock()
+	if m.within != nil {
+		defer m.within()()
+	}
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(r.Params.MaxTokens) {
 		if m.pause != nil {
 			m.pause(i)
 		}
+		if int64(i)+1 == m.holds.Load() {
+			<-ctx.Done()
+		}
 		if ctx.Err() != nil {
-			return a, ctx.Err()
+			return receipt.Answer{}, ctx.Err()
 		}
 		token := receipt.Token{ID: uint32(len(r.Tokens) + i)}
 		if n := r.Params.Logprobs; n > 0 {
@@ -72,7 +82,7 @@ func (m *toy) Generate(ctx context.Context, r receipt.Request, emit func(receipt
 			}
 		}
 		if err := emit(token); err != nil {
-			return a, err
+			return receipt.Answer{}, err
 		}
 		a.Add(token)
 	}
@@ -388,7 +398,7 @@ func (a *asker) voucher(m job.Served, final bool) session.Payment {
 
 // pay hands over a payment and returns what the provider says to it.
 func pay(s *link.Stream, p session.Payment) error {
-	if err := s.Send(p); err != nil {
+	if err := s.Send(session.Word{Payment: &p}); err != nil {
 		return err
 	}
 	return paid(s)

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -489,29 +490,19 @@ func TestRequestsAtOnce(t *testing.T) {
 	}
 	both.Wait()
 
-	var mu sync.Mutex
-	inside, most := 0, 0
+	s.toy.pause = nil
+	var inside, most atomic.Int64
 	together := make(chan struct{})
-	s.toy.pause = func(i int) {
-		mu.Lock()
-		defer mu.Unlock()
-		if i == 0 {
-			if inside++; inside > most {
-				most = inside
-			}
-			if inside == 2 {
-				close(together)
-			}
-			mu.Unlock()
-			select { // gives the other one time to come, where nothing stops it
-			case <-together:
-			case <-time.After(100 * time.Millisecond):
-			}
-			mu.Lock()
+	s.toy.within = func() func() {
+		now := inside.Add(1)
+		if most.Store(max(most.Load(), now)); now == 2 {
+			close(together)
 		}
-		if i == 1 {
-			inside--
+		select { // gives the other one time to come, where nothing stops it
+		case <-together:
+		case <-time.After(100 * time.Millisecond):
 		}
+		return func() { inside.Add(-1) }
 	}
 	c := s.lease(100, 50)
 	streams := map[uint64]*link.Stream{}
@@ -526,7 +517,7 @@ func TestRequestsAtOnce(t *testing.T) {
 		})
 	}
 	both.Wait()
-	if most != 1 {
-		t.Errorf("%d requests of one session were computed at once", most)
+	if n := most.Load(); n != 1 {
+		t.Errorf("%d requests of one session were computed at once", n)
 	}
 }

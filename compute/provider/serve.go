@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	"daulat/compute/executor/inference"
 	"daulat/core/artifact"
@@ -106,6 +107,7 @@ func refusal(err error) *session.Refusal {
 		return r
 	}
 	for code, reasons := range map[session.Code][]error{
+		session.Stopped: {errStopped},
 		session.Busy:    {job.ErrDebt, inference.ErrAway},
 		session.Spent:   {job.ErrExposure, job.ErrEscrow, job.ErrNotOpen},
 		session.Invalid: {canon.ErrSignature, job.ErrInvalid, job.ErrForeign, job.ErrDuplicate, job.ErrVoucher, inference.ErrPrompt},
@@ -133,8 +135,11 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err != nil {
 		return err
 	}
+	ctx, enough := context.WithCancelCause(ctx)
+	defer enough(nil)
+	words := listen(s, enough)
 	answer, err := p.onShift(ctx, s, a.Request)
-	if errors.Is(err, errResting) {
+	if errors.Is(err, errResting) || errors.Is(err, errStopped) {
 		return err // what the consumer has of the answer is not held against it
 	}
 	if err != nil {
@@ -160,9 +165,9 @@ func (p *Provider) answer(ctx context.Context, s *link.Stream, l *lease, a sessi
 	if err := s.Send(session.Reply{Done: &done}); err != nil {
 		return err
 	}
-	s.SetFrameTimeout(paymentTimeout)
-	var paid session.Payment
-	if err := s.Receive(&paid); err != nil {
+	defer time.AfterFunc(paymentTimeout, s.Reset).Stop()
+	paid, err := words.payment()
+	if err != nil {
 		return err
 	}
 	if err := p.take(ctx, l, paid); err != nil {
@@ -203,16 +208,16 @@ func (p *Provider) admitted(ctx context.Context, r session.Record, a session.Ask
 		return r.Served, err
 	}
 	r.Session.Terms.Step = min(r.Session.Terms.Step, longest)
-	if err := p.trusts(ctx, r.Session); err != nil {
+	if err := p.trusts(ctx, r.Session, r.Served, a.Ask.Request); err != nil {
 		return r.Served, err
 	}
 	return r.Session.Admit(p.Ledger.ChainID(), r.Served, a.Ask, a.Signature, a.Request)
 }
 
 // broken notes what a consumer that hung up has of an answer: it counts as lost,
-// like an answer that is never paid for.
+// like an answer that is never paid for. Who wants no more can say so, and pay.
 func (p *Provider) broken(l *lease, admitted job.Served, a session.Ask, sent receipt.Answer) error {
-	if sent.IsEmpty() {
+	if a.Request.Bill(sent).Output == 0 {
 		return nil
 	}
 	part, err := l.record.Session.Serve(admitted, receipt.NewLeaf(a.Ask, a.Request, sent))
@@ -237,7 +242,8 @@ func (p *Provider) onShift(ctx context.Context, s *link.Stream, r receipt.Reques
 
 // compute runs the model and streams its tokens. The model does not wait for the
 // consumer: a slow reader holds up nobody else's answer, and gets more tokens in
-// one frame.
+// one frame. With an error comes what was passed on; the answer that the consumer
+// stopped is just that.
 func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Request) (receipt.Answer, error) {
 	model, err := p.Models.Model(ctx, r.Model)
 	if err != nil {
@@ -246,23 +252,40 @@ func (p *Provider) compute(ctx context.Context, s *link.Stream, r receipt.Reques
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tokens := make(chan receipt.Token, r.Params.MaxTokens) // Validate bounds it
+	var passed []receipt.Token
 	sent := make(chan error, 1)
 	go func() {
-		err := stream(s, tokens)
-		if err != nil {
+		var err error
+		if passed, err = stream(s, tokens); err != nil {
 			cancel() // nobody is left to compute for
 		}
 		sent <- err
 	}()
 	answer, err := p.generate(ctx, model, r, tokens)
+	close(tokens)
+	lost := <-sent
+	if err != nil && lost == nil && errors.Is(context.Cause(ctx), errStopped) {
+		answer, err = stopped(r, passed)
+	}
 	if err == nil {
 		err = r.Fits(answer) // what no consumer would pay for is not signed
 	}
-	close(tokens)
-	if err := errors.Join(<-sent, err); err != nil || answer.Message == "" {
-		return answer, err
+	if err == nil && answer.Message != "" {
+		err = sendCalls(s, answer)
 	}
-	return answer, sendCalls(s, answer)
+	if err := errors.Join(lost, err); err != nil {
+		return r.Cut(passed), err
+	}
+	return answer, nil
+}
+
+// stopped is an answer that its consumer wanted no more of, or an error if nothing
+// had come yet.
+func stopped(r receipt.Request, passed []receipt.Token) (receipt.Answer, error) {
+	if len(passed) == 0 {
+		return receipt.Answer{}, errStopped
+	}
+	return r.Cut(passed), nil
 }
 
 // sendCalls sends the tools that a declared model calls, if it does.
@@ -290,18 +313,20 @@ func (p *Provider) generate(ctx context.Context, m inference.Model, r receipt.Re
 	})
 }
 
-// stream sends tokens until there are no more, all that wait in one frame.
-func stream(s *link.Stream, tokens <-chan receipt.Token) error {
+// stream sends tokens until there are no more, all that wait in one frame, and
+// returns those that it sent.
+func stream(s *link.Stream, tokens <-chan receipt.Token) (passed []receipt.Token, err error) {
 	for token := range tokens {
 		batch := []receipt.Token{token}
 		for waiting := len(tokens); waiting > 0 && len(batch) < maxBatch; waiting-- {
 			batch = append(batch, <-tokens)
 		}
 		if err := s.Send(frame(batch)); err != nil {
-			return err
+			return passed, err
 		}
+		passed = append(passed, batch...)
 	}
-	return nil
+	return passed, nil
 }
 
 // frame is the tokens, or stretches of text, as they go to the consumer.

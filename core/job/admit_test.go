@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
@@ -70,6 +71,7 @@ func TestUnpaidWorkIsAtMostOneStep(t *testing.T) {
 	m, taken := job.Served{}, uint64(0)
 	for seq := uint64(1); ; seq++ {
 		r := request(s, 4, 7)
+		r.Counter = seq
 		ask := receipt.Ask{Chain: chain, Session: s.ID, Seq: seq, Request: r.Hash()}
 		admitted, err := s.Admit(chain, m, ask, session.Sign(receipt.DomainAsk, ask), r)
 		if errors.Is(err, job.ErrExposure) {
@@ -88,6 +90,123 @@ func TestUnpaidWorkIsAtMostOneStep(t *testing.T) {
 	}
 	if taken == 0 || taken > terms.Step {
 		t.Fatalf("%d udlt of work were taken, and the step is %d", taken, terms.Step)
+	}
+}
+
+// lose has a session answer r, as far as so many tokens, and lose the answer.
+func lose(t *testing.T, s job.Session, m job.Served, by canon.PrivateKey, r receipt.Request, tokens int) (job.Served, error) {
+	t.Helper()
+	unpaid, err := serve(t, s, m, by, r, tokens)
+	if err != nil {
+		return m, err
+	}
+	return s.Drop(m, unpaid), nil
+}
+
+func serve(t *testing.T, s job.Session, m job.Served, by canon.PrivateKey, r receipt.Request, tokens int) (job.Served, error) {
+	t.Helper()
+	ask := receipt.Ask{Chain: chain, Session: s.ID, Seq: m.Seq + 1, Request: r.Hash()}
+	admitted, err := s.Admit(chain, m, ask, by.Sign(receipt.DomainAsk, ask), r)
+	if err != nil {
+		return m, err
+	}
+	unpaid, err := s.Serve(admitted, receipt.NewLeaf(ask, r, receipt.Answer{Tokens: make([]uint32, tokens)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unpaid, nil
+}
+
+func payFor(t *testing.T, s job.Session, m job.Served, by canon.PrivateKey) job.Served {
+	t.Helper()
+	v := m.Tally.Voucher(chain, s.ID, false)
+	m, err := s.Pay(chain, m, v, by.Sign(receipt.DomainVoucher, v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// An answer that is lost and asked again, as when the asker's address changed, is
+// lost once, and not at all once it is paid for. Another request has no part in that.
+func TestSameAnswerIsLostOnce(t *testing.T) {
+	terms := testTerms()
+	terms.Escrow, terms.Step = 1000, 11 // what 4 and 7 tokens cost
+	s, session := lease(t, terms)
+	r, other := request(s, 4, 7), request(s, 4, 7)
+	other.Counter++
+	m := job.Served{}
+	for _, tokens := range []int{2, 5, 3} {
+		var err error
+		if m, err = lose(t, s, m, session, r, tokens); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Lost != 4+5 {
+		t.Errorf("%d udlt are lost, and the longest part is worth 9", m.Lost)
+	}
+	if _, err := serve(t, s, m, session, other, 7); !errors.Is(err, job.ErrExposure) {
+		t.Errorf("another request: %v", err)
+	}
+	if err := s.Trusts(m, 20, r.Hash()); err != nil {
+		t.Errorf("11 are owed besides the same answer: %v", err)
+	}
+	if err := s.Trusts(m, 20, other.Hash()); !errors.Is(err, job.ErrDebt) {
+		t.Errorf("20 are owed: %v", err)
+	}
+	unpaid, err := serve(t, s, m, session, r, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m = payFor(t, s, unpaid, session); m.Lost != 0 {
+		t.Errorf("%d udlt are lost of an answer that was paid for", m.Lost)
+	}
+	if m, err = lose(t, s, m, session, r, 1); err != nil || m.Lost != 5 {
+		t.Fatalf("%d, %v", m.Lost, err)
+	}
+	if m = payFor(t, s, m, session); m.Lost != 5 { // a voucher for the history without it
+		t.Errorf("what was not paid for is forgotten: %d", m.Lost)
+	}
+}
+
+// Nobody has one answer computed without end by losing it each time.
+func TestSameAnswerIsComputedSoOften(t *testing.T) {
+	terms := testTerms()
+	terms.Escrow, terms.Step = 1000, 50
+	s, session := lease(t, terms)
+	m, err := job.Served{}, error(nil)
+	for computed := 0; ; computed++ {
+		if m, err = lose(t, s, m, session, request(s, 4, 7), 7); err != nil {
+			break
+		}
+		if computed > 50 {
+			t.Fatal("one answer was computed 50 times for nothing")
+		}
+	}
+	if !errors.Is(err, job.ErrExposure) {
+		t.Error(err)
+	}
+}
+
+// A declared model says something else each time, so all of it is lost.
+func TestDeclaredAnswersAreLostEachTime(t *testing.T) {
+	_, declared, err := artifact.Declaration{Version: canon.Version, Name: "small"}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := testTerms()
+	terms.Escrow, terms.Step = 1000, 100
+	s, _ := lease(t, terms)
+	s.Terms.Model = declared
+	m := job.Served{}
+	for range 2 {
+		unpaid := m
+		unpaid.Request = canon.Hash{1}
+		unpaid.Tally.Amount += 10
+		m = s.Drop(m, unpaid)
+	}
+	if m.Lost != 20 {
+		t.Errorf("%d udlt are lost", m.Lost)
 	}
 }
 

@@ -3,6 +3,8 @@ package job
 import (
 	"errors"
 	"fmt"
+
+	"daulat/core/canon"
 )
 
 // ErrDebt says that a provider takes nothing more on for an account.
@@ -11,7 +13,7 @@ var ErrDebt = errors.New("its account has left too many answers unpaid")
 // DebtLasts is for how long, in seconds of block time, a provider holds it against
 // an account what it left unpaid in a session that is over. An account costs next
 // to nothing, so a longer memory would only make defaulters change theirs more
-// often; a shorter one is kind to people, whose stopped answers count too.
+// often; a shorter one is kind to people whose machine or line broke down.
 const DebtLasts = 3600
 
 // Debt is the worth, in udlt, of answers of this session that are not going to
@@ -29,10 +31,11 @@ func (s Session) Debt(m Served, unpaid *Served) uint64 {
 // over has none, and counts.
 func DebtLapsed(ended, now uint64) bool { return ended != 0 && now >= add(ended, DebtLasts) }
 
-// Trusts refuses a session's requests while its account owes more than one
-// exposure step over all its sessions with the provider.
-func (s Session) Trusts(owed uint64) error {
-	if owed <= s.Terms.Step {
+// Trusts refuses a request while the session's account owes more than one exposure
+// step over all its sessions with the provider, besides what of the same answer was
+// lost in this one.
+func (s Session) Trusts(m Served, owed uint64, request canon.Hash) error {
+	if owed -= min(owed, m.again(request)); owed <= s.Terms.Step {
 		return nil
 	}
 	return fmt.Errorf("session %d: %w: answers for %d udlt, and one exposure step is %d; they are forgotten %d seconds after their session's end",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/receipt"
 )
@@ -62,6 +63,30 @@ type Served struct {
 	Seq   uint64 `cbor:"seq"`   // the highest of the asks taken on
 	Paid  uint64 `cbor:"paid"`  // of the newest voucher, udlt
 	Lost  uint64 `cbor:"lost"`  // worth of answers that were never paid for, udlt
+	// Request is that of the answer which is yet to be paid for, by its hash.
+	Request canon.Hash `cbor:"request,omitzero"`
+	Broken  Broken     `cbor:"broken,omitzero"`
+}
+
+// Broken is the last answer that was lost. Who asks the same again, because its way
+// to the provider broke, gets the same answer, so what of it was lost before is
+// neither held against that ask nor lost any more once it is paid for. A declared
+// model's answer is another each time.
+type Broken struct {
+	Request canon.Hash `cbor:"request"`
+	Worth   uint64     `cbor:"worth"` // the part of Lost that it is, udlt
+	Times   uint64     `cbor:"times"`
+}
+
+// maxBroken bounds how often one answer is computed for a consumer that loses it.
+const maxBroken = 8
+
+// again is what of Lost is the same answer, as far as it goes.
+func (m Served) again(request canon.Hash) uint64 {
+	if request == (canon.Hash{}) || m.Broken.Request != request || m.Broken.Times >= maxBroken {
+		return 0
+	}
+	return m.Broken.Worth
 }
 
 // Admit decides whether a provider takes on a request: it is signed by the
@@ -81,7 +106,7 @@ func (s Session) Admit(chain string, m Served, ask receipt.Ask, sig canon.Signat
 	if err := s.affords(m, r); err != nil {
 		return m, fmt.Errorf("session %d: %w", s.ID, err)
 	}
-	m.Seq = ask.Seq
+	m.Seq, m.Request = ask.Seq, ask.Request
 	return m, nil
 }
 
@@ -107,7 +132,8 @@ func (s Session) affords(m Served, r receipt.Request) error {
 	if worst > s.Escrow.Locked {
 		return ErrEscrow
 	}
-	if exposed, carry := bits.Add64(worst-min(worst, m.Paid), m.Lost, 0); carry != 0 || exposed > s.Terms.Step {
+	lost := m.Lost - m.again(r.Hash())
+	if exposed, carry := bits.Add64(worst-min(worst, m.Paid), lost, 0); carry != 0 || exposed > s.Terms.Step {
 		return ErrExposure
 	}
 	return nil
@@ -125,10 +151,20 @@ func (s Session) Serve(m Served, leaf receipt.Leaf) (Served, error) {
 
 // Drop returns the memory without an answer that the consumer will not pay for,
 // as it says that it never arrived. Its worth counts against the exposure step
-// from then on, so all that a consumer can take that way is one step.
+// from then on, so all that a consumer can take that way is one step. What was
+// lost of the same answer before is part of it.
 func (s Session) Drop(m, unpaid Served) Served {
 	m.Seq = unpaid.Seq
-	m.Lost += unpaid.Tally.Amount - m.Tally.Amount
+	b := Broken{Request: unpaid.Request, Worth: unpaid.Tally.Amount - m.Tally.Amount, Times: 1}
+	if artifact.IsDeclared(s.Terms.Model) {
+		b.Request = canon.Hash{}
+	}
+	if before := m.again(b.Request); before > 0 {
+		m.Lost -= before
+		b.Worth, b.Times = max(b.Worth, before), m.Broken.Times+1
+	}
+	m.Lost += b.Worth
+	m.Broken = b
 	return m
 }
 
@@ -142,5 +178,9 @@ func (s Session) Pay(chain string, m Served, v receipt.Voucher, sig canon.Signat
 		return m, err
 	}
 	m.Paid = v.Amount
+	if m.again(m.Request) > 0 { // it arrived after all
+		m.Lost, m.Broken = m.Lost-m.Broken.Worth, Broken{}
+	}
+	m.Request = canon.Hash{}
 	return m, nil
 }

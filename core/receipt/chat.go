@@ -67,7 +67,21 @@ func (r Request) Bill(a Answer) Usage {
 // MostFor bounds what a declared model's answer of that message is billed for: a
 // token has a byte or more.
 func (r Request) MostFor(message string) Usage {
-	return r.Worst().Capped(Usage{Input: math.MaxUint64, Output: uint64(len(message))})
+	return r.Worst().Capped(Usage{Input: math.MaxUint64, Output: said(message)})
+}
+
+// said is how many bytes of a message its model can have written: the text, what it
+// thought before, and the JSON of the calls, if there are any.
+func said(message string) uint64 {
+	m, err := DecodeMessage(message)
+	if err != nil {
+		return 0
+	}
+	size := uint64(len(m.Content) + len(m.Reasoning))
+	if len(m.Calls) == 0 {
+		return size
+	}
+	return size + uint64(len(canon.JSON(m.Calls)))
 }
 
 // MessageRoom is the longest message that p leaves room for, in bytes.
@@ -81,6 +95,9 @@ var ErrUsage = errors.New("the provider counts more tokens than the answer can h
 // Fits reports what no answer to r may be, whoever gave it: of another form than
 // was asked for, longer than allowed, or billed for more than it can have.
 func (r Request) Fits(a Answer) error {
+	if a.Finish == FinishCancelled && r.Bill(a).Output == 0 {
+		return errors.New("answer: it was stopped before it began, and nothing is owed for it")
+	}
 	if r.Chat == "" {
 		if a.Message != "" || a.Usage != nil {
 			return errors.New("answer: text came for a request in tokens")
@@ -102,6 +119,57 @@ func (r Request) Fits(a Answer) error {
 		return fmt.Errorf("answer: %w: %d in and %d out, and at most %d and %d", ErrUsage, a.Usage.Input, a.Usage.Output, most.Input, most.Output)
 	}
 	return nil
+}
+
+// Cut is the answer to r that ended when these tokens, or stretches of text, had
+// been passed on. A declared model's stretches count as a token each.
+func (r Request) Cut(passed []Token) Answer {
+	a := Answer{Tokens: []uint32{}, Finish: FinishCancelled}
+	if r.Chat == "" {
+		for _, t := range passed {
+			a.Add(t)
+		}
+		return a
+	}
+	var text, reasoning strings.Builder
+	for _, t := range passed {
+		text.WriteString(t.Text)
+		reasoning.WriteString(t.Reasoning)
+	}
+	a.Message = Message{Content: text.String(), Reasoning: reasoning.String()}.Encode()
+	bill := Usage{Input: r.textTokens(), Output: uint64(len(passed))}.Capped(r.MostFor(a.Message))
+	a.Usage = &bill
+	return a
+}
+
+// textTokens is about how many tokens the text of a request has, where no server
+// counts them: one for 4 bytes, and none for what comes as a data: URL.
+func (r Request) textTokens() uint64 {
+	const bytesPerToken = 4
+	chat, err := canon.CheckJSON([]byte(r.Chat))
+	if err != nil {
+		return 0
+	}
+	return uint64(textBytes(chat)) / bytesPerToken
+}
+
+// textBytes is the length of all strings in v that are no data: URL.
+func textBytes(v any) (sum int) {
+	switch v := v.(type) {
+	case string:
+		if !strings.HasPrefix(v, "data:") {
+			sum = len(v)
+		}
+	case []any:
+		for _, part := range v {
+			sum += textBytes(part)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			sum += textBytes(v[key])
+		}
+	}
+	return sum
 }
 
 // NewMessage is the canonical message of a text and the tools that it calls, if

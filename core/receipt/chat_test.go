@@ -82,11 +82,14 @@ func TestUsageIsBounded(t *testing.T) {
 	r.Params.MaxTokens = 1000
 	most := uint64(len(hello) + 256)
 	text := receipt.NewMessage("abc", nil)
+	if most := r.MostFor(receipt.NewMessage("abc", []any{"f"})); most.Output != uint64(len(`abc["f"]`)) {
+		t.Errorf("a text and a call have at most %d tokens", most.Output)
+	}
 	for _, c := range []struct {
 		input, output uint64
 		fits          bool
 	}{
-		{0, 0, true}, {most, uint64(len(text)), true}, {most + 1, 1, false}, {1, uint64(len(text)) + 1, false}, {1 << 63, 1 << 63, false},
+		{0, 0, true}, {most, uint64(len("abc")), true}, {most + 1, 1, false}, {1, uint64(len("abc")) + 1, false}, {1 << 63, 1 << 63, false},
 	} {
 		err := r.Fits(told("abc", c.input, c.output))
 		if (err == nil) != c.fits || !c.fits && !errors.Is(err, receipt.ErrUsage) {
@@ -129,6 +132,8 @@ func TestAnswersThatFitNothing(t *testing.T) {
 		"calls of another kind": {func(a *receipt.Answer) { a.Message = `{"content":"a","tool_calls":7}` }, false},
 		"more":                  {func(a *receipt.Answer) { a.Message = `{"content":"a","role":"assistant"}` }, false},
 		"a long one":            {func(a *receipt.Answer) { *a = long }, false},
+		"stopped":               {func(a *receipt.Answer) { a.Finish = receipt.FinishCancelled }, true},
+		"stopped at once":       {func(a *receipt.Answer) { a.Finish, a.Usage.Output = receipt.FinishCancelled, 0 }, false},
 	} {
 		a := told("abc", 1, 1)
 		c.change(&a)
@@ -137,10 +142,38 @@ func TestAnswersThatFitNothing(t *testing.T) {
 		}
 	}
 	native := receipt.Request{Tokens: []uint32{1}}
-	for _, a := range []receipt.Answer{{Message: "x"}, {Usage: &receipt.Usage{}}} {
+	for _, a := range []receipt.Answer{{Message: "x"}, {Usage: &receipt.Usage{}}, {Finish: receipt.FinishCancelled}} {
 		if native.Fits(a) == nil {
 			t.Errorf("%+v passed for a request in tokens", a)
 		}
+	}
+}
+
+// What was cut off is what was passed on, and fits its request.
+func TestCut(t *testing.T) {
+	r := chatting(hello)
+	a := r.Cut([]receipt.Token{{Text: "a \""}, {Text: "b"}})
+	if err := r.Fits(a); err != nil {
+		t.Error(err)
+	}
+	if content, _, err := receipt.ReadMessage(a.Message); err != nil || content != "a \"b" || a.Finish != receipt.FinishCancelled {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if bill := r.Bill(a); bill.Output != 2 || bill.Input == 0 || bill.Input > uint64(len(r.Chat))/4 {
+		t.Errorf("billed for %+v", bill)
+	}
+	picture := chatting(`{"messages":[{"content":[{"image_url":{"url":"data:image/png;base64,` + strings.Repeat("A", 1<<12) + `"},"type":"image_url"}],"role":"user"}]}`)
+	if bill := picture.Bill(picture.Cut([]receipt.Token{{Text: "a"}})); bill.Input > 20 {
+		t.Errorf("a picture is billed as %d tokens", bill.Input)
+	}
+	tokens := receipt.Request{Tokens: []uint32{1}, Params: receipt.Params{MaxTokens: 9}}
+	shown := receipt.Logprobs{NLL: 1}
+	a = tokens.Cut([]receipt.Token{{ID: 7, Logprobs: &shown}, {ID: 8, Logprobs: &shown}})
+	if err := tokens.Fits(a); err != nil || len(a.Tokens) != 2 || a.Tokens[1] != 8 || len(a.Logprobs) != 2 || a.Usage != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if err := r.Fits(r.Cut(nil)); err == nil {
+		t.Error("nothing came, and it passes")
 	}
 }
 

@@ -131,6 +131,9 @@ const (
 	FinishLength Finish = "length" // max tokens or the context limit
 	// FinishTools is of a declared model that calls tools of the asker's.
 	FinishTools Finish = "tool_calls"
+	// FinishCancelled is of an answer that the asker stopped: it is what came until
+	// then, and is paid for like a whole one.
+	FinishCancelled Finish = "cancelled"
 )
 
 // Answer is what the provider computed.
@@ -142,9 +145,6 @@ type Answer struct {
 	Message string `cbor:"message,omitempty"`
 	Usage   *Usage `cbor:"usage,omitempty"` // of a declared model, by its provider's word
 }
-
-// IsEmpty reports an answer of which nothing came.
-func (a Answer) IsEmpty() bool { return len(a.Tokens) == 0 && a.Message == "" }
 
 // Hash names an answer.
 func (a Answer) Hash() canon.Hash { return canon.Digest(DomainAnswer, a) }

@@ -37,9 +37,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add(canon.MustMarshal(session.Opening{Finish: &session.Payment{}}))
 	f.Add(canon.MustMarshal(session.Reply{Tokens: []uint32{1}}))
 	f.Add(canon.MustMarshal(session.Reply{Done: &session.Done{}}))
-	f.Add(canon.MustMarshal(session.Payment{}))
+	f.Add(canon.MustMarshal(session.Word{Stop: true, Payment: &session.Payment{}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, v := range []any{&session.Opening{}, &session.Reply{}, &session.Payment{}} {
+		for _, v := range []any{&session.Opening{}, &session.Reply{}, &session.Word{}} {
 			if canon.Unmarshal(data, v) == nil && string(canon.MustMarshal(v)) != string(data) {
 				t.Fatalf("%x is accepted as %T and is not canonical", data, v)
 			}

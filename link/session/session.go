@@ -5,8 +5,12 @@
 //	consumer  Opening{Ask}      the signed request
 //	provider  Reply{Tokens} …   the answer as it grows; Reply{Text} … of a declared model
 //	provider  Reply{Done}       the receipt over all that was served so far
-//	consumer  Payment           the voucher for the same
+//	consumer  Word{Payment}     the voucher for the same
 //	provider  Reply{Paid}       sent once the voucher is on disk
+//
+// A consumer that wants no more of an answer says Word{Stop} once, at any time: the
+// answer is then what came until the provider heard it, and is paid for as above. If
+// nothing had come, the provider refuses and nothing is owed.
 //
 // A stream that opens with Finish carries a final voucher and ends the session:
 // the provider brings it to the ledger and answers Paid. Reply{Refused} may
@@ -21,7 +25,7 @@ import (
 )
 
 // Protocol is the link protocol's name and version.
-const Protocol = "/daulat/session/1"
+const Protocol = "/daulat/session/2"
 
 // FrameLimit is the longest frame, in bytes: the longest prompt fits.
 const FrameLimit = 2 << 20
@@ -46,6 +50,12 @@ type Ask struct {
 type Payment struct {
 	Voucher   receipt.Voucher `cbor:"voucher"`
 	Signature canon.Signature `cbor:"sig"`
+}
+
+// Word is a consumer's frame after an ask; one field is set.
+type Word struct {
+	Stop    bool     `cbor:"stop,omitempty"`
+	Payment *Payment `cbor:"payment,omitempty"`
 }
 
 // Reply is a provider's frame; one field is set, and with Tokens maybe Logprobs.
@@ -84,6 +94,7 @@ const (
 	Spent    Code = "spent"    // the session can't carry it; another one can
 	Unknown  Code = "unknown"  // the session is not known here
 	Internal Code = "internal" // the provider failed
+	Stopped  Code = "stopped"  // the consumer stopped the answer before it began
 )
 
 // Refusal is the error a provider answers with.

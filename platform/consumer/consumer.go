@@ -115,6 +115,7 @@ type Result struct {
 	Answer   receipt.Answer
 	Usage    receipt.Usage // what the answer was billed for
 	Price    uint64        // udlt that this answer added to the voucher
+	Beside   uint64        // udlt paid meanwhile for what other providers had begun
 }
 
 // Receipt names the result.
@@ -161,6 +162,9 @@ type Admission struct {
 // last one broke off. Only the result names the receipt that counts then. A
 // declared model's answer is another every time, so its provider is replaced
 // until the first text is here.
+//
+// When ctx ends, or token returns an error, the provider is told to stop, and what
+// came is paid for: the result then says how much, beside the error.
 func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(Admission) error, token func(receipt.Token) error) (Result, error) {
 	counter, err := c.number(p)
 	if err != nil {
@@ -169,6 +173,7 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 	f := &follower{begin: begin, token: token}
 	for try := 1; ; try++ {
 		r, err := c.try(ctx, terms, p, counter, f)
+		r.Beside = f.beside.Load()
 		if err == nil || try == maxTries || !c.mayRetry(ctx, err, f) {
 			return r, err
 		}

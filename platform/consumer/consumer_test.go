@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"daulat/core/canon"
 	"daulat/core/job"
@@ -152,6 +153,7 @@ func TestProviderThatIsSilentToTheEnd(t *testing.T) {
 	bad := s.sells("bad", 1)
 	s.buy(1, 3)
 	ctx, cancel := context.WithCancel(s.ctx)
+	s.client.SetLimits(time.Minute, time.Minute, time.Minute)
 	bad.behave(conduct{silent: true, deadEnd: true, early: func(wire.Ask) { cancel() }})
 	if _, err := s.try(ctx, 1, 3); err == nil {
 		t.Fatal("silence is an answer")
@@ -228,9 +230,11 @@ func TestAnswerThatCannotBeChecked(t *testing.T) {
 			s := start(t)
 			ctx, leave := context.WithCancel(s.ctx)
 			defer leave()
-			s.client.Auditor = failing(func() error {
+			s.client.SetLimits(time.Minute, time.Minute, time.Minute)
+			s.client.Auditor = failing(func(ctx context.Context) error {
 				if c.leaves {
 					leave()
+					<-ctx.Done() // it may go on for a while
 				}
 				return c.fails
 			})
@@ -259,10 +263,10 @@ func TestAnswerThatCannotBeChecked(t *testing.T) {
 }
 
 // failing is an auditor that can't check.
-type failing func() error
+type failing func(context.Context) error
 
-func (f failing) Replay(context.Context, canon.CID, receipt.Request, receipt.Answer) (verify.Verdict, error) {
-	return verify.Verdict{}, f()
+func (f failing) Replay(ctx context.Context, _ canon.CID, _ receipt.Request, _ receipt.Answer) (verify.Verdict, error) {
+	return verify.Verdict{}, f(ctx)
 }
 
 type judge func(receipt.Answer) bool

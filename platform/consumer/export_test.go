@@ -11,7 +11,7 @@ import (
 
 // SetLimits makes the client less patient.
 func (c *Client) SetLimits(patience, stall, each time.Duration) {
-	c.limits = limits{patience: patience, stall: stall, each: each}
+	c.limits = limits{patience: patience, stall: stall, each: each, parting: time.Second}
 }
 
 // Forget drops the list of who offers a model, as if it had grown old.

@@ -166,7 +166,9 @@ type conduct struct {
 	deadEnd bool              // answers no final voucher either
 	cut     int               // hangs up after so many tokens
 	away    func()            // is called instead of hanging up
-	stall   int               // sends no more after so many tokens, and does not hang up
+	stall   int               // sends no more after so many tokens, and does not hang up; -1: none
+	deaf    int               // hears no stop before so many tokens
+	short   int               // ends after so many tokens as if it had been told to stop
 	trickle time.Duration     // waits so long after each token
 	extra   int               // tokens more than were asked for
 	shift   uint32            // is added to each token
@@ -278,9 +280,19 @@ func (x *seller) leave(ask *wire.Ask) {
 }
 
 // count counts up to max tokens, as long as nothing goes wrong on purpose.
-func (x *seller) count(ctx context.Context, s *link.Stream, c conduct, ask wire.Ask) (receipt.Answer, bool) {
+func (x *seller) count(ctx context.Context, s *link.Stream, w *words, c conduct, ask wire.Ask) (receipt.Answer, bool) {
 	a := receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishLength}
 	for i := range int(ask.Request.Params.MaxTokens) + c.extra {
+		select {
+		case <-w.stop:
+			if i >= c.deaf {
+				return x.stopped(s, a)
+			}
+		default:
+		}
+		if c.short > 0 && i == c.short {
+			return x.stopped(s, a)
+		}
 		if c.cut > 0 && i == c.cut && c.away != nil {
 			c.away()
 			return a, false
@@ -289,10 +301,12 @@ func (x *seller) count(ctx context.Context, s *link.Stream, c conduct, ask wire.
 			s.Close() // unlike Reset, it lets what was sent arrive
 			return a, false
 		}
-		if c.stall > 0 && i == c.stall || c.trickle > 0 && i > 0 {
+		if c.stall > 0 && i == c.stall || c.stall < 0 || c.trickle > 0 && i > 0 {
 			select {
 			case <-ctx.Done():
 				return a, false
+			case <-w.stop:
+				return x.stopped(s, a)
 			case <-after(c.trickle):
 			}
 		}
@@ -305,6 +319,41 @@ func (x *seller) count(ctx context.Context, s *link.Stream, c conduct, ask wire.
 			return a, false
 		}
 	}
+	return a, true
+}
+
+// words are what the client says after its ask.
+type words struct {
+	stop chan struct{}
+	paid chan wire.Payment
+}
+
+func listen(s *link.Stream) *words {
+	w := &words{stop: make(chan struct{}), paid: make(chan wire.Payment, 1)}
+	go func() {
+		defer close(w.paid)
+		for {
+			var word wire.Word
+			if s.Await(&word) != nil {
+				return
+			}
+			if word.Payment != nil {
+				w.paid <- *word.Payment
+				return
+			}
+			close(w.stop) // a second one panics: it is said once
+		}
+	}()
+	return w
+}
+
+// stopped is the answer so far, or a refusal if there is none.
+func (x *seller) stopped(s *link.Stream, a receipt.Answer) (receipt.Answer, bool) {
+	if len(a.Tokens) == 0 {
+		_ = s.Send(wire.Reply{Refused: &wire.Refusal{Code: wire.Stopped}})
+		return a, false
+	}
+	a.Finish = receipt.FinishCancelled
 	return a, true
 }
 
@@ -338,10 +387,11 @@ func (x *seller) tell(s *link.Stream, c conduct) (receipt.Answer, bool) {
 // answer gives an answer and takes the voucher for it.
 func (x *seller) answer(ctx context.Context, s *link.Stream, c conduct, ask wire.Ask, leave func()) {
 	a, ok := receipt.Answer{}, false
+	w := listen(s)
 	if ask.Request.Chat != "" {
 		a, ok = x.tell(s, c)
 	} else {
-		a, ok = x.count(ctx, s, c, ask)
+		a, ok = x.count(ctx, s, w, c, ask)
 	}
 	if !ok {
 		return
@@ -365,8 +415,11 @@ func (x *seller) answer(ctx context.Context, s *link.Stream, c conduct, ask wire
 		signer = *c.signer
 	}
 	done.Signature = signer.Sign(receipt.DomainReceipt, done.Receipt)
-	var p wire.Payment
-	if s.Send(wire.Reply{Done: &done}) != nil || s.Receive(&p) != nil {
+	if s.Send(wire.Reply{Done: &done}) != nil {
+		return
+	}
+	p, ok := <-w.paid
+	if !ok {
 		return
 	}
 	if c.vouched != nil {

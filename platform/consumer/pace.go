@@ -23,9 +23,12 @@ type limits struct {
 	// and the slowest machines that are of use to anybody are faster.
 	stall time.Duration
 	each  time.Duration
+	// parting is how long a provider may take to end an answer that was stopped, with
+	// the receipt, its check and the payment.
+	parting time.Duration
 }
 
-var usualLimits = limits{patience: 1500 * time.Millisecond, perPrompt: 10 * time.Millisecond, stall: 20 * time.Second, each: 4 * time.Second}
+var usualLimits = limits{patience: 1500 * time.Millisecond, perPrompt: 10 * time.Millisecond, stall: 20 * time.Second, each: 4 * time.Second, parting: 10 * time.Second}
 
 const late = 3
 

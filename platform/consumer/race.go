@@ -45,6 +45,13 @@ type entrant struct {
 	session *Session
 	cancel  context.CancelFunc
 	due     time.Time // by when its first token should come
+	late    bool      // that was over when it was left
+}
+
+// leave tells the provider that no more of its answer is wanted.
+func (e *entrant) leave() {
+	e.late = time.Now().After(e.due)
+	e.cancel()
 }
 
 type entrantEnd struct {
@@ -122,11 +129,10 @@ func (r *race) enter(s *Session) time.Time {
 		due: time.Now().Add(r.client.limits.first(r.prompt.size(), r.client.memory.of(s.record.Session.Provider, time.Now()).First))}
 	r.mu.Lock()
 	r.all = append(r.all, e)
-	led := r.over || r.leader != nil
-	r.mu.Unlock()
-	if led {
-		cancel()
+	if r.over || r.leader != nil {
+		e.leave()
 	}
+	r.mu.Unlock()
 	go r.ask(ctx, e)
 	return e.due
 }
@@ -137,17 +143,26 @@ func (r *race) ask(ctx context.Context, e *entrant) {
 	result, err := s.put(ctx, r.prompt, r.counter, lane{r, e})
 	led := r.leads(e)
 	switch {
-	case err == nil || isInvalid(err):
+	case err == nil || isInvalid(err) || led && errors.Is(err, errStopped):
 		c.release(s)
 	case !led && ctx.Err() != nil && r.parent.Err() == nil: // beaten
-		if time.Now().After(e.due) {
+		if r.wasLate(e) {
 			s.blamed = c.shun(r.parent, s.record.Session.Provider, errSlow)
 		}
+		r.follow.beside.Add(result.Price)
 		c.leave(s)
+	case errors.Is(err, errStopped):
+		c.release(s)
 	default:
 		c.abandon(r.parent, s, err)
 	}
 	r.ended <- entrantEnd{result: result, err: err, led: led}
+}
+
+func (r *race) wasLate(e *entrant) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return e.late
 }
 
 func (r *race) leads(e *entrant) bool {
@@ -164,7 +179,7 @@ func (r *race) claim(e *entrant) bool {
 		r.leader = e
 		for _, other := range r.all {
 			if other != e {
-				other.cancel()
+				other.leave()
 			}
 		}
 		close(r.begun)
@@ -179,7 +194,7 @@ func (r *race) finish() {
 	r.over = true
 	for _, e := range r.all {
 		if e != r.leader {
-			e.cancel()
+			e.leave()
 		}
 	}
 }

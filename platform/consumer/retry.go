@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"daulat/core/job"
 	"daulat/core/receipt"
@@ -63,6 +64,9 @@ type follower struct {
 	seen   []receipt.Token // all that was passed on
 	shown  int             // how many of them this provider has repeated
 	text   bool            // text of a declared model was passed on, which nobody repeats
+	// beside is what was paid, in udlt, for what others than the leader had begun. It
+	// does not wait for whoever takes the tokens.
+	beside atomic.Uint64
 }
 
 // errContradiction says that a second provider gives another answer than the

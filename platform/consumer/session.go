@@ -133,10 +133,14 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 		return Result{}, err
 	}
 	defer stream.Close()
-	defer context.AfterFunc(ctx, stream.Reset)()
+	late, end := outlive(ctx, s.client.limits.parting)
+	defer end()
+	defer context.AfterFunc(late, stream.Reset)()
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, cut(stream, err)
 	}
+	leave := farewell{stream: stream}
+	defer context.AfterFunc(ctx, leave.say)()
 	s.client.mu.Lock()
 	s.client.used[s.record.Session.Provider]++
 	s.client.mu.Unlock()
@@ -146,29 +150,59 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 		receive = receiveText
 	}
 	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
-	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error { watch.tick(); dog.fed(1 + t.Size()/bytesPerToken); return f.next(t) })
+	var gone error // why nobody takes more of the answer
+	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error {
+		watch.tick()
+		dog.fed(1 + t.Size()/bytesPerToken)
+		if gone != nil {
+			return nil
+		}
+		if gone = f.next(t); errors.Is(gone, errContradiction) {
+			return gone
+		}
+		if gone != nil {
+			leave.say()
+		}
+		return nil
+	})
+	left := leave.end()
+	if left && gone == nil {
+		gone = context.Cause(ctx)
+	}
+	if left && refused(err, wire.Stopped) {
+		return Result{}, fmt.Errorf("%w: %w", errStopped, gone)
+	}
 	if dog.stop() && err != nil {
 		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, watch.tokens, time.Since(watch.begun).Round(time.Millisecond))
 	}
 	if err == nil {
 		err = ask.Request.Fits(answer)
 	}
+	if err == nil && answer.Finish == receipt.FinishCancelled && !left {
+		err = errors.New("provider ended an answer that nobody stopped")
+	}
 	if err != nil {
-		return Result{}, cut(stream, err)
+		return Result{}, errors.Join(cut(stream, err), gone)
 	}
 	if !f.race.claim(f.entrant) { // an answer without tokens claims nothing before
-		return Result{}, errBeaten
+		gone = errBeaten
 	}
 	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
 	entry, next, err := s.accept(t, done)
 	if err != nil {
 		return Result{}, err
 	}
-	if err := s.audit(ctx, t, entry, next); err != nil {
+	if err := s.audit(late, t, entry, next); err != nil {
 		return Result{}, err
 	}
-	s.client.memory.note(s.record.Session.Provider, watch.facts)
-	return s.pay(stream, t, entry, next)
+	if !errors.Is(gone, errBeaten) {
+		s.client.memory.note(s.record.Session.Provider, watch.facts)
+	}
+	result, err := s.pay(stream, t, entry, next)
+	if err == nil && gone != nil {
+		err = fmt.Errorf("%w: %w", errStopped, gone)
+	}
+	return result, err
 }
 
 // stopwatch measures one answer.
@@ -366,7 +400,7 @@ func (s *Session) pay(c wire.Conn, t receipt.Transcript, e receipt.Entry, next j
 }
 
 func (s *Session) hand(c wire.Conn, e receipt.Entry) error {
-	if err := c.Send(wire.Payment{Voucher: e.Voucher, Signature: e.VoucherSignature}); err != nil {
+	if err := c.Send(wire.Word{Payment: &wire.Payment{Voucher: e.Voucher, Signature: e.VoucherSignature}}); err != nil {
 		return err
 	}
 	return acknowledged(c)

@@ -197,7 +197,7 @@ func (a *answer) settle(result Result, failed error) {
 	if !a.begun || failed != nil && result.Receipt == "" {
 		return
 	}
-	if err := a.account.settle(a.reserved, result.Price); err != nil {
+	if err := a.account.settle(a.reserved, result.Price+result.Beside); err != nil {
 		a.g.Log.Error("settling the spend of a token failed", "token", a.account.Name, "receipt", a.admission.Receipt, "error", err)
 	}
 }

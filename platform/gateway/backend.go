@@ -59,6 +59,7 @@ type Result struct {
 	Finish        string // "stop", "length" or "tool_calls"
 	Calls         []any  // the tools that the answer calls, as openai.Reply has them
 	Price         uint64 // udlt
+	Beside        uint64 // udlt that went to other providers meanwhile, for what they had begun
 	ModelLabel    string
 }
 

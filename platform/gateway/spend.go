@@ -152,7 +152,7 @@ func (a *account) settle(r reservation, price uint64) error {
 	defer a.mu.Unlock()
 	var over error
 	if price > r.amount {
-		over = fmt.Errorf("the price of %d udlt is above the ceiling of %d", price, r.amount)
+		over = fmt.Errorf("%d udlt were paid, more than the ceiling of %d", price, r.amount)
 	}
 	if a.spend.Day != r.day || price == r.amount {
 		return over

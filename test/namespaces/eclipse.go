@@ -121,11 +121,7 @@ func pass(client *http.Client, r *http.Request) ([]byte, error) {
 // checkEclipse cuts an asker off from all peers but one, which lies.
 func checkEclipse(ctx context.Context, t *trial) (string, error) {
 	t.say("an asker that can reach a stranger's peer beside the validators'")
-	c, err := t.found(ctx)
-	if err != nil {
-		return "", err
-	}
-	g, err := c.join(ctx)
+	c, g, err := t.dealing(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -159,7 +155,7 @@ func checkEclipse(ctx context.Context, t *trial) (string, error) {
 		} else {
 			err = v.deceived(ctx, c)
 		}
-		p.kill()
+		p.Kill()
 		if err != nil {
 			return "", fmt.Errorf("a peer that changes %s: %w", how, err)
 		}

@@ -173,24 +173,16 @@ func (h *host) replug(card string) error { return run("ip", "-n", h.space, "link
 
 // part lets two sides of hosts no longer reach each other, by address; mend lets
 // them. Hosts of one side go on as before.
-func part(a, b map[*host]string) error {
-	for _, sides := range [][2]map[*host]string{{a, b}, {b, a}} {
-		for h := range sides[0] {
-			for _, address := range sides[1] {
-				if err := run("ip", "-n", h.space, "route", "replace", "blackhole", address); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
+func part(a, b map[*host]string) error { return between(a, b, "replace") }
 
-func mend(a, b map[*host]string) error {
+func mend(a, b map[*host]string) error { return between(a, b, "del") }
+
+// between changes the routes that lead nowhere between two sides.
+func between(a, b map[*host]string, change string) error {
 	for _, sides := range [][2]map[*host]string{{a, b}, {b, a}} {
 		for h := range sides[0] {
 			for _, address := range sides[1] {
-				if err := run("ip", "-n", h.space, "route", "del", "blackhole", address); err != nil {
+				if err := run("ip", "-n", h.space, "route", change, "blackhole", address); err != nil {
 					return err
 				}
 			}

@@ -7,7 +7,8 @@
 // keeps its state in a temporary folder. The last line of output is RESULT; a
 // failed check ends with status 1 instead.
 //
-// Start at scenarios; lab.go makes the machines.
+// Start at scenarios; lab.go makes the machines. README.md shows what the scenario
+// readme prints with -transcript.
 package main
 
 import (
@@ -19,10 +20,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"daulat/test/child"
+	"daulat/test/debian"
 )
 
 // limit bounds the whole run.
@@ -36,16 +39,18 @@ type scenario struct {
 
 // trial is what a scenario works with.
 type trial struct {
-	lab     *lab
-	daulat  string // the program
-	temp    string // a folder of its own
-	say     func(string)
-	running []*process // killed at the end
+	lab        *lab
+	daulat     string // the program
+	temp       string // a folder of its own
+	transcript bool   // shown
+	say        func(string)
+	running    []*child.Process // killed at the end
 }
 
 // scenarios in the order in which they run.
 var scenarios = []scenario{
 	{"lab", checkLab},
+	{"readme", checkReadme},
 	{"nat", checkNAT},
 	{"roam", checkRoam},
 	{"relays", checkRelays},
@@ -57,6 +62,7 @@ var scenarios = []scenario{
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
 	only := flag.String("only", "", "the one scenario to run")
+	transcript := flag.Bool("transcript", false, "show what was typed and told in the scenario readme")
 	how := flag.String("lie", "", "serve the ledger of the -honest peer at -at, changed so; for this program's own use")
 	at, honest := flag.String("at", "", ""), flag.String("honest", "", "")
 	flag.Parse()
@@ -67,13 +73,13 @@ func main() {
 		}
 		return
 	}
-	if err := enterSpace(); err != nil {
-		fmt.Fprintln(os.Stderr, "namespaces:", err)
-		os.Exit(1)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, limit)
-	result, err := runAll(ctx, *program, *only)
+	var result string
+	err := enterSpace(ctx)
+	if err == nil {
+		result, err = runAll(ctx, *program, *only, *transcript)
+	}
 	cancel()
 	stop()
 	if err != nil {
@@ -89,8 +95,8 @@ const insideMark = "DAULAT_NAMESPACES_INSIDE"
 
 // enterSpace makes sure that this process may make network namespaces, or replaces
 // it by one that may.
-func enterSpace() error {
-	if err := installed(); err != nil {
+func enterSpace(ctx context.Context) error {
+	if err := installed(ctx); err != nil {
 		return err
 	}
 	if os.Getuid() == 0 {
@@ -119,42 +125,17 @@ func enterSpace() error {
 // packages are the Debian packages of the programs that are needed.
 var packages = map[string]string{"ip": "iproute2", "nft": "nftables", "sysctl": "procps", "ping": "iputils-ping"}
 
-// installed sees to it that the programs are there: root of a Debian machine gets
-// them, everybody else is told.
-func installed() error {
-	path := os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	if err := os.Setenv("PATH", path); err != nil {
+// installed sees to it that the programs are there.
+func installed(ctx context.Context) error {
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
 		return err
 	}
-	lacks := lacking()
-	if len(lacks) == 0 {
-		return nil
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Getuid() != 0 {
-		return fmt.Errorf("this machine lacks %s", strings.Join(lacks, " and "))
-	}
-	err := run("apt-get", append([]string{"install", "-y", "--no-install-recommends"}, lacks...)...)
-	if err != nil { // the lists may be missing or old
-		err = errors.Join(run("apt-get", "update"), run("apt-get", append([]string{"install", "-y", "--no-install-recommends"}, lacks...)...))
-	}
-	if err == nil && len(lacking()) > 0 {
-		err = fmt.Errorf("apt-get installed no %s", strings.Join(lacking(), " and "))
-	}
-	return err
-}
-
-func lacking() (names []string) {
-	for program, name := range packages {
-		if _, err := exec.LookPath(program); err != nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	say := func(what string) { fmt.Fprintln(os.Stderr, what) }
+	return debian.Install(ctx, say, func() []string { return debian.Lacking(packages) })
 }
 
 // runAll runs the scenarios and returns the RESULT line.
-func runAll(ctx context.Context, program, only string) (string, error) {
+func runAll(ctx context.Context, program, only string, transcript bool) (string, error) {
 	start := time.Now()
 	say := func(what string) { fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(start).Seconds(), what) }
 	daulat, err := filepath.Abs(program)
@@ -166,7 +147,7 @@ func runAll(ctx context.Context, program, only string) (string, error) {
 		if only != "" && s.name != only {
 			continue
 		}
-		figures, err := s.within(ctx, daulat, say)
+		figures, err := s.within(ctx, daulat, transcript, say)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -185,15 +166,15 @@ func (t *trial) within(name string) (*trial, error) {
 	return part, os.Mkdir(part.temp, 0o700)
 }
 
-func (s scenario) within(ctx context.Context, daulat string, say func(string)) (figures string, err error) {
+func (s scenario) within(ctx context.Context, daulat string, transcript bool, say func(string)) (figures string, err error) {
 	temp, err := os.MkdirTemp("", "daulat-namespaces-*")
 	if err != nil {
 		return "", err
 	}
-	t := &trial{lab: openLab(), daulat: daulat, temp: temp, say: func(what string) { say(s.name + ": " + what) }}
+	t := &trial{lab: openLab(), daulat: daulat, temp: temp, transcript: transcript, say: func(what string) { say(s.name + ": " + what) }}
 	defer func() {
 		for _, p := range t.running {
-			p.kill()
+			p.Kill()
 		}
 		err = errors.Join(err, t.lab.close(), os.RemoveAll(temp))
 	}()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"daulat/test/child"
 )
 
 // The outer network of these scenarios has addresses that are public anywhere
@@ -53,17 +55,12 @@ type village struct {
 	account         string   // the seller's
 	relays          []string // beside the founder
 	seed            string   // of long answers
-	running         []*process
+	running         []*child.Process
 }
 
-// settle starts a founder and, after what is to come before, a seller.
-func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
+// village builds the machines, on which nothing runs yet.
+func (t *trial) village(m mapping) (v *village, err error) {
 	v = &village{trial: t}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, v.close())
-		}
-	}()
 	if v.wan, err = t.lab.network("wan"); err != nil {
 		return v, err
 	}
@@ -78,9 +75,20 @@ func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) e
 	if v.seller, err = v.behind("seller", "5.0.0.3/24", m); err != nil {
 		return v, err
 	}
-	if v.asker, err = v.behind("asker", "5.0.0.4/24", m); err != nil {
+	v.asker, err = v.behind("asker", "5.0.0.4/24", m)
+	return v, err
+}
+
+// settle starts a founder and, after what is to come before, a seller.
+func (t *trial) settle(ctx context.Context, m mapping, before []func(*village) error, model ...string) (v *village, err error) {
+	if v, err = t.village(m); err != nil {
 		return v, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.close())
+		}
+	}()
 	t.say("a founder with an open port")
 	args := append([]string{"up", "--link", relayLink, "--listen", "127.0.0.1:0", "--challenge-window", "20"}, model...)
 	if err := v.start(ctx, v.founder, &upReady{}, args...); err != nil {
@@ -140,9 +148,7 @@ func (v *village) start(ctx context.Context, p *person, ready any, args ...strin
 
 func (v *village) close() (err error) {
 	for _, p := range slices.Backward(v.running) {
-		if !p.over() {
-			err = errors.Join(err, p.stop())
-		}
+		err = errors.Join(err, p.Stop())
 	}
 	v.running = nil
 	return err

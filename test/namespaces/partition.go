@@ -19,6 +19,7 @@ import (
 	"daulat/core/invite"
 	"daulat/ledger/client"
 	"daulat/model/synthetic"
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -45,7 +46,7 @@ type machine struct {
 	*host
 	address string
 	home    string
-	process *process
+	process *child.Process
 	rpc     client.RPC
 }
 
@@ -312,6 +313,16 @@ func (c *community) join(ctx context.Context) (g *guests, err error) {
 	return g, g.ask(ctx, c, "--network", lines[1])
 }
 
+// dealing is a ledger of four machines with guests who deal on it.
+func (t *trial) dealing(ctx context.Context) (*community, *guests, error) {
+	c, err := t.found(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := c.join(ctx)
+	return c, g, err
+}
+
 // ask has the asker ask and pay, and wants its balance to be what it paid less.
 func (g *guests) ask(ctx context.Context, c *community, more ...string) error {
 	var a struct {
@@ -334,11 +345,7 @@ func (g *guests) ask(ctx context.Context, c *community, more ...string) error {
 // checkPartition parts the validators of a ledger in every way that matters.
 func checkPartition(ctx context.Context, t *trial) (string, error) {
 	t.say("four validators, a provider and an asker, each on a machine of its own")
-	c, err := t.found(ctx)
-	if err != nil {
-		return "", err
-	}
-	g, err := c.join(ctx)
+	c, g, err := t.dealing(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -412,7 +419,7 @@ func (c *community) twoAgainstTwo(ctx context.Context, kill bool) (time.Duration
 		return 0, err
 	}
 	if kill {
-		live[3].process.kill()
+		live[3].process.Kill()
 		live = live[:3]
 	}
 	if err := pause(ctx, parted); err != nil {

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"daulat/test/child"
 )
 
 // A person is a home on a host, and what runs in it.
@@ -35,7 +37,7 @@ func (p *person) run(ctx context.Context, v any, args ...string) error {
 
 // start runs a command that goes on running, and reads what it says when it is ready
 // into v.
-func (p *person) start(ctx context.Context, v any, args ...string) (*process, error) {
+func (p *person) start(ctx context.Context, v any, args ...string) (*child.Process, error) {
 	return p.trial.start(ctx, p.host, v, p.at(args)...)
 }
 

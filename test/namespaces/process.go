@@ -17,30 +17,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"daulat/ledger/client"
+	"daulat/test/child"
 )
 
-// startLimit bounds the start of a process, and endLimit its end.
-const (
-	startLimit = 90 * time.Second
-	endLimit   = 60 * time.Second
-)
-
-// A process of the program runs on a host until it is ended.
-type process struct {
-	name  string
-	cmd   *exec.Cmd
-	said  bytes.Buffer // on stderr
-	ended chan struct{}
-}
+// startLimit bounds the start of a process.
+const startLimit = 90 * time.Second
 
 // start runs a command of the program on a host, waits until it says as JSON that it
 // is ready, and reads that into ready. The trial's end kills it.
-func (t *trial) start(ctx context.Context, h *host, ready any, args ...string) (*process, error) {
+func (t *trial) start(ctx context.Context, h *host, ready any, args ...string) (*child.Process, error) {
 	return t.launch(ctx, h, ready, t.daulat, append(args, "--json")...)
 }
 
 // startSelf is start for this program.
-func (t *trial) startSelf(ctx context.Context, h *host, ready any, args ...string) (*process, error) {
+func (t *trial) startSelf(ctx context.Context, h *host, ready any, args ...string) (*child.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -48,64 +38,15 @@ func (t *trial) startSelf(ctx context.Context, h *host, ready any, args ...strin
 	return t.launch(ctx, h, ready, self, args...)
 }
 
-func (t *trial) launch(ctx context.Context, h *host, ready any, program string, args ...string) (*process, error) {
-	p := &process{name: strings.Join(args, " "), ended: make(chan struct{})}
-	p.cmd = h.command(context.WithoutCancel(ctx), program, args...)
-	p.cmd.Env, p.cmd.Stderr = t.environment(), &p.said
-	out, in, err := os.Pipe()
+func (t *trial) launch(ctx context.Context, h *host, ready any, program string, args ...string) (*child.Process, error) {
+	cmd := h.command(context.WithoutCancel(ctx), program, args...)
+	cmd.Env = t.environment()
+	p, err := child.Launch(cmd)
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()
-	p.cmd.Stdout = in
-	err = p.cmd.Start()
-	in.Close()
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = p.cmd.Wait() // its status is in ProcessState
-		close(p.ended)
-	}()
 	t.running = append(t.running, p)
-	late := time.AfterFunc(startLimit, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	if err := json.NewDecoder(out).Decode(ready); err != nil {
-		p.kill()
-		return nil, fmt.Errorf("%s did not start: %w: %s", p.name, err, &p.said)
-	}
-	return p, nil
-}
-
-// over reports that a process has ended.
-func (p *process) over() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// kill ends a process as a power cut would.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may be over
-	<-p.ended
-}
-
-// stop ends a process as Ctrl-C does.
-func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may be over
-	select {
-	case <-p.ended:
-	case <-time.After(endLimit):
-		p.kill()
-		return fmt.Errorf("%s did not end", p.name)
-	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%s ended with status %d: %s", p.name, code, &p.said)
-	}
-	return nil
+	return p, p.Ready(startLimit, ready)
 }
 
 // environment of the program: its user has nothing but the trial's folder.

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"daulat/model/gguf"
 	"daulat/model/synthetic"
+	"daulat/test/child"
 )
 
 const (
@@ -200,7 +202,7 @@ func (t *trial) openLong(ctx context.Context, m mapping, before ...func(*village
 // checkRelays kills the relay through which an answer comes; another one takes
 // over.
 func checkRelays(ctx context.Context, t *trial) (figures string, err error) {
-	var second *process
+	var second *child.Process
 	v, first, err := t.openLong(ctx, symmetric, func(v *village) error {
 		t.say("another peer with an open port follows the ledger, and relays")
 		h, err := t.lab.host("second")
@@ -235,7 +237,8 @@ func checkRelays(ctx context.Context, t *trial) (figures string, err error) {
 		if before, err = v.relayed(ctx); err != nil {
 			return err
 		}
-		second.kill()
+		second.Kill()
+		v.running = slices.DeleteFunc(v.running, func(p *child.Process) bool { return p == second })
 		return nil
 	})
 	if err != nil {

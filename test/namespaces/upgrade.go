@@ -130,7 +130,7 @@ func (c *community) planUpgrade(ctx context.Context) (int64, error) {
 func (c *community) endsForUpgrade(ctx context.Context, next string, height int64) error {
 	c.say(fmt.Sprintf("all nodes end at block %d; the next program is refused before", height))
 	early := c.validators[3]
-	if err := early.process.stop(); err != nil {
+	if err := early.process.Stop(); err != nil {
 		return err
 	}
 	tooNew := trial{daulat: next, temp: c.temp}
@@ -143,22 +143,22 @@ func (c *community) endsForUpgrade(ctx context.Context, next string, height int6
 	const why = `the ledger's rules change at block %d by upgrade "rehearsal": start this home with the program that carries it, nothing that was acknowledged is lost`
 	for _, v := range c.validators {
 		select {
-		case <-v.process.ended:
+		case <-v.process.Ended():
 		case <-time.After(2 * healLimit):
 			return fmt.Errorf("%s did not end at block %d", v.address, height)
 		}
-		if code := v.process.cmd.ProcessState.ExitCode(); code != 5 || !strings.Contains(v.process.said.String(), fmt.Sprintf("rules change at block %d", height)) {
-			return fmt.Errorf("%s ended with status %d: %s", v.address, code, &v.process.said)
+		if code := v.process.Status(); code != 5 || !strings.Contains(v.process.Said(), fmt.Sprintf("rules change at block %d", height)) {
+			return fmt.Errorf("%s ended with status %d: %s", v.address, code, v.process.Said())
 		}
 	}
-	return c.refuses(ctx, early, 4, fmt.Sprintf(why, height))
+	return c.refuses(ctx, early, 5, fmt.Sprintf(why, height))
 }
 
 // refusesOld wants the program before to refuse the state after.
 func (c *community) refusesOld(ctx context.Context) error {
 	c.say("the program before refuses the new state")
 	v := c.validators[0]
-	if err := v.process.stop(); err != nil {
+	if err := v.process.Stop(); err != nil {
 		return err
 	}
 	tooOld := trial{daulat: c.first, temp: c.temp}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"daulat/test/debian"
 )
 
 // tools is what foreign programs run with.
@@ -185,30 +187,13 @@ func link(name, dir string) error {
 
 // browser finds Chromium, or installs Debian's where that needs no question.
 func (t *tools) browser(ctx context.Context) (string, error) {
-	if path := findBrowser(); path != "" {
-		return path, nil
-	}
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Getuid() != 0 {
-		return "", errors.New("make peers needs chromium, which this machine lacks")
-	}
-	t.say("installing chromium: apt-get install -y chromium")
-	err := t.attempts(ctx, func() error {
-		for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "chromium"}} {
-			apt := exec.CommandContext(ctx, "apt-get", args...)
-			apt.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-			if err := quiet(apt); err != nil {
-				return err
-			}
+	err := debian.Install(ctx, t.say, func() []string {
+		if findBrowser() != "" {
+			return nil
 		}
-		return nil
+		return []string{"chromium"}
 	})
-	if err != nil {
-		return "", fmt.Errorf("install chromium: %w", err)
-	}
-	if path := findBrowser(); path != "" {
-		return path, nil
-	}
-	return "", errors.New("apt-get installed no chromium that can be found")
+	return findBrowser(), err
 }
 
 func findBrowser() string {

@@ -11,11 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -27,31 +27,22 @@ type network struct {
 
 // withNetwork runs `daulat up` in a fresh home of that name while do runs, and
 // wants it to end well.
-func (t *tools) withNetwork(ctx context.Context, name string, args []string, do func(*network) error) (err error) {
+func (t *tools) withNetwork(ctx context.Context, name string, args []string, do func(*network) error) error {
 	u := &network{home: filepath.Join(t.temp, name)}
-	var stderr bytes.Buffer
 	cmd := t.command(ctx, t.daulat, append([]string{"up", "--json", "--listen", "127.0.0.1:0", "--home", u.home}, args...)...)
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.StdoutPipe()
+	p, err := child.Start(cmd, limit, &u.Ready) // which may download a model
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (`make build` makes the program)", err)
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("%s: %w (run `make build` first)", t.daulat, err)
+	return said(p, errors.Join(do(u), p.Stop()))
+}
+
+// said adds what a process said to an error.
+func said(p *child.Process, err error) error {
+	if err != nil {
+		err = fmt.Errorf("%w\n%s said: %s", err, p, p.Said())
 	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
-		kill := time.AfterFunc(cmd.WaitDelay, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		if ended := cmd.Wait(); ended != nil || err != nil {
-			err = errors.Join(err, failure(cmd, fmt.Errorf("ended: %v", ended), stderr.Bytes()))
-		}
-	}()
-	if err := json.NewDecoder(out).Decode(&u.Ready); err != nil {
-		return fmt.Errorf("daulat up did not get ready: %w", err)
-	}
-	return do(u)
+	return err
 }
 
 // clients runs the official clients, and wants the same answers from each.

@@ -4,16 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"daulat/test/child"
 	"daulat/ui/control"
 )
 
@@ -88,39 +87,23 @@ func (t *tools) llamaServer(ctx context.Context, model string) (stop func() erro
 
 // sell runs `daulat provide` in a home of its own, which looks for a server at the
 // address, while do runs; it has to earn something.
-func (t *tools) sell(ctx context.Context, u *network, address string, do func(control.Providing) error) (err error) {
+func (t *tools) sell(ctx context.Context, u *network, address string, do func(control.Providing) error) error {
 	var invite control.NewInvite
 	if err := answerOf(t.command(ctx, t.daulat, "invite", "--json", "--home", u.home), &invite); err != nil {
 		return err
 	}
-	var stderr bytes.Buffer
 	cmd := t.command(ctx, t.daulat, "provide", invite.Line, "--json", "--home", filepath.Join(t.temp, "seller"))
 	cmd.Env = append(cmd.Env, "DAULAT_UPSTREAM_PROBE="+address)
-	cmd.Stderr, cmd.WaitDelay = &stderr, 30*time.Second
-	out, err := cmd.StdoutPipe()
+	var ready control.Providing
+	p, err := child.Start(cmd, limit, &ready)
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
+	err = errors.Join(do(ready), p.Stop())
+	if err == nil && !strings.Contains(p.Said(), "earned ") {
+		err = errors.New("the seller earned nothing")
 	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
-		kill := time.AfterFunc(cmd.WaitDelay, func() { _ = cmd.Process.Kill() })
-		defer kill.Stop()
-		ended := cmd.Wait()
-		if err == nil && !strings.Contains(stderr.String(), "earned ") {
-			err = errors.New("the seller earned nothing")
-		}
-		if ended != nil || err != nil {
-			err = errors.Join(err, failure(cmd, fmt.Errorf("ended: %v", ended), stderr.Bytes()))
-		}
-	}()
-	var p control.Providing
-	if err := json.NewDecoder(out).Decode(&p); err != nil {
-		return fmt.Errorf("daulat provide did not get ready: %w", err)
-	}
-	return do(p)
+	return said(p, err)
 }
 
 // buy asks the declared model in both ways, and has a stranger look at a receipt.

@@ -181,6 +181,21 @@ func testEngine(t *testing.T, s subject) {
 			}
 		}
 	})
+	t.Run("a stopped answer is a part of the true one", func(t *testing.T) {
+		for n := range answer.Tokens {
+			a := receipt.Answer{Tokens: slices.Clone(answer.Tokens[:n]), Finish: receipt.FinishCancelled}
+			if v := replay(t, m, long, a); (v.Outcome == verify.Agree) != (n > 0) {
+				t.Errorf("after %d tokens: %s", n, v)
+			}
+			if n == 0 {
+				continue
+			}
+			a.Tokens[n-1] ^= 1
+			if v := replay(t, m, long, a); v.Outcome != verify.Disagree || v.At != n-1 {
+				t.Errorf("a wrong last one of %d: %s", n, v)
+			}
+		}
+	})
 	t.Run("altered weights are found", func(t *testing.T) {
 		liar := load(t, s, s.altered)
 		if v := replay(t, m, long, generate(t, liar, long)); v.Outcome != verify.Disagree {

@@ -199,6 +199,10 @@ func (n *native) Replay(ctx context.Context, r receipt.Request, a receipt.Answer
 			return errJudged
 		}
 		paid.Add(token)
+		if a.Finish == receipt.FinishCancelled && i+1 == len(a.Tokens) { // the asker's choice, and not the model's
+			paid.Finish = a.Finish
+			return errJudged
+		}
 		if finish, done := p.ends(i, token.ID); done {
 			paid.Finish = finish
 			return errJudged

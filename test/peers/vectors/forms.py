@@ -155,6 +155,7 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "payment": {"voucher": kind("voucher"), "sig": SIG},
     "session ask": {"ask": kind("ask"), "sig": SIG, "request": kind("request"), "last?": kind("payment")},
     "opening": {"ask?": kind("session ask"), "finish?": kind("payment")},
+    "word": {"stop?": BOOL, "payment?": kind("payment")},
     "done": {"finish": TEXT, "receipt": kind("receipt"), "sig": SIG, "usage?": kind("usage")},
     "refusal": {"code": TEXT, "reason": TEXT},
     "reply": {"text?": TEXT, "reasoning?": TEXT, "calls?": TEXT, "tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal"),

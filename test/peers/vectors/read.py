@@ -378,7 +378,8 @@ def told(request, answer):
     most, size = request["params"]["max_tokens"], len(answer["message"].encode())
     if answer["tokens"] or size > min(2**20, 4096 + 256 * most):
         raise ValueError("longer than it can be")
-    if answer["usage"]["input"] > len(request["chat"].encode()) + 256 or answer["usage"]["output"] > min(most, size):
+    said = len((message["content"] + message.get("reasoning_content", "")).encode()) + (len(one_form(message["tool_calls"]).encode()) if "tool_calls" in message else 0)
+    if answer["usage"]["input"] > len(request["chat"].encode()) + 256 or answer["usage"]["output"] > min(most, said):
         raise ValueError("more tokens than there can be")
 
 
