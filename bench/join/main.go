@@ -55,7 +55,7 @@ func run(program string, rounds int, noise bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := bench{program: program, dir: dir}
+	b := bench{program: program, dir: dir, asked: new(int)}
 	args := []string{"up", "--json", "--listen", "127.0.0.1:0", "--challenge-window", strconv.Itoa(window)}
 	if noise {
 		args = append(args, "--noise")
@@ -65,6 +65,7 @@ func run(program string, rounds int, noise bool) error {
 	if err != nil {
 		return err
 	}
+	b.trust = ready.Trust
 	all, err := b.friends(ctx, rounds)
 	if err := errors.Join(err, up.Stop()); err != nil {
 		return err
@@ -86,7 +87,10 @@ func median(all []times, of func(times) time.Duration) time.Duration {
 	return report.Median(picked)
 }
 
-type bench struct{ program, dir string }
+type bench struct {
+	program, dir, trust string
+	asked               *int // questions so far: each is another one
+}
 
 // friends have one friend after the other join, each cheaper than all before. The
 // asker names the newest: of itself a home gives one session in 16 to newcomers.
@@ -144,7 +148,20 @@ func (b bench) friend(ctx context.Context, home string, price int) (t times, err
 		}
 	}
 	t.pay = time.Since(began)
-	return t, nil
+	return t, b.verify(ctx, receipt, serving.Account)
+}
+
+// verify has a stranger run the friend's answer again, off the clock.
+func (b bench) verify(ctx context.Context, receipt, provider string) error {
+	file := filepath.Join(b.dir, receipt)
+	var written, checked map[string]any
+	if err := b.run(ctx, "asker", &written, "receipt", "export", receipt, "-o", file); err != nil {
+		return err
+	}
+	if err := b.run(ctx, "stranger", &checked, "verify", file, "--trust", b.trust); err != nil {
+		return fmt.Errorf("answer of %s: %w", provider, err)
+	}
+	return nil
 }
 
 func (b bench) invite(ctx context.Context) (string, error) {
@@ -157,7 +174,9 @@ func (b bench) ask(ctx context.Context, args ...string) (receipt string, err err
 	var answer struct {
 		Receipt string `json:"receipt"`
 	}
-	err = b.run(ctx, "asker", &answer, append([]string{"ask", "--max-tokens", "16", "What is the capital of Indonesia?"}, args...)...)
+	*b.asked++
+	question := fmt.Sprintf("What is %d times %d?", 11+7**b.asked, 13+*b.asked)
+	err = b.run(ctx, "asker", &answer, append([]string{"ask", "--max-tokens", "16", question}, args...)...)
 	return answer.Receipt, err
 }
 

@@ -64,8 +64,11 @@ func (w *world) terms() job.Terms {
 func (w *world) ask(ctx context.Context, h *home, t job.Terms) (first time.Duration, sessions int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTime)
 	defer cancel()
-	p := consumer.Prompt{Tokens: make([]uint32, promptTokens), Params: receipt.Params{MaxTokens: answerTokens, TopP: receipt.MaxTopP}}
+	p := consumer.Prompt{Params: receipt.Params{MaxTokens: answerTokens, TopP: receipt.MaxTopP}}
 	rand.Read(p.Seed[:])
+	for i := range promptTokens { // no two questions are the same
+		p.Tokens = append(p.Tokens, uint32(p.Seed[i]))
+	}
 	before, err := h.count()
 	if err != nil {
 		return 0, 0, err

@@ -139,70 +139,86 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, cut(stream, err)
 	}
-	leave := farewell{stream: stream}
-	defer context.AfterFunc(ctx, leave.say)()
 	s.client.mu.Lock()
 	s.client.used[s.record.Session.Provider]++
 	s.client.mu.Unlock()
-	watch := stopwatch{begun: time.Now()}
-	receive := receiveTokens
-	if p.Chat != "" {
-		receive = receiveText
-	}
-	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
-	var gone error // why nobody takes more of the answer
-	answer, done, err := receive(stream, ask.Request.Params, func(t receipt.Token) error {
-		watch.tick()
-		dog.fed(1 + t.Size()/bytesPerToken)
-		if gone != nil {
-			return nil
-		}
-		if gone = f.next(t); errors.Is(gone, errContradiction) {
-			return gone
-		}
-		if gone != nil {
-			leave.say()
-		}
-		return nil
-	})
-	left := leave.end()
-	if left && gone == nil {
-		gone = context.Cause(ctx)
-	}
-	if left && refused(err, wire.Stopped) {
-		return Result{}, fmt.Errorf("%w: %w", errStopped, gone)
-	}
-	if dog.stop() && err != nil {
-		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, watch.tokens, time.Since(watch.begun).Round(time.Millisecond))
-	}
-	if err == nil {
-		err = ask.Request.Fits(answer)
-	}
-	if err == nil && answer.Finish == receipt.FinishCancelled && !left {
-		err = errors.New("provider ended an answer that nobody stopped")
-	}
+	h, err := s.hear(ctx, stream, ask, f)
 	if err != nil {
-		return Result{}, errors.Join(cut(stream, err), gone)
+		return Result{}, err
 	}
-	if !f.race.claim(f.entrant) { // an answer without tokens claims nothing before
-		gone = errBeaten
-	}
-	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: answer, Index: s.record.Served.Tally.Range.Count}
-	entry, next, err := s.accept(t, done)
+	t := receipt.Transcript{Ask: ask.Ask, Signature: ask.Signature, Request: ask.Request, Answer: h.answer, Index: s.record.Served.Tally.Range.Count}
+	entry, next, err := s.accept(t, h.done)
 	if err != nil {
 		return Result{}, err
 	}
 	if err := s.audit(late, t, entry, next); err != nil {
 		return Result{}, err
 	}
-	if !errors.Is(gone, errBeaten) {
-		s.client.memory.note(s.record.Session.Provider, watch.facts)
+	if !errors.Is(h.gone, errBeaten) {
+		s.client.memory.note(s.record.Session.Provider, h.watch.facts)
 	}
 	result, err := s.pay(stream, t, entry, next)
-	if err == nil && gone != nil {
-		err = fmt.Errorf("%w: %w", errStopped, gone)
+	if err == nil && h.gone != nil {
+		err = fmt.Errorf("%w: %w", errStopped, h.gone)
 	}
 	return result, err
+}
+
+// heard is an answer as it came.
+type heard struct {
+	answer receipt.Answer
+	done   wire.Done
+	gone   error // why nobody took all of it, if so
+	watch  stopwatch
+}
+
+// hear passes an answer on as it comes, up to its receipt. If nobody takes more of it,
+// the provider is told to stop.
+func (s *Session) hear(ctx context.Context, stream *link.Stream, ask wire.Ask, f lane) (heard, error) {
+	leave := farewell{stream: stream}
+	defer context.AfterFunc(ctx, leave.say)()
+	receive := receiveTokens
+	if ask.Request.Chat != "" {
+		receive = receiveText
+	}
+	h := heard{watch: stopwatch{begun: time.Now()}}
+	dog := watchdog{bucket: bucket{limits: s.client.limits}, bark: stream.Reset}
+	var err error
+	h.answer, h.done, err = receive(stream, ask.Request.Params, func(t receipt.Token) error {
+		h.watch.tick()
+		dog.fed(1 + t.Size()/bytesPerToken)
+		if h.gone != nil {
+			return nil
+		}
+		if h.gone = f.next(t); errors.Is(h.gone, errContradiction) {
+			return h.gone
+		}
+		if h.gone != nil {
+			leave.say()
+		}
+		return nil
+	})
+	left, slow := leave.end(), dog.stop()
+	if left && h.gone == nil {
+		h.gone = context.Cause(ctx)
+	}
+	switch {
+	case left && refused(err, wire.Stopped):
+		return h, fmt.Errorf("%w: %w", errStopped, h.gone)
+	case slow && err != nil:
+		err = fmt.Errorf("%w: %d tokens in %s, then none or too few", errSlow, h.watch.tokens, time.Since(h.watch.begun).Round(time.Millisecond))
+	case err == nil && h.answer.Finish == receipt.FinishCancelled && !left:
+		err = errors.New("provider ended an answer that nobody stopped")
+	case err == nil:
+		err = ask.Request.Fits(h.answer)
+	}
+	if err != nil {
+		return h, errors.Join(cut(stream, err), h.gone)
+	}
+	if !f.race.claim(f.entrant) { // an answer without tokens claims nothing before
+		h.gone = errBeaten
+	}
+	return h, nil
 }
 
 // stopwatch measures one answer.
