@@ -211,13 +211,26 @@ func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway
 	if wanted, prompt.Spread, err = chosen(wanted, p.Choice, b.choice); err != nil {
 		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
 	}
-	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return piece(t.Text) })
+	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return tell(piece, t) })
 	result := paid(r, entry)
 	if err != nil {
 		return result, translate(err)
 	}
 	_, result.Calls, err = receipt.ReadMessage(r.Answer.Message)
 	return result, err
+}
+
+// tell passes a stretch of a declared model's answer on.
+func tell(piece func(string, ...gateway.AnswerToken) error, t receipt.Token) error {
+	if t.Reasoning != "" {
+		if err := piece("", gateway.AnswerToken{Reasoning: t.Reasoning}); err != nil {
+			return err
+		}
+	}
+	if t.Text == "" {
+		return nil
+	}
+	return piece(t.Text)
 }
 
 // declaredTerms are what a session for a declared model is to keep to.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"daulat/core/artifact"
 	"daulat/core/job"
 	"daulat/core/verify"
 	"daulat/ledger/client"
@@ -15,7 +16,11 @@ import (
 
 // earnings are what the home's provider made.
 func (s *seller) earnings(ctx context.Context) (control.Earnings, error) {
-	return earnings(ctx, s.ledger, s.sales)
+	e, err := earnings(ctx, s.ledger, s.sales)
+	if artifact.IsDeclared(s.served.ID) {
+		e.Audited, e.Unaudited = 0, true
+	}
+	return e, err
 }
 
 // soldLedger is what a ledger says of a provider's sessions.

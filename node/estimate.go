@@ -98,7 +98,7 @@ func (s *seller) estimate(ctx context.Context, price job.Price, p control.Power)
 		return e, fmt.Errorf("estimate: %w", err)
 	}
 	e.Use, e.PerRequest, e.RequestMicro = control.Use(use), o.PerRequest, o.RequestMicro
-	e.Full, e.Present = control.Day(o.Full), control.Day(o.Present)
+	e.Full, e.Present = control.EstimatedDay(o.Full), control.EstimatedDay(o.Present)
 	return e, nil
 }
 

@@ -298,7 +298,7 @@ func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error 
 	}
 	if n.tip = status.SyncInfo.LatestBlockHeight; n.tip < youngLedger {
 		c.Sync = nil
-		n.say(fmt.Sprintf("getting the ledger's %d blocks", n.tip))
+		n.say("getting the ledger's " + control.Count(n.tip, "block"))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"daulat/ledger/client"
 )
@@ -14,6 +15,9 @@ func (u *up) serve(ctx context.Context) error {
 		return u.gateway.Serve(ctx, u.listener)
 	}
 	serving, stop := context.WithCancel(ctx)
+	var rests sync.WaitGroup
+	rests.Go(func() { _ = u.keepManners(serving) }) // nothing is read that could fail
+	defer rests.Wait()
 	defer stop()
 	go func() {
 		select {

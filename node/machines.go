@@ -99,7 +99,7 @@ func (t *testnet) foundFor(ctx context.Context, o control.TestnetOptions, ready 
 		return err
 	}
 	if !founded {
-		t.say(fmt.Sprintf("founding a new ledger for %d machines", len(machines)))
+		t.say("founding a new ledger for " + control.Count(len(machines), "machine"))
 		if f, err = t.found(o, machines); err != nil {
 			return err
 		}

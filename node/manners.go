@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/manners"
@@ -45,7 +46,7 @@ func (s *seller) setManners(m control.Manners) error {
 
 // models are those that the seller serves, as fast as its owner allows.
 func (s *seller) models() provider.Models {
-	all := inference.Sources{Library: s.library, Upstreams: s.servers.all}
+	all := inference.Sources{Library: s.library, Upstreams: s.servers.upstreams()}
 	if s.throttle == nil {
 		return all
 	}
@@ -73,28 +74,35 @@ func (s *seller) fits(ctx context.Context) error {
 
 // rest has the machine rest, or work again, by its owner's word.
 func (s *seller) rest(ctx context.Context, rest bool) error {
-	switch {
-	case s.provider == nil:
+	if s.provider == nil {
 		return control.WrongInput{Err: errNothingSold}
-	case s.manners != nil:
-		return s.manners.Tell(ctx, rest)
-	case rest:
-		s.provider.Rest()
-	default:
-		s.provider.Work()
 	}
-	return nil
+	return s.manners.Tell(ctx, rest)
 }
 
 // resting says why the provider takes no work now; empty while it does.
 func (s *seller) resting() string {
-	switch {
-	case s.manners != nil:
-		return s.manners.Why()
-	case s.provider != nil && s.provider.Resting():
-		return "its owner told it to rest"
+	if s.manners == nil {
+		return ""
 	}
-	return ""
+	return s.manners.Why()
+}
+
+// sayUnbound says once which of the owner's bounds do not hold a server of models
+// beside this program.
+func (s *seller) sayUnbound() {
+	var flags []string
+	if s.throttle != nil {
+		flags = append(flags, "--max-cpu")
+	}
+	if s.manners != nil && s.manners.Rules.Memory > 0 {
+		flags = append(flags, "--max-memory")
+	}
+	if len(flags) == 0 || s.unbound {
+		return
+	}
+	s.unbound = true
+	s.say(strings.Join(flags, " and ") + " can't hold the server of models, which is a program of its own: bound it by its own settings")
 }
 
 // keepManners has the provider rest and work as its owner wishes, until ctx ends.

@@ -62,14 +62,14 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 		return err
 	}
 	ready(s.providing(price))
-	err = s.work(ctx)
+	err = s.work(ctx, price)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return errors.Join(p.Retire(last), s.sayLast(last), err)
 }
 
 // work serves as the machine's owner wishes, until ctx ends or something breaks.
-func (s *seller) work(ctx context.Context) error {
+func (s *seller) work(ctx context.Context, price job.Price) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var kept error
@@ -79,7 +79,7 @@ func (s *seller) work(ctx context.Context) error {
 		kept = s.keepManners(ctx)
 	})
 	if len(s.servers.all) > 0 {
-		beside.Go(func() { s.watchServers(ctx) })
+		beside.Go(func() { s.watchServers(ctx, price) })
 	}
 	err := s.watchEarnings(ctx)
 	stop()
@@ -90,8 +90,8 @@ func (s *seller) work(ctx context.Context) error {
 // providing is what is sold, for the user.
 func (s *seller) providing(price job.Price) control.Providing {
 	p := control.Providing{Account: s.ledger.Account(), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price),
-		Label: label(s.served), Models: []control.Model{{Name: s.served.Name, ID: s.served.ID.String()}}, Upstreams: s.servers.urls}
-	for i, m := range s.servers.models {
+		Label: label(s.served), Models: []control.Model{{Name: s.served.Name, ID: s.served.ID.String()}}, Upstreams: s.servers.urls()}
+	for i, m := range s.servers.models() {
 		if i > 0 {
 			p.Models = append(p.Models, control.Model{Name: m.Name, ID: m.ID.String()})
 		}

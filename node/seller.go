@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/manners"
 	"daulat/compute/provider"
+	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/data/transfer"
 	"daulat/ledger/client"
@@ -31,6 +33,7 @@ type seller struct {
 	provider *provider.Provider
 	manners  *manners.Watcher
 	throttle *manners.Throttle // nil for all of the machine
+	unbound  bool              // sayUnbound has spoken
 }
 
 // openModel loads the model that choose puts on the shelf.
@@ -134,16 +137,18 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err != nil {
 		return nil, err
 	}
-	resting := false
-	if s.manners != nil {
-		why, err := s.manners.Look(ctx)
-		if err != nil {
-			return nil, err
-		}
-		resting = why != ""
+	if err := s.sweep(ctx, offers); err != nil {
+		return nil, err
+	}
+	if s.manners == nil {
+		s.manners = manners.NewWatcher(manners.Rules{}, nil) // for the owner's word alone
+	}
+	why, err := s.manners.Look(ctx)
+	if err != nil {
+		return nil, err
 	}
 	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
-		Models: s.models(), Offers: offers, Resting: resting, Parallel: s.servers.parallel(), Log: s.log})
+		Models: s.models(), Offers: offers, Resting: why != "", Parallel: s.servers.parallel(), Log: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -151,10 +156,28 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	return s.provider, nil
 }
 
+// sweep takes back what an earlier run offered, if it was killed, and this one does
+// not: a server of models may have changed since.
+func (s *seller) sweep(ctx context.Context, offers []provider.Offer) error {
+	all, err := s.ledger.Offers(ctx, canon.CID{})
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if o.Provider != s.ledger.Account() || slices.ContainsFunc(offers, func(now provider.Offer) bool { return now.Model == o.Model }) {
+			continue
+		}
+		if err := s.ledger.WithdrawOffer(ctx, o.Model); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // offers are what is served, as it is sold.
 func (s *seller) offers(ctx context.Context, price job.Price) ([]provider.Offer, error) {
-	if len(s.servers.models) > 0 {
-		return s.servers.offers(price), nil
+	if declared := s.servers.offers(price); len(declared) > 0 {
+		return declared, nil
 	}
 	manifest, err := s.shelf.ManifestBytes(ctx, s.served.ID)
 	return []provider.Offer{{Model: s.served.ID, Manifest: manifest, Executor: inference.NativeSemantics,

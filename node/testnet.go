@@ -116,7 +116,7 @@ func (t *testnet) open() (homes []string, err error) {
 
 // foundHere founds a ledger whose validators are processes of this machine.
 func (t *testnet) foundHere(o control.TestnetOptions) (homes []string, err error) {
-	t.say(fmt.Sprintf("founding a new ledger with %d validators", o.Validators))
+	t.say("founding a new ledger with " + control.Count(o.Validators, "validator"))
 	f, err := t.found(o, make([]seat, o.Validators))
 	for _, v := range f.Machines {
 		homes = append(homes, v.Home)
@@ -266,7 +266,7 @@ func (m member) settle(o control.TestnetOptions, own int, addresses []string) er
 }
 
 func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOptions, ready func(control.Testnet)) error {
-	t.say(fmt.Sprintf("starting %d validators", len(homes)))
+	t.say("starting " + control.Count(len(homes), "validator"))
 	for _, home := range homes {
 		if err := t.launch(home); err != nil {
 			return err

@@ -14,17 +14,30 @@ import (
 	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/ledger/registry"
 	"daulat/ui/control"
 )
 
-// upstreamPoll is how often a provider looks whether its servers are there.
-const upstreamPoll = 5 * time.Second
+const (
+	// upstreamPoll is how often a provider looks whether its servers are there.
+	upstreamPoll = 5 * time.Second
+	// upstreamRounds is after how many of these it looks everywhere: what answers
+	// there may be something else, which is not to be bothered.
+	upstreamRounds = 12
+)
 
 // servers are the servers of models that a provider sells answers of.
 type servers struct {
-	all    []*inference.Upstream
-	urls   []string
-	models []inference.Declared
+	all  []*server
+	name string // of the one model that is wanted, if not all are
+}
+
+// server is one of them.
+type server struct {
+	*inference.Upstream
+	url    string
+	proven bool                 // it had models once
+	models []inference.Declared // that it had when it was last asked
 }
 
 // openServed opens what is to be served: the models of a server that is named or
@@ -33,12 +46,12 @@ func (s *seller) openServed(ctx context.Context, o control.ProvideOptions, choos
 	if err := s.openServers(ctx, o); err != nil {
 		return err
 	}
-	if len(s.servers.models) == 0 {
+	there := s.servers.models()
+	if len(there) == 0 {
 		return s.openModel(ctx, choose)
 	}
 	s.openLibrary() // for sessions of an earlier run
-	first := s.servers.models[0]
-	s.served = ModelEntry{Name: first.Name, ID: first.ID}
+	s.served = ModelEntry{Name: there[0].Name, ID: there[0].ID}
 	return nil
 }
 
@@ -67,69 +80,103 @@ func (s *seller) isOwn(name string) bool {
 func (s *seller) useServer(ctx context.Context, o control.ProvideOptions) error {
 	u, err := s.openServer(o.Upstream, o.UpstreamKey)
 	if err != nil {
-		return control.WrongInput{Err: err}
+		return err
 	}
 	all, err := u.List(ctx)
 	if err != nil {
 		return fmt.Errorf("no server of models answers at %s: start it, or name another with --upstream", o.Upstream)
 	}
-	chosen := wanted(all, o.Model)
-	if len(chosen) == 0 && o.Model != "" {
+	s.servers.name = o.Model
+	u.models, u.proven = wanted(all, o.Model), true
+	if len(u.models) == 0 && o.Model != "" {
 		return control.WrongInput{Err: fmt.Errorf("the server at %s has no model %q: it has %s", o.Upstream, o.Model, namesOf(all))}
 	}
-	if len(chosen) == 0 {
+	if len(u.models) == 0 {
 		return fmt.Errorf("the server at %s has no model that can be offered", o.Upstream)
 	}
-	s.addServer(u, o.Upstream, chosen)
+	s.sayFound(u)
 	return nil
 }
 
 // lookForServers takes those that run where servers of models usually do. What is
-// not there, or is something else, is passed over.
+// not there, or is something else, is passed over until it is.
 func (s *seller) lookForServers(ctx context.Context, o control.ProvideOptions) error {
-	type answer struct {
-		server *inference.Upstream
-		models []inference.Declared
-	}
-	answers := make([]answer, len(o.Probe))
-	var probes sync.WaitGroup
-	for i, url := range o.Probe {
-		u, err := s.openServer(url, o.UpstreamKey)
-		if err != nil {
-			return control.WrongInput{Err: err}
+	s.servers.name = o.Model
+	for _, url := range o.Probe {
+		if _, err := s.openServer(url, o.UpstreamKey); err != nil {
+			return err
 		}
-		probes.Go(func() {
-			if all, err := u.List(ctx); err == nil {
-				answers[i] = answer{u, wanted(all, o.Model)}
-			}
-		})
 	}
-	probes.Wait()
-	for i, a := range answers {
-		if len(a.models) > 0 {
-			s.addServer(a.server, o.Probe[i], a.models)
+	s.servers.look(ctx, true)
+	for _, v := range s.servers.all {
+		if len(v.models) > 0 {
+			s.sayFound(v)
 		}
 	}
 	return ctx.Err()
 }
 
-func (s *seller) openServer(url, key string) (*inference.Upstream, error) {
+func (s *seller) openServer(url, key string) (*server, error) {
 	u, err := inference.OpenUpstream(inference.UpstreamConfig{URL: url, Key: key, Log: s.log})
-	if err == nil {
-		s.onClose(func() error { u.Close(); return nil })
+	if err != nil {
+		return nil, control.WrongInput{Err: err}
 	}
-	return u, err
+	s.onClose(func() error { u.Close(); return nil })
+	v := &server{Upstream: u, url: url}
+	s.servers.all = append(s.servers.all, v)
+	return v, nil
 }
 
-// addServer offers models of a server. One that another has too is offered once.
-func (s *seller) addServer(u *inference.Upstream, url string, models []inference.Declared) {
-	s.say(fmt.Sprintf("found %s at %s", namesOf(models), url))
-	s.servers.all, s.servers.urls = append(s.servers.all, u), append(s.servers.urls, url)
-	for _, m := range models {
-		if !slices.ContainsFunc(s.servers.models, func(d inference.Declared) bool { return d.ID == m.ID }) {
-			s.servers.models = append(s.servers.models, m)
+func (s *seller) sayFound(v *server) {
+	s.say(fmt.Sprintf("found %s at %s", namesOf(v.models), v.url))
+	s.sayUnbound()
+}
+
+// look asks the servers that ever had models, or all of them, what they have now.
+func (v servers) look(ctx context.Context, everywhere bool) {
+	var asked sync.WaitGroup
+	for _, one := range v.all {
+		if !one.proven && !everywhere {
+			continue
+		}
+		asked.Go(func() {
+			one.models = nil
+			if all, err := one.List(ctx); err == nil {
+				one.models = wanted(all, v.name)
+			}
+			one.proven = one.proven || len(one.models) > 0
+		})
+	}
+	asked.Wait()
+}
+
+// models are those that are there. What two servers have is one model.
+func (v servers) models() (all []inference.Declared) {
+	for _, one := range v.all {
+		for _, m := range one.models {
+			if !slices.ContainsFunc(all, func(d inference.Declared) bool { return d.ID == m.ID }) {
+				all = append(all, m)
+			}
 		}
 	}
+	return all
+}
+
+// urls are where there are any.
+func (v servers) urls() (all []string) {
+	for _, one := range v.all {
+		if len(one.models) > 0 {
+			all = append(all, one.url)
+		}
+	}
+	return all
+}
+
+func (v servers) upstreams() (all []*inference.Upstream) {
+	for _, one := range v.all {
+		all = append(all, one.Upstream)
+	}
+	return all
 }
 
 // wanted are the models of the name or ID, or all for an empty one, but for those that
@@ -153,70 +200,64 @@ func namesOf(all []inference.Declared) string {
 
 // offers are the servers' models as they are sold.
 func (v servers) offers(price job.Price) (all []provider.Offer) {
-	for _, m := range v.models {
+	for _, m := range v.models() {
 		all = append(all, provider.Offer{Model: m.ID, Manifest: m.Data, Executor: job.Upstream,
 			Assurance: job.Metered, Price: price, Slots: offerSlots})
 	}
-	return all
+	return all[:min(len(all), registry.MaxOffers)]
 }
 
 // parallel is how many answers are given at a time: a server orders its own work,
 // while an engine here takes all processors for one.
 func (v servers) parallel() int {
-	if len(v.all) > 0 {
+	if len(v.models()) > 0 {
 		return offerSlots
 	}
 	return 1
 }
 
-// there reports which models the servers have now.
-func (v servers) there(ctx context.Context) map[canon.CID]bool {
-	there := map[canon.CID]bool{}
-	for _, u := range v.all {
-		models, err := u.List(ctx)
-		if err != nil {
-			continue
-		}
-		for _, m := range models {
-			there[m.ID] = true
-		}
-	}
-	return there
-}
-
-// watchServers takes the offers back of models whose server is gone, and makes
-// them again when it is back, until ctx ends.
-func (s *seller) watchServers(ctx context.Context) {
+// watchServers has the offers follow the servers until ctx ends: which are there,
+// and which models they have.
+func (s *seller) watchServers(ctx context.Context, price job.Price) {
 	tick := time.NewTicker(upstreamPoll)
 	defer tick.Stop()
-	for {
+	changed := false
+	for round := 1; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		there := s.servers.there(ctx)
+		s.servers.look(ctx, changed || round%upstreamRounds == 0)
 		if ctx.Err() != nil {
 			return
 		}
-		gone, back, err := s.provider.Present(ctx, func(id canon.CID) bool { return there[id] })
-		if err != nil && !errors.Is(err, context.Canceled) {
-			s.log.Warn("offers could not follow their servers; will try again", "error", err)
-		}
-		for _, id := range gone {
-			s.say(fmt.Sprintf("%s does not answer: its offer is taken back until it does", s.servers.name(id)))
-		}
-		for _, id := range back {
-			s.say(s.servers.name(id) + " is there again and offered")
-		}
+		changed = s.follow(ctx, price)
 	}
 }
 
-func (v servers) name(id canon.CID) string {
-	for _, m := range v.models {
-		if m.ID == id {
-			return m.Name
-		}
+// follow offers what the servers have now, and reports whether that is news.
+func (s *seller) follow(ctx context.Context, price job.Price) bool {
+	gone, came, err := s.provider.Present(ctx, s.servers.offers(price))
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Warn("offers could not follow their servers; will try again", "error", err)
 	}
-	return id.String()
+	for _, o := range gone {
+		s.say(offeredName(o) + " is not there now: its offer is taken back")
+	}
+	if len(came) > 0 {
+		s.sayUnbound()
+	}
+	for _, o := range came {
+		s.say(offeredName(o) + " is there and offered, unaudited")
+	}
+	return len(gone)+len(came) > 0
+}
+
+func offeredName(declared provider.Offer) string {
+	d, err := artifact.DecodeDeclaration(declared.Manifest)
+	if err != nil {
+		return declared.Model.String()
+	}
+	return d.Name
 }

@@ -4,12 +4,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 
 	"daulat/compute/executor/inference/upstreamtest"
-	"daulat/compute/provider"
+	"daulat/compute/manners"
 	"daulat/core/artifact"
 	"daulat/core/job"
 	"daulat/ui/control"
@@ -84,12 +83,39 @@ func TestServersAreFound(t *testing.T) {
 			if got := strings.Join(names, " "); got != c.want || (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
 				t.Errorf("%q, %v", got, err)
 			}
-			if there := s.servers.there(t.Context()); c.want != "" && !slices.ContainsFunc(s.servers.offers(job.Price{}), func(o provider.Offer) bool { return there[o.Model] }) {
-				t.Errorf("nothing is there: %v", there)
-			}
 		})
 	}
 	s := looking(t)
+	var said []string
+	s.say = func(step string) { said = append(said, step) }
+	s.throttle = manners.NewThrottle(1, manners.ProcessTime)
+	if err := s.openServers(t.Context(), control.ProvideOptions{Probe: []string{gone.URL, one.URL}}); err != nil {
+		t.Fatal(err)
+	}
+	one.Have(upstreamtest.Model{Name: "pulled"}, upstreamtest.Model{Name: "both"})
+	if err := gone.Again(); err != nil {
+		t.Fatal(err)
+	}
+	gone.Have(upstreamtest.Model{Name: "late"})
+	for _, c := range []struct {
+		everywhere bool
+		want       string
+	}{{false, "pulled, both"}, {true, "late, pulled, both"}, {false, "late, pulled, both"}} {
+		s.servers.look(t.Context(), c.everywhere)
+		if got := namesOf(s.servers.models()); got != c.want {
+			t.Errorf("there is %q, want %q", got, c.want)
+		}
+	}
+	if all := strings.Join(said, "; "); strings.Count(all, "--max-cpu can't hold the server") != 1 || strings.Contains(all, "--max-memory") {
+		t.Errorf("it says %s", all)
+	}
+	gone.Stop()
+	one.Stop()
+	s.servers.look(t.Context(), false)
+	if got := s.servers.models(); len(got) > 0 {
+		t.Errorf("nothing is there, but %v", got)
+	}
+	s = looking(t)
 	err := s.openServed(t.Context(), control.ProvideOptions{Probe: []string{gone.URL}}, func() (ModelEntry, error) { return ModelEntry{}, errOwn })
 	if !errors.Is(err, errOwn) {
 		t.Errorf("without a server the home's own model is not served: %v", err)

@@ -118,7 +118,7 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 	if _, err := shelf.store.PutBytes(canon.DagCBOR, b.Manifest); err != nil {
 		return control.Report{}, err
 	}
-	p(fmt.Sprintf("getting %s and running it again over %d tokens", r.Model, r.Input+r.Output))
+	p(fmt.Sprintf("getting %s and running it again over %s", r.Model, control.Count(r.Input+r.Output, "token")))
 	v, err := run.Replay(ctx, c.Model, t.Request, t.Answer)
 	if err != nil {
 		return control.Report{}, err
@@ -153,7 +153,7 @@ func judged(ctx context.Context, r control.Report, v verify.Verdict, shelf *Shel
 	switch v.Outcome {
 	case verify.Agree:
 		step.Detail, step.OK = "the model gives every token of it again", true
-		r.Line = fmt.Sprintf("agree: %s gave this answer, all %d tokens", r.Model, r.Output)
+		r.Line = fmt.Sprintf("agree: %s gave this answer, all %s", r.Model, control.Count(r.Output, "token"))
 	case verify.Disagree:
 		step.Detail = "the model gives another answer"
 		if words, err := shelf.Text(ctx, c.Model); err == nil && v.Why == "" {

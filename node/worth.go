@@ -50,7 +50,7 @@ func (Runtime) Hardware(ctx context.Context) control.Hardware {
 func (s *seller) introduce(ctx context.Context) {
 	facts := machine.This().Read(ctx)
 	s.say("this machine: " + facts.String())
-	if len(s.servers.models) > 0 {
+	if len(s.servers.models()) > 0 {
 		return // how fast a server is, it knows itself
 	}
 	m, err := s.speed(ctx, facts, false)
@@ -60,7 +60,7 @@ func (s *seller) introduce(ctx context.Context) {
 		}
 		return
 	}
-	s.say(fmt.Sprintf("it runs %s at %s prompt and %s answer tokens per second, by its own measure", s.served.Name, thousandths(m.Speed.Prefill), thousandths(m.Speed.Decode)))
+	s.say(fmt.Sprintf("it runs %s at %s prompt and %s answer tokens per second, by its own measure", s.served.Name, control.Thousandths(m.Speed.Prefill), control.Thousandths(m.Speed.Decode)))
 }
 
 // speed is the kept measurement of the model on this machine, or a new one.
@@ -111,9 +111,6 @@ func programHash() (string, error) {
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
-
-// thousandths shows n/1000 with one digit, rounded down.
-func thousandths(n uint64) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/100) }
 
 func showHardware(f machine.Facts) control.Hardware {
 	h := control.Hardware{Line: f.String(), OS: f.OS, Arch: f.Arch, CPU: f.CPU, Cores: f.Cores, Features: append([]string{}, f.Features...),

@@ -63,6 +63,18 @@ func TestDeclaredModel(t *testing.T) {
 			t.Errorf("no call at the end of %s", r.body)
 		}
 	})
+	t.Run("what it thinks comes apart from its answer", func(t *testing.T) {
+		server.Behave(upstreamtest.Conduct{Thinks: 2})
+		r := g.post(t, "/chat/completions", strings.NewReader(`{"model":"small","stream":true,"messages":[{"role":"user","content":"x"}]}`), nil)
+		at := strings.LastIndex(r.body, `"delta":{"reasoning_content":"w`)
+		if r.text != upstreamtest.Text(upstreamtest.Words) || at < 0 || at > strings.Index(r.body, `"content":"w`) {
+			t.Errorf("%q, and %s", r.text, r.body)
+		}
+		whole := g.complete(t, http.StatusOK, `{"model":"small","messages":[{"role":"user","content":"x"}]}`)
+		if m := whole.Choices[0].Message; m.Content != r.text || m.Reasoning != upstreamtest.Text(2) || whole.Usage.Output != upstreamtest.Words+2 {
+			t.Errorf("%+v, %+v", m, whole.Usage)
+		}
+	})
 	t.Run("text is shown while the server still writes", func(t *testing.T) {
 		hold := make(chan struct{})
 		server.Behave(upstreamtest.Conduct{Hold: hold})
@@ -144,8 +156,9 @@ func TestDeclaredModel(t *testing.T) {
 type whole struct {
 	Choices []struct {
 		Message struct {
-			Content string
-			Calls   []struct {
+			Content   string
+			Reasoning string `json:"reasoning_content"`
+			Calls     []struct {
 				Function struct{ Name, Arguments string }
 			} `json:"tool_calls"`
 		}

@@ -17,21 +17,16 @@ type upstreamKey struct{}
 
 // upstream NAME start MODEL[=DIGEST]… runs an imitated server of models, with a
 // digest as an Ollama, and sets NAME_url. upstream NAME stop, again and overreport
-// do what they say; upstream NAME asked TEXT wants the server to have been asked
+// do what they say, and pull MODEL… has it have others; upstream NAME asked TEXT wants the server to have been asked
 // with that text.
 func upstream(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: upstream NAME start|stop|again|overreport|asked ...")
+		ts.Fatalf("usage: upstream NAME start|stop|again|pull|overreport|asked ...")
 	}
 	all := ts.Value(upstreamKey{}).(map[string]*upstreamtest.Server)
 	name, do, args := args[0], args[1], args[2:]
 	if do == "start" {
-		var models []upstreamtest.Model
-		for _, m := range args {
-			model, digest, _ := strings.Cut(m, "=")
-			models = append(models, upstreamtest.Model{Name: model, Digest: digest})
-		}
-		s, err := upstreamtest.Start(models...)
+		s, err := upstreamtest.Start(upstreamModels(args)...)
 		ts.Check(err)
 		all[name] = s
 		ts.Setenv(name+"_url", s.URL)
@@ -46,6 +41,8 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 		s.Stop()
 	case "again":
 		ts.Check(s.Again())
+	case "pull":
+		s.Have(upstreamModels(args)...)
 	case "overreport":
 		s.Behave(upstreamtest.Conduct{Usage: func(int, int) (int, int) { return 1 << 30, 1 << 30 }})
 	case "call":
@@ -60,6 +57,14 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("a server of models can't %s", do)
 	}
+}
+
+func upstreamModels(args []string) (models []upstreamtest.Model) {
+	for _, m := range args {
+		model, digest, _ := strings.Cut(m, "=")
+		models = append(models, upstreamtest.Model{Name: model, Digest: digest})
+	}
+	return models
 }
 
 // offered [!] NAME waits until somebody, or nobody, offers a model of the name.

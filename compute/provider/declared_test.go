@@ -3,10 +3,14 @@ package provider_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"daulat/compute/executor/inference"
+	"daulat/compute/provider"
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/receipt"
@@ -20,6 +24,16 @@ const chat = `{"messages":[{"content":"hello","role":"user"}]}`
 // declaredLease opens a session for the declared model.
 func (s *setup) declaredLease() *asker {
 	return s.leaseFor("consumer", job.Terms{Executor: job.Upstream, Model: s.declared, Escrow: 5000, Step: 5000})
+}
+
+// declaredOffer is of a model that a server calls so.
+func (s *setup) declaredOffer(name string) provider.Offer {
+	s.t.Helper()
+	data, id, err := artifact.Declaration{Version: canon.Version, Name: name}.Encode()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return provider.Offer{Model: id, Manifest: data, Executor: job.Upstream, Price: job.Price{Input: 1000, Output: 1000}, Slots: 8}
 }
 
 func (a *asker) chat() session.Ask {
@@ -104,9 +118,13 @@ func TestDeclaredModelThatFails(t *testing.T) {
 func TestOffersFollowTheirServer(t *testing.T) {
 	s := start(t)
 	there := true
-	present := func() (int, int) {
+	present := func() (went, came int) {
 		t.Helper()
-		gone, back, err := s.provider.Present(t.Context(), func(id canon.CID) bool { return there || id != s.declared })
+		var now []provider.Offer
+		if there {
+			now = []provider.Offer{s.declaredOffer("toy")}
+		}
+		gone, back, err := s.provider.Present(t.Context(), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,5 +174,66 @@ func TestOffersFollowTheirServer(t *testing.T) {
 	there = true
 	if gone, back := present(); gone+back != 0 {
 		t.Errorf("%d went and %d came after the provider retired", gone, back)
+	}
+}
+
+// What a server has anew is offered; what is no declaration is not.
+func TestNewModelsOfAServerAreOffered(t *testing.T) {
+	s := start(t)
+	other := s.declaredOffer("pulled")
+	gone, came, err := s.provider.Present(t.Context(), []provider.Offer{other, other})
+	if err != nil || len(gone) != 1 || gone[0].Model != s.declared || len(came) != 1 || came[0].Model != other.Model {
+		t.Fatalf("%v went and %v came, %v", gone, came, err)
+	}
+	if on := s.chain.OnOffer(); !slices.Equal(on, []canon.CID{s.model, other.Model}) {
+		t.Errorf("on offer is %v", on)
+	}
+	a := s.leaseFor("consumer", job.Terms{Executor: job.Upstream, Model: other.Model, Escrow: 5000, Step: 5000})
+	ask := a.chat()
+	if text, _, _, err := listen(a.send(session.Opening{Ask: &ask})); err != nil || text != "one two" {
+		t.Errorf("%q, %v", text, err)
+	}
+	s.provider.Rest()
+	s.eventually("nothing is on offer", func() bool { return len(s.chain.OnOffer()) == 0 })
+	s.provider.Work()
+	s.eventually("both are on offer", func() bool { return len(s.chain.OnOffer()) == 2 })
+
+	forged := other
+	forged.Manifest = s.manifest
+	if _, _, err := s.provider.Present(t.Context(), []provider.Offer{forged}); err == nil {
+		t.Error("bytes that are no declaration are offered")
+	}
+}
+
+// A server that shows other models each time, or very many, costs the ledger few
+// messages, and its true ones are still offered.
+func TestServerThatChangesAllTheTime(t *testing.T) {
+	s := start(t)
+	begun, before := time.Now(), s.ledger.announced.Load()
+	const looks = 500
+	all := []provider.Offer{s.declaredOffer("toy")}
+	for i := range looks {
+		all = append(all[:1], s.declaredOffer(fmt.Sprint("other ", i)))
+		if _, _, err := s.provider.Present(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	minutes := int64(time.Since(begun)/time.Minute) + 1
+	if n := s.ledger.announced.Load() - before; n > 64+minutes {
+		t.Errorf("%d looks made %d announcements", looks, n)
+	}
+	if on := s.chain.OnOffer(); !slices.Contains(on, s.declared) || len(on) > 3 {
+		t.Errorf("on offer is %v", on)
+	}
+}
+
+func TestServerOfVeryManyModels(t *testing.T) {
+	s := start(t)
+	var all []provider.Offer
+	for i := range 100 {
+		all = append(all, s.declaredOffer(fmt.Sprint("model ", i)))
+	}
+	if _, _, err := s.provider.Present(t.Context(), all); err != nil || len(s.chain.OnOffer()) != 64 {
+		t.Errorf("%d are on offer, %v", len(s.chain.OnOffer()), err)
 	}
 }

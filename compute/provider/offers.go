@@ -3,10 +3,12 @@ package provider
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"daulat/core/artifact"
 	"daulat/core/canon"
 	"daulat/core/match"
 )
@@ -19,17 +21,19 @@ import (
 // display is what the ledger was told, and what it is not to be told now.
 type display struct {
 	mu      sync.Mutex         // held while the ledger is told
+	offers  []Offer            // of what is there now
 	shown   map[canon.CID]bool // offers that this run made (true) or took back
 	addrs   []string           // that were announced
 	at      time.Time          // when
 	moved   time.Time          // since when others are the case; zero: they are not
 	again   bool               // another key is to be announced
-	absent  map[canon.CID]bool // models that are not there now
 	retired bool
+	changes allowance // of offers that come
+	waiting bool      // some of them do until there is more
 }
 
-func newDisplay() *display {
-	return &display{shown: map[canon.CID]bool{}, absent: map[canon.CID]bool{}}
+func newDisplay(offers []Offer) *display {
+	return &display{offers: offers, shown: map[canon.CID]bool{}, changes: allowance{left: maxChanges}}
 }
 
 // announce tells the ledger what it does not show yet. If no key is in force that
@@ -70,27 +74,33 @@ func (p *Provider) onOffer() (on []Offer) {
 	if p.display.retired || p.shift.resting() {
 		return nil
 	}
-	for _, o := range p.Offers {
-		if !p.display.absent[o.Model] {
-			on = append(on, o)
-		}
-	}
-	return on
+	return p.display.offers
 }
 
-// withdraw takes back what is not on offer, an earlier run's too.
+// withdraw takes back what is not on offer, an earlier run's too, and forgets what
+// is not there any more.
 func (p *Provider) withdraw(ctx context.Context, on []Offer) error {
-	for _, o := range p.Offers {
-		shown, told := p.display.shown[o.Model]
-		if told && !shown || slices.ContainsFunc(on, func(other Offer) bool { return other.Model == o.Model }) {
-			continue
+	d := p.display
+	known := slices.Collect(maps.Keys(d.shown))
+	for _, o := range d.offers {
+		known = append(known, o.Model)
+	}
+	for _, model := range known {
+		if shown, told := d.shown[model]; (shown || !told) && !offers(on, model) {
+			if err := p.Ledger.WithdrawOffer(ctx, model); err != nil {
+				return err
+			}
+			d.shown[model] = false
 		}
-		if err := p.Ledger.WithdrawOffer(ctx, o.Model); err != nil {
-			return err
+		if !offers(d.offers, model) {
+			delete(d.shown, model)
 		}
-		p.display.shown[o.Model] = false
 	}
 	return nil
+}
+
+func offers(all []Offer, model canon.CID) bool {
+	return slices.ContainsFunc(all, func(o Offer) bool { return o.Model == model })
 }
 
 // register announces what is on offer by one key.
@@ -115,28 +125,81 @@ func (p *Provider) Retire(ctx context.Context) error {
 	return p.announce(ctx)
 }
 
-// Present takes the offers back of models that are not there now, and makes those
-// again that are: a server of models may come and go. It returns what changed.
-func (p *Provider) Present(ctx context.Context, there func(canon.CID) bool) (gone, back []canon.CID, err error) {
+// Present makes offers of the declared models that are there now, and takes those
+// back of others: a server of models may come and go, and its models too. It
+// returns what changed. What comes beyond the allowance waits for a later call.
+func (p *Provider) Present(ctx context.Context, declared []Offer) (gone, came []Offer, err error) {
+	for _, o := range declared {
+		if _, err := artifact.DecodeDeclarationAs(o.Model, o.Manifest); err != nil {
+			return nil, nil, err
+		}
+	}
 	d := p.display
 	d.mu.Lock()
-	for _, o := range p.Offers {
-		if d.retired {
-			break
-		}
-		switch {
-		case !d.absent[o.Model] && !there(o.Model):
-			gone = append(gone, o.Model)
-		case d.absent[o.Model] && there(o.Model):
-			back = append(back, o.Model)
-		}
-		d.absent[o.Model] = !there(o.Model)
+	waited := d.waiting
+	if !d.retired {
+		gone, came = d.take(declared, time.Now())
 	}
+	waits := d.waiting && !waited
 	d.mu.Unlock()
-	if len(gone)+len(back) == 0 {
+	if waits {
+		p.Log.Warn("models come and go too often, or are too many: some are not offered yet")
+	}
+	if len(gone)+len(came) == 0 {
 		return nil, nil, nil
 	}
-	return gone, back, p.announce(ctx)
+	return gone, came, p.announce(ctx)
+}
+
+// take has the declared models that are there now shown, but for what comes beyond
+// the allowance.
+func (d *display) take(declared []Offer, now time.Time) (gone, came []Offer) {
+	d.changes.grow(now)
+	d.waiting = false
+	next := slices.DeleteFunc(slices.Clone(d.offers), func(o Offer) bool { return artifact.IsDeclared(o.Model) })
+	for _, o := range declared {
+		known := offers(d.offers, o.Model)
+		switch {
+		case offers(next, o.Model):
+			continue
+		case len(next) == maxOffers, !known && d.changes.left == 0:
+			d.waiting = true
+			continue
+		case !known:
+			d.changes.left--
+			came = append(came, o)
+		}
+		next = append(next, o)
+	}
+	for _, o := range d.offers {
+		if !offers(next, o.Model) {
+			gone = append(gone, o)
+		}
+	}
+	d.offers = next
+	return gone, came
+}
+
+const (
+	maxOffers   = 64          // that the ledger takes of one provider
+	maxChanges  = 64          // that may come at once
+	changeEvery = time.Minute // until one more may
+)
+
+// allowance bounds how many offers come in the long run, and so how many messages
+// the ledger gets: whatever a server says that it has, each time another thing.
+type allowance struct {
+	left int
+	at   time.Time // until when it has grown
+}
+
+func (a *allowance) grow(now time.Time) {
+	n := now.Sub(a.at) / changeEvery
+	if a.left+int(min(n, maxChanges)) >= maxChanges {
+		*a = allowance{maxChanges, now}
+		return
+	}
+	a.left, a.at = a.left+int(n), a.at.Add(n*changeEvery)
 }
 
 // maxAddresses is how many the ledger takes of one provider.

@@ -100,7 +100,7 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
 		contexts: map[canon.CID]uint64{}, leases: map[uint64]*lease{}, watches: map[uint64]watched{},
-		debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting), display: newDisplay()}
+		debts: debts{of: map[string]map[uint64]debt{}}, shift: newShift(c.Resting), display: newDisplay(c.Offers)}
 	err := errors.Join(p.measure(), p.watchAll())
 	if err == nil {
 		// Whoever is matched with an offer, such as one of an earlier run, may call

@@ -15,7 +15,7 @@ import (
 // leaves, all goes on in the same session.
 func TestOwnerComesBack(t *testing.T) {
 	s := start(t)
-	all := s.chain.OnOffer()
+	all := len(s.chain.OnOffer())
 	begun, leave := make(chan struct{}, 1), make(chan struct{})
 	a := s.lease(9000, 1000)
 	a.buy(4, 7)
@@ -39,11 +39,11 @@ func TestOwnerComesBack(t *testing.T) {
 	if s.toy.called() != calls {
 		t.Error("work was begun in the owner's time")
 	}
-	s.eventually("nothing is on offer", func() bool { return s.chain.OnOffer() == 0 })
+	s.eventually("nothing is on offer", func() bool { return len(s.chain.OnOffer()) == 0 })
 	s.toy.pause = nil
 	s.provider.Rest() // saying it twice changes nothing
 	s.provider.Work()
-	s.eventually("the offers are back", func() bool { return s.chain.OnOffer() == all })
+	s.eventually("the offers are back", func() bool { return len(s.chain.OnOffer()) == all })
 	stream, next := a.answered(again)
 	p := a.voucher(next, false)
 	if err := pay(stream, p); err != nil {
@@ -65,7 +65,7 @@ func TestRestSettlesAndStaysRetired(t *testing.T) {
 	if err := a.finish(a.served); err != nil || s.onLedger(a.session.ID).Claim == nil {
 		t.Fatal("a rest keeps what was earned from the ledger:", err)
 	}
-	s.eventually("nothing is on offer", func() bool { return s.chain.OnOffer() == 0 })
+	s.eventually("nothing is on offer", func() bool { return len(s.chain.OnOffer()) == 0 })
 	if err := s.provider.Retire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestRestSettlesAndStaysRetired(t *testing.T) {
 	if err := s.provider.Accept(t.Context(), provider.Identity{Key: key, Link: linktest.Node(t, key)}); err != nil {
 		t.Fatal(err)
 	}
-	if s.ledger.announced.Load() != announced || s.chain.OnOffer() != 0 {
+	if s.ledger.announced.Load() != announced || len(s.chain.OnOffer()) != 0 {
 		t.Error("a machine that retired is on offer again")
 	}
 }

@@ -333,8 +333,9 @@ func stream(s *link.Stream, tokens <-chan receipt.Token) (passed []receipt.Token
 func frame(batch []receipt.Token) (r session.Reply) {
 	var part receipt.Answer
 	for _, token := range batch {
-		if token.Text != "" {
+		if token.Size() > 0 {
 			r.Text += token.Text
+			r.Reasoning += token.Reasoning
 			continue
 		}
 		part.Add(token)

@@ -70,17 +70,18 @@ func (r Request) MostFor(message string) Usage {
 	return r.Worst().Capped(Usage{Input: math.MaxUint64, Output: said(message)})
 }
 
-// said is how many bytes of a message its model can have written: the text, and the
-// JSON of the calls, if there are any.
+// said is how many bytes of a message its model can have written: the text, what it
+// thought before, and the JSON of the calls, if there are any.
 func said(message string) uint64 {
-	content, calls, err := ReadMessage(message)
+	m, err := DecodeMessage(message)
 	if err != nil {
 		return 0
 	}
-	if len(calls) == 0 {
-		return uint64(len(content))
+	size := uint64(len(m.Content) + len(m.Reasoning))
+	if len(m.Calls) == 0 {
+		return size
 	}
-	return uint64(len(content) + len(canon.JSON(calls)))
+	return size + uint64(len(canon.JSON(m.Calls)))
 }
 
 // MessageRoom is the longest message that p leaves room for, in bytes.
@@ -130,11 +131,12 @@ func (r Request) Cut(passed []Token) Answer {
 		}
 		return a
 	}
-	var text strings.Builder
+	var text, reasoning strings.Builder
 	for _, t := range passed {
 		text.WriteString(t.Text)
+		reasoning.WriteString(t.Reasoning)
 	}
-	a.Message = NewMessage(text.String(), nil)
+	a.Message = Message{Content: text.String(), Reasoning: reasoning.String()}.Encode()
 	bill := Usage{Input: r.textTokens(), Output: uint64(len(passed))}.Capped(r.MostFor(a.Message))
 	a.Usage = &bill
 	return a
@@ -170,29 +172,16 @@ func textBytes(v any) (sum int) {
 	return sum
 }
 
-// NewMessage is the canonical message of an answer: its text, and the tools that
-// it calls, if there are any.
+// NewMessage is the canonical message of a text and the tools that it calls, if
+// there are any.
 func NewMessage(content string, calls []any) string {
-	m := map[string]any{"content": content}
-	if len(calls) > 0 {
-		m["tool_calls"] = calls
-	}
-	return string(canon.JSON(m))
+	return Message{Content: content, Calls: calls}.Encode()
 }
 
-// ReadMessage reads what NewMessage wrote.
+// ReadMessage reads text and calls of a message.
 func ReadMessage(message string) (content string, calls []any, err error) {
-	v, err := canon.CheckJSON([]byte(message))
-	if err != nil {
-		return "", nil, fmt.Errorf("message: %w", err)
-	}
-	m, _ := v.(map[string]any)
-	content, text := m["content"].(string)
-	calls, called := m["tool_calls"].([]any)
-	if !text || called != (len(m) == 2) || called && len(calls) == 0 || len(m) > 2 {
-		return "", nil, errors.New("message: it has a text, and the tools that it calls, if any, and nothing else")
-	}
-	return content, calls, nil
+	m, err := DecodeMessage(message)
+	return m.Content, m.Calls, err
 }
 
 // chatFields are what the text of a request may say; all else that steers an

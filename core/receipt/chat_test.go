@@ -119,6 +119,9 @@ func TestAnswersThatFitNothing(t *testing.T) {
 	}{
 		"honest":                {func(*receipt.Answer) {}, true},
 		"tools":                 {func(a *receipt.Answer) { a.Message = `{"content":"","tool_calls":[{"id":"1"}]}` }, true},
+		"reasoning":             {func(a *receipt.Answer) { a.Message = `{"content":"","reasoning_content":"so"}` }, true},
+		"no reasoning":          {func(a *receipt.Answer) { a.Message = `{"content":"","reasoning_content":""}` }, false},
+		"reasoning of a kind":   {func(a *receipt.Answer) { a.Message = `{"content":"","reasoning_content":["so"]}` }, false},
 		"tokens":                {func(a *receipt.Answer) { a.Tokens = []uint32{1} }, false},
 		"log-probabilities":     {func(a *receipt.Answer) { a.Logprobs = make([]receipt.Logprobs, 1) }, false},
 		"no usage":              {func(a *receipt.Answer) { a.Usage = nil }, false},
@@ -177,10 +180,11 @@ func TestCut(t *testing.T) {
 func FuzzReadMessage(f *testing.F) {
 	f.Add(`{"content":"a"}`)
 	f.Add(`{"content":"","tool_calls":[{"id":"1"}]}`)
+	f.Add(`{"content":"","reasoning_content":"so","tool_calls":[{"id":"1"}]}`)
 	f.Fuzz(func(t *testing.T, message string) {
-		content, calls, err := receipt.ReadMessage(message)
-		if err == nil && receipt.NewMessage(content, calls) != message {
-			t.Fatalf("%q was read as %q and %v", message, content, calls)
+		m, err := receipt.DecodeMessage(message)
+		if err == nil && m.Encode() != message {
+			t.Fatalf("%q was read as %+v", message, m)
 		}
 	})
 }

@@ -26,16 +26,19 @@ func (l Logprobs) Equal(m Logprobs) bool { return l.NLL == m.NLL && slices.Equal
 
 // Token is one token of an answer on its way, with its log-probabilities if they
 // were asked for. Whoever gets it does not change them. A declared model's answer
-// comes in stretches of Text instead, and nothing else is set then.
+// comes in stretches of Text and Reasoning instead, and nothing else is set then.
 type Token struct {
-	ID       uint32
-	Logprobs *Logprobs
-	Text     string
+	ID              uint32
+	Logprobs        *Logprobs
+	Text, Reasoning string
 }
+
+// Size is how long a stretch is, in bytes.
+func (t Token) Size() int { return len(t.Text) + len(t.Reasoning) }
 
 // Equal reports whether both say the same.
 func (t Token) Equal(u Token) bool {
-	if t.ID != u.ID || t.Text != u.Text || (t.Logprobs == nil) != (u.Logprobs == nil) {
+	if t.ID != u.ID || t.Text != u.Text || t.Reasoning != u.Reasoning || (t.Logprobs == nil) != (u.Logprobs == nil) {
 		return false
 	}
 	return t.Logprobs == nil || t.Logprobs.Equal(*u.Logprobs)

@@ -141,7 +141,7 @@ type Answer struct {
 	Tokens   []uint32   `cbor:"tokens"`
 	Finish   Finish     `cbor:"finish"`
 	Logprobs []Logprobs `cbor:"logprobs,omitempty"` // one for each token, if they were asked for
-	// Message is what a declared model answered, in place of Tokens: see NewMessage.
+	// Message is what a declared model answered, in place of Tokens: see Message.
 	Message string `cbor:"message,omitempty"`
 	Usage   *Usage `cbor:"usage,omitempty"` // of a declared model, by its provider's word
 }

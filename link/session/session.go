@@ -60,10 +60,12 @@ type Word struct {
 
 // Reply is a provider's frame; one field is set, and with Tokens maybe Logprobs.
 type Reply struct {
-	// Text is a stretch of a declared model's answer. Calls follows the last one, if
-	// the model calls tools: the canonical JSON of their list.
-	Text  string `cbor:"text,omitempty"`
-	Calls string `cbor:"calls,omitempty"`
+	// Text is a stretch of a declared model's answer, Reasoning of what it thinks before;
+	// both may come at once. Calls follows the last one, if the model calls tools: the
+	// canonical JSON of their list.
+	Text      string `cbor:"text,omitempty"`
+	Reasoning string `cbor:"reasoning,omitempty"`
+	Calls     string `cbor:"calls,omitempty"`
 
 	Tokens  []uint32 `cbor:"tokens,omitempty"`
 	Done    *Done    `cbor:"done,omitempty"`

@@ -95,7 +95,7 @@ func (c *Client) serving() map[string]uint64 {
 	held := map[string]uint64{}
 	for _, sessions := range c.pool {
 		for _, s := range sessions {
-			held[s.record.Session.Provider]++
+			held[s.provider]++
 		}
 	}
 	return held

@@ -5,9 +5,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"daulat/core/job"
+	"daulat/core/receipt"
+	wire "daulat/link/session"
 	"daulat/platform/consumer"
 )
 
@@ -17,6 +21,79 @@ func (s *setup) asks(change func(*job.Terms, *consumer.Prompt)) (string, error) 
 	change(&t, &p)
 	r, err := s.client.Ask(s.ctx, t, p, willing, deaf)
 	return r.Provider, err
+}
+
+// Once a provider failed, nothing more is asked of it: its other sessions are left at
+// once, and one that still answers when that is done.
+func TestShunnedProviderLosesItsOpenSessions(t *testing.T) {
+	s := start(t)
+	bad := s.sells("bad", 1)
+	s.sells("good", 2)
+	came := make(chan struct{}, 9)
+	hold := func(until chan struct{}) conduct { // in the middle of an answer
+		return conduct{shown: func(r *wire.Reply) {
+			if r.Tokens[0] == 1 {
+				came <- struct{}{}
+				<-until
+			}
+		}}
+	}
+	s.client.Auditor = judge(func(a receipt.Answer) bool { return a.Tokens[0] == 0 })
+	three, last := make(chan struct{}), make(chan struct{})
+	answer := sync.OnceFunc(func() { close(last) })
+	defer answer()
+	var all sync.WaitGroup
+	bad.behave(hold(three))
+	for range 3 {
+		all.Go(func() { s.buy(1, 2) })
+		<-came // so the next request opens a session
+	}
+	close(three)
+	all.Wait()
+
+	var r consumer.Result
+	bad.behave(hold(last))
+	all.Go(func() { r = s.buy(1, 2) })
+	<-came
+	bad.behave(conduct{shift: 1})
+	var lie *consumer.LieError
+	if _, err := s.try(s.ctx, 1, 2); !errors.As(err, &lie) { // nothing is asked after it
+		t.Errorf("got %v", err)
+	}
+	open := func() int {
+		all, err := s.account.Sessions(s.ctx, "bad", job.SessionOpen)
+		if err != nil {
+			t.Error(err)
+		}
+		return len(all)
+	}
+	s.eventually("those that are not in use are left", func() bool { return open() == 1 })
+	answer()
+	all.Wait()
+	if r.Provider != "bad" {
+		t.Errorf("%s answered what was under way", r.Provider)
+	}
+	s.eventually("all are left", func() bool { return open() == 0 })
+	if n := len(bad.asked()); n != 5 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// So is a session that an earlier run left open with a provider that it shunned.
+func TestShunnedInAnEarlierRun(t *testing.T) {
+	s := start(t)
+	s.sells("bad", 1)
+	s.sells("good", 2)
+	open := s.buy(1, 3)
+	s.keeper = &kept{consumer.Memory{Providers: map[string]consumer.Remembered{"bad": {Shunned: time.Now().Add(time.Minute).Unix()}}}}
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.buy(1, 3); open.Provider != "bad" || r.Provider != "good" {
+		t.Errorf("%s answered after %s", r.Provider, open.Provider)
+	}
+	s.eventually("the session is left", func() bool { return s.onLedger(open.Session).State != job.SessionOpen })
 }
 
 // A pinned request goes to its account though a cheaper one has a warm session,

@@ -276,7 +276,7 @@ func (c *Client) session(ctx context.Context, r wire.Record, now uint64) (*Sessi
 		return nil, err
 	}
 	left := time.Duration(r.Session.Clock-min(now, r.Session.Clock)) * time.Second
-	return &Session{client: c, id: r.Session.ID, model: r.Session.Terms.Model, turn: make(chan struct{}, 1), record: r, seq: r.Served.Seq, stake: stake, addrs: link.AddrsOf(r.Session.ProviderKey, addrs), expires: time.Now().Add(left - closeMargin*time.Second)}, nil
+	return &Session{client: c, id: r.Session.ID, model: r.Session.Terms.Model, provider: r.Session.Provider, turn: make(chan struct{}, 1), record: r, seq: r.Served.Seq, stake: stake, addrs: link.AddrsOf(r.Session.ProviderKey, addrs), expires: time.Now().Add(left - closeMargin*time.Second)}, nil
 }
 
 const (

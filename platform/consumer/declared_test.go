@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func (s *setup) chatWith() (r consumer.Result, shown string, err error) {
 	t.Ceiling = job.Price{Input: 2000, Output: 2000}
 	p := consumer.Prompt{Chat: chat, Params: receipt.Params{MaxTokens: 4, TopP: receipt.MaxTopP}}
 	r, err = s.client.Ask(s.ctx, t, p, willing, func(token receipt.Token) error {
-		shown += token.Text
+		shown += token.Reasoning + token.Text
 		return nil
 	})
 	return r, shown, err
@@ -65,15 +66,20 @@ func TestDeclaredModelIsPaidByReport(t *testing.T) {
 	if err != nil || r.Answer.Message != `{"content":"Look: ","tool_calls":[{"id":"1"}]}` || r.Price != 9 {
 		t.Fatalf("%+v, %v", r, err)
 	}
+	seller.behave(conduct{thinks: []string{"Hm", "m. "}, text: []string{"Yes."}, usage: &receipt.Usage{Input: 5, Output: 4}})
+	r, shown, err = s.chatWith()
+	if err != nil || r.Answer.Message != `{"content":"Yes.","reasoning_content":"Hmm. "}` || shown != "Hmm. Yes." || r.Price != 9 {
+		t.Fatalf("%q, %+v, %v", shown, r, err)
+	}
 	if err := s.client.CloseAll(s.ctx); err != nil {
 		t.Fatal(err)
 	}
 	now := s.onLedger(r.Session)
-	if now.Escrow.Withheld != 16 {
+	if now.Escrow.Withheld != 25 {
 		t.Errorf("%+v is withheld", now.Escrow)
 	}
 	s.advance(now.Clock)
-	if got := s.onLedger(r.Session); got.State != job.SessionReleased || s.chain.Balance("seller") != 16 {
+	if got := s.onLedger(r.Session); got.State != job.SessionReleased || s.chain.Balance("seller") != 25 {
 		t.Errorf("session is %s, and the seller has %d udlt", got.State, s.chain.Balance("seller"))
 	}
 }
@@ -82,14 +88,16 @@ func TestDeclaredModelIsPaidByReport(t *testing.T) {
 // not asked again. Nobody else is asked either: text was shown that nobody repeats.
 func TestOverReportedUsage(t *testing.T) {
 	most := receipt.Request{Chat: chat, Params: receipt.Params{MaxTokens: 4}}.Worst()
+	half := slices.Repeat([]string{"aaaaaaa,"}, receipt.Params{MaxTokens: 4}.MessageRoom()/16+1)
 	for name, c := range map[string]conduct{
-		"too much input":   {text: []string{"Hello."}, usage: &receipt.Usage{Input: most.Input + 1, Output: 1}},
-		"too much output":  {text: []string{"Hello."}, usage: &receipt.Usage{Input: 1, Output: 5}},
-		"nothing":          {text: []string{"Hello."}},
-		"too much text":    {text: []string{strings.Repeat("a", receipt.Params{MaxTokens: 4}.MessageRoom()+1)}, usage: &receipt.Usage{}},
-		"text bit by bit":  {text: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/8+1), ","), usage: &receipt.Usage{}},
-		"calls of no form": {text: []string{"Hello."}, calls: `[{"id": 1}]`, usage: &receipt.Usage{Output: 1}},
-		"no calls":         {text: []string{"Hello."}, calls: `[]`, usage: &receipt.Usage{Output: 1}},
+		"too much input":    {text: []string{"Hello."}, usage: &receipt.Usage{Input: most.Input + 1, Output: 1}},
+		"too much output":   {text: []string{"Hello."}, usage: &receipt.Usage{Input: 1, Output: 5}},
+		"nothing":           {text: []string{"Hello."}},
+		"too much text":     {text: []string{strings.Repeat("a", receipt.Params{MaxTokens: 4}.MessageRoom()+1)}, usage: &receipt.Usage{}},
+		"text bit by bit":   {text: strings.SplitAfter(strings.Repeat("aaaaaaa,", receipt.Params{MaxTokens: 4}.MessageRoom()/8+1), ","), usage: &receipt.Usage{}},
+		"thoughts and text": {thinks: half, text: half, usage: &receipt.Usage{}},
+		"calls of no form":  {text: []string{"Hello."}, calls: `[{"id": 1}]`, usage: &receipt.Usage{Output: 1}},
+		"no calls":          {text: []string{"Hello."}, calls: `[]`, usage: &receipt.Usage{Output: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)

@@ -179,6 +179,7 @@ type conduct struct {
 	early   func(wire.Ask)    // is called when an ask came
 	vouched func()            // is called when a voucher came
 	unheard bool              // hangs up instead of acknowledging
+	thinks  []string          // comes before text
 	text    []string          // is what a declared model answers
 	calls   string            // and the tools that it calls
 	usage   *receipt.Usage    // and what it is billed for
@@ -358,6 +359,11 @@ func (x *seller) stopped(s *link.Stream, a receipt.Answer) (receipt.Answer, bool
 
 // tell answers as a declared model.
 func (x *seller) tell(s *link.Stream, c conduct) (receipt.Answer, bool) {
+	for _, thought := range c.thinks {
+		if s.Send(wire.Reply{Reasoning: thought}) != nil {
+			return receipt.Answer{}, false
+		}
+	}
 	for i, text := range c.text {
 		if c.cut > 0 && i == c.cut {
 			s.Close()
@@ -375,7 +381,7 @@ func (x *seller) tell(s *link.Stream, c conduct) (receipt.Answer, bool) {
 			return receipt.Answer{}, false
 		}
 	}
-	return receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishStop, Usage: c.usage, Message: receipt.NewMessage(strings.Join(c.text, ""), calls)}, true
+	return receipt.Answer{Tokens: []uint32{}, Finish: receipt.FinishStop, Usage: c.usage, Message: receipt.Message{Content: strings.Join(c.text, ""), Reasoning: strings.Join(c.thinks, ""), Calls: calls}.Encode()}, true
 }
 
 // answer gives an answer and takes the voucher for it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"daulat/core/canon"
@@ -33,7 +34,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 			s.unlock()
 			continue
 		}
-		if s.carries(p) && c.grudge(s.record.Session.Provider) == "" {
+		if s.carries(p) && c.grudge(s.provider) == "" {
 			c.openAhead(s, terms, p)
 			return s, nil
 		}
@@ -61,7 +62,7 @@ func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session 
 	switch {
 	case s == nil:
 		return nil
-	case c.grudge(s.record.Session.Provider) != "":
+	case c.grudge(s.provider) != "":
 		c.leave(s)
 		return nil
 	case !s.suits(terms):
@@ -91,7 +92,7 @@ func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Sess
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.SortStableFunc(warm, func(a, b *Session) int {
-		return cmp.Compare(c.used[a.record.Session.Provider], c.used[b.record.Session.Provider])
+		return cmp.Compare(c.used[a.provider], c.used[b.provider])
 	})
 	return warm, nil
 }
@@ -247,12 +248,21 @@ func (c *Client) CloseAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := []error{c.memory.save()}
-	for _, r := range records {
-		failed = append(failed, c.Settle(ctx, r.Session.ID))
+	failed := make([]error, len(records))
+	slots := make(chan struct{}, closeAtOnce)
+	var all sync.WaitGroup
+	for i, r := range records { // at the same time, as each provider that is gone takes a while
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			failed[i] = c.Settle(ctx, r.Session.ID)
+		})
 	}
-	return errors.Join(failed...)
+	all.Wait()
+	return errors.Join(append(failed, c.memory.save())...)
 }
+
+const closeAtOnce = 16
 
 // Settle ends the session, if it is open, and waits until the ledger shows it
 // settled. A request that is under way in it comes to its end first.

@@ -144,7 +144,7 @@ func (r *race) ask(ctx context.Context, e *entrant) {
 	led := r.leads(e)
 	switch {
 	case err == nil || isInvalid(err) || led && errors.Is(err, errStopped):
-		s.unlock()
+		c.release(s)
 	case !led && ctx.Err() != nil && r.parent.Err() == nil: // beaten
 		if r.wasLate(e) {
 			s.blamed = c.shun(r.parent, s.record.Session.Provider, errSlow)
@@ -152,7 +152,7 @@ func (r *race) ask(ctx context.Context, e *entrant) {
 		r.follow.beside.Add(result.Price)
 		c.leave(s)
 	case errors.Is(err, errStopped):
-		s.unlock()
+		c.release(s)
 	default:
 		c.abandon(r.parent, s, err)
 	}
@@ -205,7 +205,7 @@ func (r *race) reinforce(n int) int {
 	r.mu.Lock()
 	terms := r.terms
 	for _, e := range r.all {
-		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.record.Session.Provider)
+		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.provider)
 	}
 	r.mu.Unlock()
 	next := make([]*spare, n)

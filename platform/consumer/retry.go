@@ -106,7 +106,7 @@ func (f *follower) admit(a Admission) error {
 func (f *follower) next(token receipt.Token) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if token.Text != "" {
+	if token.Size() > 0 {
 		f.text = true
 		return f.check(f.token(token))
 	}

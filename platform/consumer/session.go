@@ -17,12 +17,13 @@ import (
 
 // Session is one open lease. Whoever calls its methods holds its lock.
 type Session struct {
-	client *Client
-	id     uint64
-	model  canon.CID
-	turn   chan struct{} // holds one token while somebody uses the session
-	over   bool          // takes no more requests
-	blamed bool          // the provider failed here
+	client   *Client
+	id       uint64
+	model    canon.CID
+	provider string        // account; like id and model it never changes
+	turn     chan struct{} // holds one token while somebody uses the session
+	over     bool          // takes no more requests
+	blamed   bool          // the provider failed here
 	// followed says that a successor was opened, or could not be.
 	followed bool
 	record   wire.Record // as it is on disk; its number may be one that is not used yet
@@ -185,7 +186,7 @@ func (s *Session) hear(ctx context.Context, stream *link.Stream, ask wire.Ask, f
 	var err error
 	h.answer, h.done, err = receive(stream, ask.Request.Params, func(t receipt.Token) error {
 		h.watch.tick()
-		dog.fed(1 + len(t.Text)/bytesPerToken)
+		dog.fed(1 + t.Size()/bytesPerToken)
 		if h.gone != nil {
 			return nil
 		}

@@ -16,7 +16,7 @@ import (
 // this one again, gets a provider that works at once; what is owed there is
 // settled meanwhile. The caller has the session locked.
 func (c *Client) abandon(ctx context.Context, s *Session, why error) {
-	s.blamed = c.shun(ctx, s.record.Session.Provider, why)
+	s.blamed = c.shun(ctx, s.provider, why)
 	c.leave(s)
 }
 
@@ -40,7 +40,32 @@ func (c *Client) shun(ctx context.Context, provider string, why error) bool {
 	c.memory.lost(provider)
 	c.memory.note(provider, match.Facts.Broke)
 	c.memory.shun(provider, s)
+	c.leaveAll(provider)
 	return true
+}
+
+// leaveAll leaves the provider's open sessions; those in use are left by whoever
+// uses them, when done.
+func (c *Client) leaveAll(provider string) {
+	c.mu.Lock()
+	all := slices.Concat(slices.Collect(maps.Values(c.pool))...)
+	c.mu.Unlock()
+	for _, s := range all {
+		if s.provider == provider && s.tryLock() {
+			c.release(s)
+		}
+	}
+}
+
+// release frees a session for the next request, unless nothing more is to be asked
+// of its provider.
+func (c *Client) release(s *Session) {
+	switch {
+	case s.over || c.grudge(s.provider) == "":
+		s.unlock()
+	default:
+		c.leave(s)
+	}
 }
 
 // shun keeps a provider that failed from this client's orders for a while.

@@ -14,19 +14,19 @@ import (
 // sends more than max tokens can have is cut off.
 func receiveText(c wire.Conn, p receipt.Params, token func(receipt.Token) error) (receipt.Answer, wire.Done, error) {
 	a := receipt.Answer{Tokens: []uint32{}}
-	var text strings.Builder
+	var text, reasoning strings.Builder
 	var calls []any
 	for {
 		var r wire.Reply
 		if err := c.Receive(&r); err != nil {
-			return a, wire.Done{}, fmt.Errorf("provider broke off after %d bytes: %w", text.Len(), err)
+			return a, wire.Done{}, fmt.Errorf("provider broke off after %d bytes: %w", text.Len()+reasoning.Len(), err)
 		}
 		switch {
 		case r.Refused != nil:
 			return a, wire.Done{}, r.Refused
 		case r.Done != nil:
 			a.Finish, a.Usage = r.Done.Finish, r.Done.Usage
-			a.Message = receipt.NewMessage(text.String(), calls)
+			a.Message = receipt.Message{Content: text.String(), Reasoning: reasoning.String(), Calls: calls}.Encode()
 			return a, *r.Done, nil
 		case r.Calls != "" && calls == nil:
 			var err error
@@ -34,14 +34,16 @@ func receiveText(c wire.Conn, p receipt.Params, token func(receipt.Token) error)
 				return a, wire.Done{}, fmt.Errorf("provider calls no tools that can be read: %w", err)
 			}
 			continue
-		case r.Text == "" || calls != nil:
+		case r.Text == "" && r.Reasoning == "" || calls != nil:
 			return a, wire.Done{}, errors.New("provider sent a reply that is no text")
 		}
-		if text.Len()+len(r.Text) > p.MessageRoom() {
+		t := receipt.Token{Text: r.Text, Reasoning: r.Reasoning}
+		if text.Len()+reasoning.Len()+t.Size() > p.MessageRoom() {
 			return a, wire.Done{}, fmt.Errorf("provider sent more text than the %d tokens asked for can have", p.MaxTokens)
 		}
-		text.WriteString(r.Text)
-		if err := token(receipt.Token{Text: r.Text}); err != nil {
+		text.WriteString(t.Text)
+		reasoning.WriteString(t.Reasoning)
+		if err := token(t); err != nil {
 			return a, wire.Done{}, err
 		}
 	}

@@ -46,6 +46,7 @@ type answer struct {
 	pieces    openai.Pieces
 	event     []byte          // memory for the events of pieces
 	text      strings.Builder // what does not stream
+	thought   strings.Builder // before it
 	size      int
 	tokens    []AnswerToken // with log-probabilities, that were not sent yet
 	torn      []byte        // the start of a character whose rest comes in the next piece
@@ -123,6 +124,9 @@ func (a *answer) piece(text string, tokens ...AnswerToken) error {
 	if a.size += len(text); a.size > maxAnswer {
 		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
+	if len(tokens) == 1 && tokens[0].Reasoning != "" {
+		return a.think(tokens[0].Reasoning)
+	}
 	a.tokens = append(a.tokens, tokens...)
 	if !a.request.Stream {
 		a.text.WriteString(text)
@@ -134,6 +138,18 @@ func (a *answer) piece(text string, tokens ...AnswerToken) error {
 		return nil
 	}
 	return a.send(a.next(whole))
+}
+
+// think passes on what the model thinks before it answers.
+func (a *answer) think(text string) error {
+	if a.size += len(text); a.size > maxAnswer {
+		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	if !a.request.Stream {
+		a.thought.WriteString(text)
+		return nil
+	}
+	return a.send(a.reply.Thought(text))
 }
 
 // next is the event for the first bytes of what is torn, and for all tokens that wait.
@@ -202,7 +218,7 @@ func (a *answer) end(result Result) error {
 	}
 	a.w.Header().Set("Content-Type", "application/json")
 	a.w.Header().Set("Daulat-Receipt", result.Receipt)
-	a.reply.Receipt = result.Receipt
+	a.reply.Receipt, a.reply.Reasoning = result.Receipt, a.thought.String()
 	_, err := a.w.Write(a.reply.Whole(a.text.String(), a.tokens, result.Finish, usage, extra))
 	if err != nil {
 		a.g.Log.Debug("a client left before its answer", "receipt", a.admission.Receipt, "error", err)

@@ -31,7 +31,8 @@ type Backend interface {
 	// anything is spent, then piece for each stretch of text in order; both in
 	// sequence and never after it returned. Pieces may split a character. If p asks
 	// for log-probabilities, each token comes once, with the piece in which its
-	// text begins; tokens of which nothing is shown come with none.
+	// text begins; tokens of which nothing is shown come with none. What a model
+	// thinks before it answers comes without text, as the Reasoning of one token.
 	// If either returns an error, Answer stops, spends nothing more and returns it.
 	//
 	// Result.Price counts even beside an error: it is what was paid or is owed.

@@ -147,11 +147,11 @@ func (c *community) endsForUpgrade(ctx context.Context, next string, height int6
 		case <-time.After(2 * healLimit):
 			return fmt.Errorf("%s did not end at block %d", v.address, height)
 		}
-		if code := v.process.Status(); code != 4 || !strings.Contains(v.process.Said(), fmt.Sprintf("rules change at block %d", height)) {
+		if code := v.process.Status(); code != 5 || !strings.Contains(v.process.Said(), fmt.Sprintf("rules change at block %d", height)) {
 			return fmt.Errorf("%s ended with status %d: %s", v.address, code, v.process.Said())
 		}
 	}
-	return c.refuses(ctx, early, 4, fmt.Sprintf(why, height))
+	return c.refuses(ctx, early, 5, fmt.Sprintf(why, height))
 }
 
 // refusesOld wants the program before to refuse the state after.

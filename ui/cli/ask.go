@@ -23,6 +23,7 @@ import (
 // answer is what ask prints as JSON.
 type answer struct {
 	Text    string `json:"text"`
+	Thought string `json:"reasoning,omitempty"`
 	Receipt string `json:"receipt"`
 	Price   uint64 `json:"price_udlt"`
 	Model   string `json:"model"`
@@ -48,6 +49,7 @@ func (a *app) ask() *cobra.Command {
 		Choice control.Choice `json:"daulat"`
 	}
 	var system, network string
+	var thinking bool
 	var seed int64
 	cmd := &cobra.Command{
 		Use:   "ask QUESTION",
@@ -92,7 +94,7 @@ func (a *app) ask() *cobra.Command {
 				body.Seed = &seed
 			}
 			body.Stream, body.Options.Usage = true, true
-			got, err := a.chat(cmd.Context(), at, body)
+			got, err := a.chat(cmd.Context(), at, body, thinking)
 			if err != nil {
 				return err
 			}
@@ -107,6 +109,7 @@ func (a *app) ask() *cobra.Command {
 	f.Float64Var(&body.Temperature, "temperature", 0, "0 takes the likeliest token every time; up to 2")
 	f.Float64Var(&body.TopP, "top-p", 1, "share of the probability from which tokens are drawn")
 	f.Int64Var(&seed, "seed", 0, "seed of the draws (default: a fresh random one)")
+	f.BoolVar(&thinking, "reasoning", false, "show what the model thinks before it answers, if its server does")
 	choiceFlags(f, &body.Choice)
 	return cmd
 }
@@ -123,12 +126,27 @@ type message struct {
 	Content string `json:"content"`
 }
 
+// delta is a stretch of an answer, and of what was thought before.
+type delta struct {
+	message
+	Reasoning string `json:"reasoning_content"`
+}
+
+// shown is the stretch with the thought before it; a blank line parts the two, also
+// if all of the thought came earlier.
+func (d delta) shown(thought bool) string {
+	if d.Content == "" || !thought && d.Reasoning == "" {
+		return d.Reasoning + d.Content
+	}
+	return d.Reasoning + "\n\n" + d.Content
+}
+
 // chunk is one event of a streamed chat completion.
 type chunk struct {
 	Model   string `json:"model"`
 	Choices []struct {
-		Delta  message `json:"delta"`
-		Finish string  `json:"finish_reason"`
+		Delta  delta  `json:"delta"`
+		Finish string `json:"finish_reason"`
 	} `json:"choices"`
 	Usage struct {
 		Input  int `json:"prompt_tokens"`
@@ -146,7 +164,7 @@ type chunk struct {
 }
 
 // chat streams the answer, to the terminal as it comes unless JSON is wanted.
-func (a *app) chat(ctx context.Context, at control.Attached, body any) (answer, error) {
+func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking bool) (answer, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return answer{}, err
@@ -171,7 +189,7 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any) (answer, 
 		}
 		return answer{}, fmt.Errorf("the gateway answered with status %d", resp.StatusCode)
 	}
-	return a.follow(resp.Body, begun)
+	return a.follow(resp.Body, begun, thinking)
 }
 
 // slow is how long a person waits for the first token without a word.
@@ -210,9 +228,9 @@ func (p *paragraph) write(text string) {
 }
 
 // follow reads the events of an answer; begun is called at its first token.
-func (a *app) follow(events io.Reader, begun func()) (answer, error) {
+func (a *app) follow(events io.Reader, begun func(), thinking bool) (answer, error) {
 	var got answer
-	var text strings.Builder
+	var text, thought strings.Builder
 	screen := paragraph{w: a.out}
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 1<<20)
@@ -229,12 +247,17 @@ func (a *app) follow(events io.Reader, begun func()) (answer, error) {
 			return got, errors.New(c.Error.Message)
 		}
 		for _, choice := range c.Choices {
-			if choice.Delta.Content != "" {
-				begun()
+			shown := choice.Delta.Content
+			if thinking {
+				shown = choice.Delta.shown(thought.Len() > 0 && text.Len() == 0)
+				thought.WriteString(choice.Delta.Reasoning)
 			}
 			text.WriteString(choice.Delta.Content)
+			if shown != "" {
+				begun()
+			}
 			if !a.json {
-				screen.write(choice.Delta.Content)
+				screen.write(shown)
 			}
 			if choice.Finish != "" {
 				got.Finish = choice.Finish
@@ -253,18 +276,18 @@ func (a *app) follow(events io.Reader, begun func()) (answer, error) {
 	if got.Receipt == "" {
 		return got, errors.New("the answer broke off")
 	}
-	got.Text = text.String()
+	got.Text, got.Thought = text.String(), thought.String()
 	return got, nil
 }
 
 // sayAnswer ends the answer's last line, and follows it after one blank line.
 func sayAnswer(w io.Writer, a answer) {
-	fmt.Fprintf(w, "\n\n%d tokens for %d udlt · receipt %s", a.Output, a.Price, line(a.Receipt))
+	fmt.Fprintf(w, "\n\n%s for %d udlt · receipt %s", control.Count(a.Output, "token"), a.Price, line(a.Receipt))
 	if a.Label != "" {
 		fmt.Fprintf(w, " · %s", line(a.Label))
 	}
 	if a.Finish == "length" {
-		fmt.Fprintf(w, " · cut at %d tokens", a.Output)
+		fmt.Fprintf(w, " · cut at %s", control.Count(a.Output, "token"))
 	}
 	fmt.Fprintln(w)
 }

@@ -27,7 +27,7 @@ func TestOneBlankLineFollowsAnAnswer(t *testing.T) {
 	for _, end := range []string{"", "\n", "\n\n\n", "\r\n"} {
 		var out bytes.Buffer
 		a := &app{out: &out}
-		got, err := a.follow(strings.NewReader(event("one\n\ntwo")+event(end)+event("")+last), func() {})
+		got, err := a.follow(strings.NewReader(event("one\n\ntwo")+event(end)+event("")+last), func() {}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,6 +37,18 @@ func TestOneBlankLineFollowsAnAnswer(t *testing.T) {
 		}
 		if got.Text != "one\n\ntwo"+end || got.Model != "noise" || got.ModelID != "bafy" {
 			t.Errorf("the document got %+v", got)
+		}
+	}
+}
+
+// What a model thinks is shown to those who want it, apart from the answer.
+func TestThoughtsAreShownToWhoWantsThem(t *testing.T) {
+	events := `data: {"choices":[{"delta":{"reasoning_content":"Let me "}}]}` + "\n\n" + `data: {"choices":[{"delta":{"reasoning_content":"see."}}]}` + "\n\n" + event("Yes") + event(".") + last
+	for thinking, want := range map[bool]string{false: "Yes.", true: "Let me see.\n\nYes."} {
+		var out bytes.Buffer
+		got, err := (&app{out: &out}).follow(strings.NewReader(events), func() {}, thinking)
+		if err != nil || out.String() != want || got.Text != "Yes." || (got.Thought != "") != thinking {
+			t.Errorf("it shows %q of %+v, %v", out.String(), got, err)
 		}
 	}
 }
@@ -67,7 +79,7 @@ func TestSlowAnswersAreSpokenOf(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{out: &out, err: said}
 	at := control.Attached{Ready: control.Ready{API: server.URL}}
-	if got, err := a.chat(context.Background(), at, struct{}{}); err != nil || got.Text != "hello" || out.String() != "hello" {
+	if got, err := a.chat(context.Background(), at, struct{}{}, false); err != nil || got.Text != "hello" || out.String() != "hello" {
 		t.Errorf("%+v, %v, %q", got, err, out.String())
 	}
 }

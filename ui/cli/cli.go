@@ -108,7 +108,7 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	case errors.As(err, &wrong):
 		status = 2
 	case errors.As(err, &due):
-		status = 4
+		status = 5
 	}
 	complain(errOut, err, status, a.json || wantsJSON(args))
 	return status
@@ -144,7 +144,10 @@ func (a *app) root() *cobra.Command {
 		Long: `Daulat is a network on which communities own their AI. Idle machines answer for pay,
 every answer has a receipt, and anyone can check a receipt by running the model again.
 
-Start a whole network on this machine with "daulat up", then ask it something.`,
+Start a whole network on this machine with "daulat up", then ask it something.
+
+The status is 0 if all went well, 1 if something failed and 2 for a wrong input; "daulat verify"
+has 3 and 4 besides, and a node whose program an upgrade has left behind ends with 5.`,
 		Example: `  daulat up
   daulat ask "What is the capital of Indonesia?"
   daulat receipt export 1-1 -o answer.receipt

@@ -2,10 +2,47 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+
+	"daulat/ui/control"
 )
+
+// behind is a node whose program an upgrade has left behind.
+type behind struct{ liar }
+
+func (behind) Node(context.Context, control.NodeOptions, control.Progress, func(control.Node)) error {
+	return control.UpgradeDue{Err: errors.New("the rules change here")}
+}
+
+// A supervisor tells a node that wants its next program from every other end, an
+// unaudited answer's among them.
+func TestUpgradeHasItsOwnStatus(t *testing.T) {
+	var out, errOut bytes.Buffer
+	if status := Run(t.Context(), []string{"node", "INVITE"}, &out, &errOut, behind{}); status != 5 || errOut.String() != "daulat: the rules change here\n" {
+		t.Errorf("status %d, %q", status, errOut.String())
+	}
+}
+
+func TestEarningsAreShownAsTheyAre(t *testing.T) {
+	for _, c := range []struct {
+		e       control.Earnings
+		has, no string
+	}{
+		{control.Earnings{Requests: 1, Sessions: 1, Audited: 250_000}, "1 request in 1 session, 0 complaints", "unaudited"},
+		{control.Earnings{Audited: 250_000}, "askers run 25.0 % of its answers again", "unaudited"},
+		{control.Earnings{Requests: 2, Sessions: 3, Complaints: 1, Unaudited: true}, "2 requests in 3 sessions, 1 complaint\n", "askers run"},
+		{control.Earnings{Unaudited: true}, "unaudited: nobody can run answers of declared models again", "%"},
+	} {
+		var out bytes.Buffer
+		if sayEarnings(&out, c.e); !strings.Contains(out.String(), c.has) || strings.Contains(out.String(), c.no) {
+			t.Errorf("%+v is shown as\n%s", c.e, out.String())
+		}
+	}
+}
 
 func TestErrorsAsJSON(t *testing.T) {
 	for _, args := range [][]string{{"job", "show", "one", "--json"}, {"--json", "job", "show", "one"}, {"--frobnicate", "--json"}, {"frobnicate", "--json"}} {

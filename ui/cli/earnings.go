@@ -39,7 +39,7 @@ func plotDays(w io.Writer, days []control.EarnedDay) {
 	}
 	rows := table{}
 	for _, d := range days {
-		rows = rows.add(d.Day, bar(d.Earned, best), fmt.Sprintf("%d udlt", d.Earned), fmt.Sprintf("%d requests in %d sessions", d.Requests, d.Sessions))
+		rows = rows.add(d.Day, bar(d.Earned, best), fmt.Sprintf("%d udlt", d.Earned), control.Count(d.Requests, "request")+" in "+control.Count(d.Sessions, "session"))
 	}
 	rows.write(w)
 	fmt.Fprintf(w, "%d udlt in %d days\n", sum, len(days))

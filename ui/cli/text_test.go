@@ -53,7 +53,7 @@ func TestAnswersCommandNoTerminal(t *testing.T) {
 		`data: {"daulat":{"receipt":"1-1","price_udlt":"7"}}` + "\n\n"
 	var out bytes.Buffer
 	a := &app{out: &out}
-	got, err := a.follow(strings.NewReader(event), func() {})
+	got, err := a.follow(strings.NewReader(event), func() {}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func (a *app) upgrade() *cobra.Command {
 	cmd := group("upgrade", "Change the ledger's rules at a height that its validators vote on", a.proposeUpgrade(), a.voteUpgrade(), a.upgrades())
 	cmd.Long = `Change the ledger's rules at a height that its validators vote on. At that height each node whose
-program does not know the new rules ends with one sentence and status 4, and nothing is lost: the
+program does not know the new rules ends with one sentence and status 5, and nothing is lost: the
 new program goes on from the same home. It refuses to start before, as the old one does after.`
 	return cmd
 }

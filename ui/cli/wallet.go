@@ -108,8 +108,13 @@ func (a *app) status() *cobra.Command {
 }
 
 func sayEarnings(w io.Writer, e control.Earnings) {
-	fmt.Fprintf(w, "provider  %s\n          %d requests in %d sessions, %d complaints\n", e.Address, e.Requests, e.Sessions, e.Complaints)
+	fmt.Fprintf(w, "provider  %s\n          %s in %s, %s\n", e.Address,
+		control.Count(e.Requests, "request"), control.Count(e.Sessions, "session"), control.Count(e.Complaints, "complaint"))
 	fmt.Fprintf(w, "          %d udlt in open sessions, %d withheld, %d released\n", e.Open, e.Withheld, e.Released)
+	if e.Unaudited {
+		fmt.Fprintf(w, "          unaudited: nobody can run answers of declared models again; %d udlt are at stake: a bond of %d, and withheld pay\n", e.Stake, e.Bond)
+		return
+	}
 	fmt.Fprintf(w, "          askers run %d.%d %% of its answers again, as %d udlt are at stake: a bond of %d, and withheld pay;\n          the more is at stake, the fewer\n",
 		e.Audited/10_000, e.Audited/1_000%10, e.Stake, e.Bond)
 }

@@ -55,7 +55,7 @@ func (a *app) showHardware(cmd *cobra.Command) error {
 
 func writeHardware(w io.Writer, h control.Hardware) {
 	t := table{}.add("system", h.OS+"/"+h.Arch).
-		add("processor", fmt.Sprintf("%s, %d cores", orUnknown(h.CPU), h.Cores)).
+		add("processor", orUnknown(h.CPU)+", "+control.Count(h.Cores, "core")).
 		add("vectors", orUnknown(strings.Join(h.Features, " "))).
 		add("memory", gibibytes(h.MemoryTotal)+", "+gibibytes(h.MemoryFree)+" free")
 	for _, g := range h.GPUs {
@@ -106,7 +106,7 @@ func (a *app) showEstimate(cmd *cobra.Command, o control.ProvideOptions, w *wort
 func writeEstimate(w io.Writer, e control.Estimate) {
 	table{}.add("machine", e.Hardware.Line).
 		add("model", e.Model).
-		add("speed", fmt.Sprintf("%s prompt and %s answer tokens per second, one answer at a time: the middle of %d measured here", thousandths(e.Speed.Prefill), thousandths(e.Speed.Decode), e.Speed.Rounds)).
+		add("speed", fmt.Sprintf("%s prompt and %s answer tokens per second, one answer at a time: the middle of %d measured here", control.Thousandths(e.Speed.Prefill), control.Thousandths(e.Speed.Decode), e.Speed.Rounds)).
 		add("price", fmt.Sprintf("%d udlt in and %d udlt out per 1,000 tokens", e.Price.Input, e.Price.Output)).
 		add("a request", fmt.Sprintf("%d prompt and %d answer tokens pay %d udlt and take %s", e.Prompt, e.Answer, e.PerRequest, (time.Duration(e.RequestMicro)*time.Microsecond).Round(time.Millisecond))).
 		add("power", powerText(e)).write(w)
@@ -125,13 +125,13 @@ func powerText(e control.Estimate) string {
 	if e.Milliwatts == 0 {
 		return "not known: " + e.PowerFrom
 	}
-	return thousandths(e.Milliwatts) + " W: " + e.PowerFrom
+	return control.Thousandths(e.Milliwatts) + " W: " + e.PowerFrom
 }
 
-func dayRow(name string, d control.Day) []any {
+func dayRow(name string, d control.EstimatedDay) []any {
 	row := []any{name, d.Pay, "-", "-", "-"}
 	if d.WattHours != nil {
-		row[2] = thousandths(*d.WattHours) + " kWh"
+		row[2] = control.Thousandths(*d.WattHours) + " kWh"
 	}
 	if d.Electricity != nil && d.Result != nil {
 		row[3], row[4] = *d.Electricity, *d.Result
@@ -141,16 +141,13 @@ func dayRow(name string, d control.Day) []any {
 
 // presentBasis says what present use rests on.
 func presentBasis(u control.Use) string {
-	hours := thousandths(u.Seconds * 1000 / 3600)
+	hours := control.Thousandths(u.Seconds * 1000 / 3600)
 	if u.Sessions == 0 {
 		return fmt.Sprintf("Present use is nothing so far: the ledger shows no settled session for this model in the last %s hours.", hours)
 	}
-	return fmt.Sprintf("Present use rests on %d settled sessions of the last %s hours, which paid %d udlt; other providers of the model: %d, with %d slots. It gives this machine its slots' share of that and is no promise.",
-		u.Sessions, hours, u.Paid, u.Providers, u.Slots)
+	return fmt.Sprintf("Present use rests on %s of the last %s hours, which paid %d udlt; other providers of the model: %d, with %s. It gives this machine its slots' share of that and is no promise.",
+		control.Count(u.Sessions, "settled session"), hours, u.Paid, u.Providers, control.Count(u.Slots, "slot"))
 }
-
-// thousandths shows n/1000 with one digit, rounded down.
-func thousandths(n uint64) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/100) }
 
 // installProvide writes the unit, with the flags that were given and no invite:
 // that is a secret, and a unit is none.

@@ -67,7 +67,9 @@ type Earnings struct {
 	Stake    uint64 `json:"stake_udlt"` // bond and withheld pay
 	// Audited is the share of answers as large as the last ones that askers run
 	// again, in parts per million.
-	Audited    uint64 `json:"audited_ppm"`
+	Audited uint64 `json:"audited_ppm"`
+	// Unaudited says that it sells declared models, whose answers nobody can run again.
+	Unaudited  bool   `json:"unaudited,omitempty"`
 	Complaints uint64 `json:"complaints"`
 }
 

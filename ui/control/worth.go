@@ -41,15 +41,15 @@ type Estimate struct {
 	Speed    Speed    `json:"speed"`
 	Price    Price    `json:"price_udlt_per_1000"`
 	// The request that is reckoned with.
-	Prompt       uint64 `json:"request_prompt_tokens"`
-	Answer       uint64 `json:"request_answer_tokens"`
-	PerRequest   uint64 `json:"request_pay_udlt"`
-	RequestMicro uint64 `json:"request_microseconds"`
-	Full         Day    `json:"full_use"`
-	Present      Day    `json:"present_use"`
-	Use          Use    `json:"network"`
-	Milliwatts   uint64 `json:"milliwatts,omitempty"`
-	PowerFrom    string `json:"power_from"` // where Milliwatts come from, or how to state them
+	Prompt       uint64       `json:"request_prompt_tokens"`
+	Answer       uint64       `json:"request_answer_tokens"`
+	PerRequest   uint64       `json:"request_pay_udlt"`
+	RequestMicro uint64       `json:"request_microseconds"`
+	Full         EstimatedDay `json:"full_use"`
+	Present      EstimatedDay `json:"present_use"`
+	Use          Use          `json:"network"`
+	Milliwatts   uint64       `json:"milliwatts,omitempty"`
+	PowerFrom    string       `json:"power_from"` // where Milliwatts come from, or how to state them
 }
 
 // Speed is a rate for one answer at a time, in thousandths of a token per second.
@@ -60,8 +60,8 @@ type Speed struct {
 	Measured time.Time `json:"measured"`
 }
 
-// Day is pay and cost of 24 hours; nil is not known.
-type Day struct {
+// EstimatedDay is pay and cost of 24 hours; nil is not known.
+type EstimatedDay struct {
 	Pay         uint64  `json:"pay_udlt"`
 	WattHours   *uint64 `json:"watt_hours,omitempty"`
 	Electricity *uint64 `json:"electricity_udlt,omitempty"`

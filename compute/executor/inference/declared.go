@@ -102,6 +102,7 @@ func (u *Upstream) get(ctx context.Context, path string, v any) error {
 	if err := json.NewDecoder(io.LimitReader(body, maxList)).Decode(v); err != nil {
 		return u.failed(ErrAway, path, err)
 	}
+	u.turned(path, "")
 	return nil
 }
 

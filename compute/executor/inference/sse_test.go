@@ -42,6 +42,7 @@ func TestReadEvents(t *testing.T) {
 func FuzzEvents(f *testing.F) {
 	f.Add("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n", uint64(4))
 	f.Add("data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: [DONE]\n\n", uint64(1))
+	f.Add("data: {\"choices\":[{\"delta\":{\"reasoning\":\"a\",\"reasoning_content\":\"b\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\",\"reasoning\":{}}}]}\n\ndata: [DONE]\n\n", uint64(0))
 	f.Add("data: {\"error\":{}}\n\n", uint64(1))
 	f.Add("data: {\"usage\":{\"prompt_tokens\":-1}}\n\ndata: [DONE]\n\n", uint64(2))
 	f.Fuzz(func(t *testing.T, stream string, most uint64) {

@@ -2,6 +2,7 @@ package inference
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,15 +20,15 @@ type telling struct {
 	emit    func(receipt.Token) error
 	failed  error // emit's
 
-	text   []byte
-	held   string // of text: not emitted yet, so that no more pieces come than there may be tokens
-	size   int    // of the message so far, escaped as JSON
-	pieces uint64 // emitted
-	deltas uint64 // with text or calls: the tokens, where the server counts none
-	calls  []call
-	finish string
-	usage  *receipt.Usage
-	full   bool // the message has no more room
+	text, thought []byte
+	held          receipt.Token // not emitted yet, so that no more pieces come than there may be tokens
+	size          int           // of the message so far, escaped as JSON
+	pieces        uint64        // emitted
+	deltas        uint64        // with text, reasoning or calls: the tokens, where the server counts none
+	calls         []call
+	finish        string
+	usage         *receipt.Usage
+	full          bool // the message has no more room
 }
 
 type call struct {
@@ -39,8 +40,12 @@ type call struct {
 type chunk struct {
 	Choices []struct {
 		Delta struct {
-			Content *string     `json:"content"`
-			Calls   []callDelta `json:"tool_calls"`
+			Content string `json:"content"`
+			// Reasoning has the first name at llama.cpp, vLLM and DeepSeek, and the other
+			// one at Ollama; some send both.
+			Reasoning words       `json:"reasoning_content"`
+			Thinking  words       `json:"reasoning"`
+			Calls     []callDelta `json:"tool_calls"`
 		} `json:"delta"`
 		Finish string `json:"finish_reason"`
 	} `json:"choices"`
@@ -49,6 +54,18 @@ type chunk struct {
 		Output uint64 `json:"completion_tokens"`
 	} `json:"usage"`
 	Error json.RawMessage `json:"error"`
+}
+
+// words is a text, or empty for anything else.
+type words string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *words) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*w = words(s)
+	}
+	return nil
 }
 
 type callDelta struct {
@@ -82,12 +99,14 @@ func (t *telling) event(data []byte) (last bool, err error) {
 	if choice.Finish != "" {
 		t.finish = choice.Finish
 	}
-	if content := choice.Delta.Content; content != nil && *content != "" {
-		if err := t.say(*content); err != nil {
+	delta := choice.Delta
+	said := receipt.Token{Text: delta.Content, Reasoning: string(cmp.Or(delta.Reasoning, delta.Thinking))}
+	if said.Size() > 0 {
+		if err := t.say(said); err != nil {
 			return false, err
 		}
 	}
-	for _, d := range choice.Delta.Calls {
+	for _, d := range delta.Calls {
 		if err := t.call(d); err != nil {
 			return false, err
 		}
@@ -105,22 +124,23 @@ func (t *telling) take(size int) bool {
 	return !t.full
 }
 
-func (t *telling) say(text string) error {
+func (t *telling) say(said receipt.Token) error {
 	t.deltas++
-	if !t.take(len(canon.JSON(text))) {
+	if !t.take(len(canon.JSON(said.Text)) + len(canon.JSON(said.Reasoning))) {
 		return nil
 	}
-	t.text = append(t.text, text...)
+	t.text, t.thought = append(t.text, said.Text...), append(t.thought, said.Reasoning...)
 	if t.pieces+1 >= t.request.Params.MaxTokens {
-		t.held += text
+		t.held.Text += said.Text
+		t.held.Reasoning += said.Reasoning
 		return nil
 	}
-	return t.pass(text)
+	return t.pass(said)
 }
 
-func (t *telling) pass(text string) error {
+func (t *telling) pass(said receipt.Token) error {
 	t.pieces++
-	t.failed = t.emit(receipt.Token{Text: text})
+	t.failed = t.emit(said)
 	return t.failed
 }
 
@@ -146,7 +166,7 @@ func (t *telling) call(d callDelta) error {
 
 // end is the answer, once the last event was there.
 func (t *telling) end() (receipt.Answer, error) {
-	if t.held != "" {
+	if t.held.Size() > 0 {
 		if err := t.pass(t.held); err != nil {
 			return receipt.Answer{}, err
 		}
@@ -155,7 +175,7 @@ func (t *telling) end() (receipt.Answer, error) {
 	for i, c := range t.calls {
 		calls[i] = map[string]any{"id": c.id, "type": "function", "function": map[string]any{"name": c.name, "arguments": string(c.arguments)}}
 	}
-	a := receipt.Answer{Tokens: []uint32{}, Finish: t.reason(), Message: receipt.NewMessage(string(t.text), calls)}
+	a := receipt.Answer{Tokens: []uint32{}, Finish: t.reason(), Message: receipt.Message{Content: string(t.text), Reasoning: string(t.thought), Calls: calls}.Encode()}
 	counted := receipt.Usage{Output: t.deltas} // where the server says nothing
 	if t.usage != nil {
 		counted = *t.usage

@@ -45,6 +45,7 @@ type Upstream struct {
 
 	mu     sync.Mutex
 	served map[canon.CID]string // the server's own names, as List last saw them
+	said   map[string]string    // why each list failed the last time
 }
 
 const (
@@ -75,7 +76,7 @@ func OpenUpstream(c UpstreamConfig) (*Upstream, error) {
 		DisableCompression:     true, // what it sends is bounded as it comes
 	}
 	base := strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/v1")
-	return &Upstream{base: base, key: c.Key, log: c.Log, served: map[canon.CID]string{}, client: &http.Client{
+	return &Upstream{base: base, key: c.Key, log: c.Log, served: map[canon.CID]string{}, said: map[string]string{}, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -137,10 +138,22 @@ func blame(status int) error {
 	return ErrAway
 }
 
-// failed logs why something failed and returns what others may know of it.
+// failed logs why something failed and returns what others may know of it. Lists
+// are asked for all the time, so of each only another reason is logged.
 func (u *Upstream) failed(public error, path string, why error) error {
-	u.log.Warn("the server of models failed", "path", path, "error", why)
+	if path == chatPath || u.turned(path, why.Error()) {
+		u.log.Warn("the server of models failed", "server", u.base, "path", path, "error", why)
+	}
 	return public
+}
+
+// turned notes how a list went, and reports whether it went otherwise before.
+func (u *Upstream) turned(path, why string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.said[path]
+	u.said[path] = why
+	return before != why
 }
 
 // upstreamModel is a declared model.

@@ -98,6 +98,32 @@ func TestUpstreamCallsTools(t *testing.T) {
 	}
 }
 
+// What a model thinks before it answers is passed on apart from its answer, whatever
+// its server calls that, and is signed and billed with it.
+func TestUpstreamThinks(t *testing.T) {
+	u := serve(t, upstreamtest.Model{Name: "small"})
+	m, r := u.model(t, "small"), u.ask("small", receipt.Params{MaxTokens: 40})
+	for _, name := range []string{"", "reasoning"} {
+		u.server.Behave(upstreamtest.Conduct{Thinks: 3, Thought: name})
+		var passed receipt.Message
+		a, err := m.Generate(t.Context(), r, func(t receipt.Token) error {
+			passed.Content, passed.Reasoning = passed.Content+t.Text, passed.Reasoning+t.Reasoning
+			return nil
+		})
+		want := receipt.Message{Content: upstreamtest.Text(upstreamtest.Words), Reasoning: upstreamtest.Text(3)}
+		if err != nil || a.Message != want.Encode() || passed.Encode() != a.Message || a.Usage.Output != upstreamtest.Words+3 || r.Fits(a) != nil {
+			t.Errorf("%s, and %+v was passed on, %+v, %v", a.Message, passed, a.Usage, err)
+		}
+	}
+	r.Params.MaxTokens = 2
+	u.server.Behave(upstreamtest.Conduct{Thinks: 1 << 12})
+	pieces := 0
+	a, err := m.Generate(t.Context(), r, func(receipt.Token) error { pieces++; return nil })
+	if err != nil || len(a.Message) > r.Params.MessageRoom() || a.Finish != receipt.FinishLength || pieces > 2 || a.Usage.Output > 2 || r.Fits(a) != nil {
+		t.Errorf("%d bytes in %d pieces, finish %q, %+v, %v", len(a.Message), pieces, a.Finish, a.Usage, err)
+	}
+}
+
 // A server that counts what can't be is billed for what can.
 func TestUpstreamUsage(t *testing.T) {
 	u := serve(t, upstreamtest.Model{Name: "small"})

@@ -257,11 +257,14 @@ func (a *Account) Announce(ctx context.Context, n match.Announcement) error {
 	})
 }
 
-// OnOffer is how many offers the ledger shows.
-func (c *Chain) OnOffer() int {
+// OnOffer are the models of the offers that the ledger shows.
+func (c *Chain) OnOffer() (models []canon.CID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.offers)
+	for _, o := range c.offers {
+		models = append(models, o.Model)
+	}
+	return models
 }
 
 // WithdrawOffer takes the account's offer of a model back.

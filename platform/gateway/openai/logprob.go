@@ -17,6 +17,9 @@ type Token struct {
 	Likely
 	Top    []Likely // the likeliest tokens in falling order
 	Offset int      // where its text begins in the answer's, in characters
+	// Reasoning is a stretch of what a model thinks before it answers, which is of no
+	// token that is shown: nothing else is set then.
+	Reasoning string
 }
 
 // logprob is the number that clients see: −NLL/2^16, written out exactly.

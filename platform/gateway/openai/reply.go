@@ -37,6 +37,8 @@ type Reply struct {
 	// Calls are the tools that the answer calls, each a JSON object as OpenAI's; known
 	// once the answer is complete.
 	Calls []any
+	// Reasoning is what the model thought before, where the reply does not stream.
+	Reasoning string
 }
 
 type envelope struct {
@@ -63,13 +65,16 @@ type message struct {
 	Role    string  `json:"role"`
 	Content *string `json:"content"`
 	Refusal *string `json:"refusal"`
-	Calls   []any   `json:"tool_calls,omitempty"`
+	// Reasoning has the name that servers of such models agree on; OpenAI has none.
+	Reasoning string `json:"reasoning_content,omitempty"`
+	Calls     []any  `json:"tool_calls,omitempty"`
 }
 
 type delta struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
-	Calls   []any   `json:"tool_calls,omitempty"`
+	Role      string  `json:"role,omitempty"`
+	Content   *string `json:"content,omitempty"`
+	Reasoning string  `json:"reasoning_content,omitempty"`
+	Calls     []any   `json:"tool_calls,omitempty"`
 }
 
 type usage struct {
@@ -89,7 +94,7 @@ func (r Reply) Whole(text string, tokens []Token, finish string, u Usage, d Daul
 	object := "text_completion"
 	if r.Chat {
 		object = "chat.completion"
-		c.Message = &message{Role: "assistant", Content: &text, Calls: r.Calls}
+		c.Message = &message{Role: "assistant", Content: &text, Reasoning: r.Reasoning, Calls: r.Calls}
 		if text == "" && len(r.Calls) > 0 {
 			c.Message.Content = nil
 		}
@@ -144,6 +149,9 @@ func (r Reply) Piece(text string, tokens []Token) []byte {
 	e.Choices[0].Logprobs = r.logprobs(tokens)
 	return event(e)
 }
+
+// Thought is the event for a stretch of what the model thinks before it answers.
+func (r Reply) Thought(text string) []byte { return r.event(&delta{Reasoning: text}, "", nil) }
 
 // appendString appends text as a JSON string.
 func appendString(b []byte, text string) []byte {

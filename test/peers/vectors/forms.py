@@ -158,7 +158,7 @@ KINDS = {  # field: type; a trailing ? marks fields that are absent when empty
     "word": {"stop?": BOOL, "payment?": kind("payment")},
     "done": {"finish": TEXT, "receipt": kind("receipt"), "sig": SIG, "usage?": kind("usage")},
     "refusal": {"code": TEXT, "reason": TEXT},
-    "reply": {"text?": TEXT, "calls?": TEXT, "tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal"),
+    "reply": {"text?": TEXT, "reasoning?": TEXT, "calls?": TEXT, "tokens?": array(INT), "done?": kind("done"), "paid?": BOOL, "refused?": kind("refusal"),
               "logprobs?": array(LOGPROBS)},
     "redeem": {"chain": TEXT, "key": KEY, "guest": TEXT},
     "invite": {"v": INT, "key": KEY, "inviter": TEXT, "grant": INT, "expires": INT, "state": TEXT, "guest": TEXT,

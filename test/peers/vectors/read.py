@@ -373,12 +373,12 @@ def told(request, answer):
             image = part.get("image_url", "data:")
             if part["type"] not in ("text", "refusal", "image_url", "input_audio") or not (image["url"] if isinstance(image, dict) else image).startswith("data:"):
                 raise ValueError("a part that is elsewhere")
-    if set(message) not in ({"content"}, {"content", "tool_calls"}) or message.get("tool_calls", [0]) == []:
+    if "content" not in message or set(message) - {"content", "reasoning_content", "tool_calls"} or not message.get("tool_calls", [0]) or not message.get("reasoning_content", "?"):
         raise ValueError("not a message")
     most, size = request["params"]["max_tokens"], len(answer["message"].encode())
     if answer["tokens"] or size > min(2**20, 4096 + 256 * most):
         raise ValueError("longer than it can be")
-    said = len(message["content"].encode()) + (len(one_form(message["tool_calls"]).encode()) if "tool_calls" in message else 0)
+    said = len((message["content"] + message.get("reasoning_content", "")).encode()) + (len(one_form(message["tool_calls"]).encode()) if "tool_calls" in message else 0)
     if answer["usage"]["input"] > len(request["chat"].encode()) + 256 or answer["usage"]["output"] > min(most, said):
         raise ValueError("more tokens than there can be")
 

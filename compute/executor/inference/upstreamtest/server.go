@@ -6,6 +6,7 @@
 package upstreamtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -35,15 +36,17 @@ type Conduct struct {
 	Endless  bool   // answers on and on, whatever was asked
 	Hold     <-chan struct{}
 	Call     string // the arguments with which the first tool is called
+	Thinks   int    // words before the answer, which count as tokens of it
+	Thought  string // the name under which it shows them; empty for llama.cpp's
 }
 
 // Server is the imitation.
 type Server struct {
-	URL    string
-	Key    string // that it wants, if any
-	models []Model
+	URL string
+	Key string // that it wants, if any
 
 	mu      sync.Mutex
+	models  []Model
 	conduct Conduct
 	asked   []map[string]any
 	server  *http.Server
@@ -101,6 +104,19 @@ func (s *Server) Behave(c Conduct) {
 	s.conduct = c
 }
 
+// Have changes which models the server has.
+func (s *Server) Have(models ...Model) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models = models
+}
+
+func (s *Server) has() []Model {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.models
+}
+
 // Asked are the bodies of all chat completions so far.
 func (s *Server) Asked() []map[string]any {
 	s.mu.Lock()
@@ -132,12 +148,12 @@ func (s *Server) treated(next http.Handler) http.Handler {
 }
 
 func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
-	if !slices.ContainsFunc(s.models, func(m Model) bool { return m.Digest != "" }) {
+	if !slices.ContainsFunc(s.has(), func(m Model) bool { return m.Digest != "" }) {
 		http.NotFound(w, r)
 		return
 	}
 	list := []any{}
-	for _, m := range s.models {
+	for _, m := range s.has() {
 		list = append(list, map[string]any{"name": m.Name, "model": m.Name, "digest": m.Digest, "size": 1,
 			"details": map[string]any{"format": "gguf", "family": m.Family}})
 	}
@@ -146,7 +162,7 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
 	list := []any{}
-	for _, m := range s.models {
+	for _, m := range s.has() {
 		list = append(list, map[string]any{"id": m.Name, "object": "model", "owned_by": "test"})
 	}
 	write(w, map[string]any{"object": "list", "data": list})
@@ -194,7 +210,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.asked = append(s.asked, whole)
 	s.mu.Unlock()
-	if !slices.ContainsFunc(s.models, func(m Model) bool { return m.Name == q.Model }) {
+	if !slices.ContainsFunc(s.has(), func(m Model) bool { return m.Name == q.Model }) {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprintf(w, `{"error":{"message":"model %q not found at %s"}}`, q.Model, s.URL)
 		return
@@ -233,6 +249,11 @@ func (s *Server) answer(out *stream, r *http.Request, q request) {
 	if out.delta(map[string]any{"role": "assistant", "content": ""}, nil) != nil {
 		return
 	}
+	for i := range c.Thinks {
+		if out.delta(map[string]any{cmp.Or(c.Thought, "reasoning_content"): word(i)}, nil) != nil {
+			return
+		}
+	}
 	finish, n := "stop", 0
 	var text strings.Builder
 	for ; c.Endless || n < Words; n++ {
@@ -268,7 +289,7 @@ func (s *Server) answer(out *stream, r *http.Request, q request) {
 	}
 	_ = out.delta(map[string]any{}, finish)
 	if !c.NoUsage {
-		input, output := 0, n
+		input, output := 0, n+c.Thinks
 		for _, m := range q.Messages {
 			input += len(strings.Fields(string(m)))
 		}
