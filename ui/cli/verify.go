@@ -38,8 +38,8 @@ layers, a cut prompt, another sampler. A file gives all but the smaller model by
 names that, and for a server also the 4-bit and the half model (other servers). The table shows for
 each how much the answer speaks for it, from where on it does not fit (an honest answer does so in
 1 of 1000 cases at most), and in how many cases such an answer would be seen, at the least. Below
-99 %, or where one is not given, it is inconclusive. The status is 3 if the answer does not fit, else
-4: even consistent is a statistical statement by this home alone, and no yes.`,
+99 %, or where one is not given, it is inconclusive. The status is 3 if the answer does not fit,
+else 4: even consistent is a statistical statement by this home alone, and no yes.`,
 		Example: `  daulat verify answer.receipt --trust daulat-1@0f3a…:12:9bc4…
   daulat verify answer.receipt --trust LINE --model SmolLM2-135M-Instruct.Q4_1.gguf
   daulat verify answer.receipt --trust LINE --replay llama-8b.gguf --against smaller=llama-1b.gguf

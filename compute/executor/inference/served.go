@@ -126,29 +126,40 @@ func (s servedTeacher) row(ctx context.Context, feed []uint32) (replay.Row, erro
 	if err != nil {
 		return replay.Row{}, err
 	}
-	if len(reply.Tokens) != 1 || len(reply.Tokens[0].Top) < minRow || len(reply.Tokens[0].Top) > replay.MaxRow {
+	if len(reply.Tokens) != 1 || len(reply.Tokens[0].Top) < minRow {
 		return replay.Row{}, fmt.Errorf("%s does not tell the %d likeliest tokens", s.base, replay.MaxRow)
 	}
 	r := replay.Row{Vocabulary: receipt.MaxPrompt << 2} // it does not say; no vocabulary is larger
-	hidden, shown := 0.0, 0.0
+	var hidden []bool
 	for _, t := range reply.Tokens[0].Top {
 		if t.ID == nil || t.Logprob == nil {
 			return replay.Row{}, fmt.Errorf("%s names a token without ID or likelihood", s.base)
 		}
-		if len(t.Bytes) == 0 { // the end, or another token that a text never shows
-			hidden += math.Exp(*t.Logprob)
-			continue
-		}
-		shown += math.Exp(*t.Logprob)
 		r.IDs, r.Logprobs = append(r.IDs, *t.ID), append(r.Logprobs, *t.Logprob)
-	}
-	for i := range r.Logprobs {
-		r.Logprobs[i] -= math.Log(max(1-hidden, shown))
+		hidden = append(hidden, len(t.Bytes) == 0) // the end, or another token that a text never shows
 	}
 	if err := r.Check(); err != nil {
 		return replay.Row{}, fmt.Errorf("%s: %w", s.base, err)
 	}
-	return r, nil
+	return without(r, hidden), nil
+}
+
+// without is a row where some tokens cannot come.
+func without(r replay.Row, hidden []bool) replay.Row {
+	gone, left := 0.0, 0.0
+	out := replay.Row{Vocabulary: r.Vocabulary}
+	for i, l := range r.Logprobs {
+		if hidden[i] {
+			gone += math.Exp(l)
+			continue
+		}
+		left += math.Exp(l)
+		out.IDs, out.Logprobs = append(out.IDs, r.IDs[i]), append(out.Logprobs, l)
+	}
+	for i := range out.Logprobs {
+		out.Logprobs[i] -= math.Log(max(1-gone, left))
+	}
+	return out
 }
 
 // ask sends a request and reads the reply, of at most so many bytes. The server is the verifier's choice, so it is told what went wrong there.
