@@ -100,6 +100,9 @@ func (r Row) Check() error {
 	if sum > 1+1e-3 {
 		return fmt.Errorf("its probabilities add up to %g", sum)
 	}
+	if r.Logprobs[0] < -math.Log(float64(r.Vocabulary))-1e-3 {
+		return fmt.Errorf("the likeliest of %d tokens has a log-probability of only %g", r.Vocabulary, r.Logprobs[0])
+	}
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (w whole) sampled(s Sampler) []float64 {
 func TestBetsAreFair(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	won := 0
-	for range 1000 {
+	for range 3000 {
 		vocabulary := 45 + random.IntN(60)
 		q := newWhole(random, vocabulary, 3*random.Float64())
 		p := newWhole(random, vocabulary, 3*random.Float64())
@@ -142,7 +142,7 @@ func TestBetsAreFair(t *testing.T) {
 			}
 		}
 	}
-	if won < 500 {
+	if won < 1500 {
 		t.Errorf("only %d bets could win at all", won)
 	}
 }
@@ -208,7 +208,7 @@ func (c scene) rejects(kinds ...Kind) bool {
 func TestHonestAnswersFit(t *testing.T) {
 	for _, temperature := range []float64{0, 1} {
 		for s, sampler := range Samplers(temperature, 1) {
-			rejected, tries := 0, 40
+			rejected, tries := 0, 25
 			for try := range tries {
 				random := rand.New(rand.NewPCG(uint64(try), 3))
 				c := newScene(random, 120, 0.5, temperature)
@@ -235,14 +235,14 @@ func TestPowerIsNotOverstated(t *testing.T) {
 			t.Fatal(err)
 		}
 		test, _ := r.of(FourBit)
-		seen, tries := 0, 100
+		seen, tries := 0, 60
 		for range tries {
 			c.answer(random, c.p, nil, Sampler{Temperature: 1, TopP: 1})
 			if c.rejects(FourBit) {
 				seen++
 			}
 		}
-		if share := float64(seen) / float64(tries); share < test.Power-0.06 {
+		if share := float64(seen) / float64(tries); share < test.Power-0.08 {
 			t.Errorf("%d tokens: the power is said to be %.3f, and %.3f were seen", n, test.Power, share)
 		}
 		if n == 250 && test.Power < MinPower || n == 15 && test.Power > 0.5 {
@@ -321,7 +321,8 @@ func TestOtherTextIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, _ := r.Outcome(); o != Disagree || !r.Tests[5].Rejects() || r.Tests[5].Kind != Other {
+		i := slices.IndexFunc(r.Tests, func(t Test) bool { return t.Kind == Other })
+		if o, _ := r.Outcome(); o != Disagree || i < 0 || !r.Tests[i].Rejects() {
 			t.Errorf("temperature %g: %s, %+v", temperature, o, r)
 		}
 	}
@@ -337,14 +338,14 @@ func TestShortAnswersAreInconclusive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, why := r.Outcome(); o != Inconclusive || why == "" || len(r.Tests) != 6 {
+		if o, why := r.Outcome(); o != Inconclusive || why == "" {
 			t.Errorf("%d tokens: %s, %q", n, o, why)
 		}
 	}
 }
 
 func TestRowsRefuse(t *testing.T) {
-	good := Row{IDs: []uint32{1, 2}, Logprobs: []float64{-0.5, -1}, Vocabulary: 10}
+	good := Row{IDs: []uint32{1, 2}, Logprobs: []float64{-0.7, -1}, Vocabulary: 10}
 	if err := good.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -358,6 +359,7 @@ func TestRowsRefuse(t *testing.T) {
 		"infinite":         {IDs: []uint32{1, 2}, Logprobs: []float64{-1, math.Inf(-1)}, Vocabulary: 10},
 		"unsorted":         {IDs: []uint32{1, 2}, Logprobs: []float64{-2, -1}, Vocabulary: 10},
 		"twice":            {IDs: []uint32{1, 1}, Logprobs: []float64{-1, -2}, Vocabulary: 10},
+		"too flat":         {IDs: []uint32{1, 2}, Logprobs: []float64{-800, -900}, Vocabulary: 10},
 		"above one":        {IDs: []uint32{1, 2}, Logprobs: []float64{-0.1, -0.1}, Vocabulary: 10},
 	} {
 		if r.Check() == nil {
@@ -373,4 +375,28 @@ func TestJudgeRefuses(t *testing.T) {
 	if _, err := Judge(Case{Tokens: []uint32{1, 2}, Reference: []Row{{}}}); err == nil {
 		t.Error("a row is missing")
 	}
+}
+
+// Whatever rows a stranger sends, the results are numbers.
+func FuzzJudge(f *testing.F) {
+	f.Add(-0.5, -1.0, -2.0, -0.1, -3.0, -700.0, 1.0, 0.9, uint8(2))
+	f.Add(-2.3, -2.3, -1e300, -2.0, -2.0, -2.0, 0.01, 0.01, uint8(0))
+	f.Add(-1.1, -1.1, -1.1, -0.0, -1e9, -1e9, 15.9, 1e-6, uint8(9))
+	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, temperature, topP float64, token uint8) {
+		reference := Row{IDs: []uint32{0, 1, 2}, Logprobs: []float64{a, b, c}, Vocabulary: 30}
+		other := Row{IDs: []uint32{2, 7, 1}, Logprobs: []float64{d, e, g}, Vocabulary: 30}
+		if reference.Check() != nil || other.Check() != nil || !(temperature == 0 || temperature > 1e-5 && temperature <= 16) || !(topP > 0 && topP <= 1) {
+			return
+		}
+		r, err := Judge(Case{Tokens: []uint32{uint32(token)}, Temperature: temperature, TopP: topP, Reference: []Row{reference},
+			Alternatives: map[Kind][]Row{Smaller: {other}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range r.Tests {
+			if !(test.Statistic >= 0 && test.Statistic <= math.Log(1/Tolerance)) || !(test.Power >= 0 && test.Power < 1) {
+				t.Errorf("%+v", test)
+			}
+		}
+	})
 }

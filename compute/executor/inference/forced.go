@@ -82,7 +82,7 @@ func (f Forced) read(ctx context.Context, prompt []uint32, c *replay.Case, say f
 		return err
 	}
 	for _, kind := range replay.Kinds {
-		teacher, before, err := f.alternative(kind, prompt)
+		teacher, before, err := f.alternative(kind, prompt, say)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
@@ -117,7 +117,7 @@ func rows(ctx context.Context, t Teacher, name string, prompt, tokens []uint32, 
 }
 
 // alternative is who reads for a kind, and after what; nobody where that is not needed or not to be had.
-func (f Forced) alternative(kind replay.Kind, prompt []uint32) (Teacher, []uint32, error) {
+func (f Forced) alternative(kind replay.Kind, prompt []uint32, say func(string)) (Teacher, []uint32, error) {
 	if t := f.Against[kind]; t != nil {
 		return t, prompt, nil
 	}
@@ -128,6 +128,7 @@ func (f Forced) alternative(kind replay.Kind, prompt []uint32) (Teacher, []uint3
 		}
 	case replay.HalfLayers, replay.FourBit:
 		if l, ok := f.Reference.(lesser); ok {
+			say("deriving a model from the reference: " + string(kind))
 			t, err := l.Lesser(kind)
 			return t, prompt, err
 		}

@@ -14,6 +14,7 @@ import (
 	"daulat/core/receipt"
 	"daulat/model/chat"
 	"daulat/model/replay"
+	"daulat/model/tokenizer"
 )
 
 // Bounds of what a server that replays may take and say.
@@ -111,37 +112,49 @@ func (s servedTeacher) Rows(ctx context.Context, prompt, tokens []uint32, tell f
 
 // row asks for what follows.
 func (s servedTeacher) row(ctx context.Context, feed []uint32) (replay.Row, error) {
-	var reply struct {
-		Tokens []struct {
-			Top []struct {
-				ID      *uint32  `json:"id"`
-				Logprob *float64 `json:"logprob"`
-				Bytes   []int    `json:"bytes"`
-			} `json:"top_logprobs"`
-		} `json:"completion_probabilities"`
-	}
+	var reply completion
 	err := s.ask(ctx, http.MethodPost, "/completion", map[string]any{
 		"prompt": feed, "n_predict": 1, "n_probs": replay.MaxRow, "post_sampling_probs": false, "cache_prompt": true,
 		"samplers": []string{"top_k"}, "top_k": 1, "response_fields": []string{"completion_probabilities"}}, maxReply, &reply)
 	if err != nil {
 		return replay.Row{}, err
 	}
-	if len(reply.Tokens) != 1 || len(reply.Tokens[0].Top) < minRow {
-		return replay.Row{}, fmt.Errorf("%s does not tell the %d likeliest tokens", s.base, replay.MaxRow)
+	r, err := reply.row()
+	if err != nil {
+		return replay.Row{}, fmt.Errorf("%s: %w", s.base, err)
 	}
-	r := replay.Row{Vocabulary: receipt.MaxPrompt << 2} // it does not say; no vocabulary is larger
+	return r, nil
+}
+
+// completion is what llama.cpp says of one token.
+type completion struct {
+	Tokens []struct {
+		Top []struct {
+			ID      *uint32  `json:"id"`
+			Logprob *float64 `json:"logprob"`
+			Bytes   []int    `json:"bytes"`
+		} `json:"top_logprobs"`
+	} `json:"completion_probabilities"`
+}
+
+func (c completion) row() (replay.Row, error) {
+	if len(c.Tokens) != 1 || len(c.Tokens[0].Top) < minRow {
+		return replay.Row{}, fmt.Errorf("it does not tell the %d likeliest tokens", replay.MaxRow)
+	}
+	r := replay.Row{Vocabulary: tokenizer.MaxTokens} // it does not say
 	var hidden []bool
-	for _, t := range reply.Tokens[0].Top {
+	for _, t := range c.Tokens[0].Top {
 		if t.ID == nil || t.Logprob == nil {
-			return replay.Row{}, fmt.Errorf("%s names a token without ID or likelihood", s.base)
+			return replay.Row{}, errors.New("it names a token without ID or likelihood")
 		}
 		r.IDs, r.Logprobs = append(r.IDs, *t.ID), append(r.Logprobs, *t.Logprob)
 		hidden = append(hidden, len(t.Bytes) == 0) // the end, or another token that a text never shows
 	}
 	if err := r.Check(); err != nil {
-		return replay.Row{}, fmt.Errorf("%s: %w", s.base, err)
+		return replay.Row{}, err
 	}
-	return without(r, hidden), nil
+	r = without(r, hidden)
+	return r, r.Check()
 }
 
 // without is a row where some tokens cannot come.
@@ -156,8 +169,12 @@ func without(r replay.Row, hidden []bool) replay.Row {
 		left += math.Exp(l)
 		out.IDs, out.Logprobs = append(out.IDs, r.IDs[i]), append(out.Logprobs, l)
 	}
+	const exact = 1e-4 // below, what the server rounds is as large as what is left
+	if rest := 1 - gone; rest > exact {
+		left = max(left, rest)
+	}
 	for i := range out.Logprobs {
-		out.Logprobs[i] -= math.Log(max(1-gone, left))
+		out.Logprobs[i] = min(0, out.Logprobs[i]-math.Log(left))
 	}
 	return out
 }

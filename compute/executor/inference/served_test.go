@@ -75,15 +75,15 @@ func llamaServer(t *testing.T, by fileTeacher, bad func(w http.ResponseWriter)) 
 		if q.Predict != 1 || q.Post == nil || *q.Post {
 			t.Errorf("asked for %+v", q)
 		}
-		reply(w, completion(t, by, q.Prompt, q.N))
+		reply(w, completed(t, by, q.Prompt, q.N))
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-// completion tells the likeliest n tokens, the end among them: llama.cpp shows it without bytes.
-func completion(t *testing.T, by fileTeacher, prompt []uint32, n int) any {
+// completed tells the likeliest n tokens, the end among them: llama.cpp shows it without bytes.
+func completed(t *testing.T, by fileTeacher, prompt []uint32, n int) any {
 	var top []any
 	best := likeliest{hidden: make([]bool, len(by.hidden)), shown: len(by.hidden)}
 	err := by.weights.NewState(float.StateOptions{}).Append(context.Background(), prompt, len(prompt)-1, func(_ int, logits []float32) error {
@@ -146,6 +146,33 @@ func TestServedTeacher(t *testing.T) {
 	if o, _ := remote.judge(t, cheap).Outcome(); o != replay.Disagree {
 		t.Errorf("an answer by the smaller model: %s", o)
 	}
+}
+
+// Whatever a server sends is an error, or a row.
+func FuzzServedRow(f *testing.F) {
+	var list []any
+	for i := range minRow {
+		list = append(list, map[string]any{"id": i, "logprob": -4 - float64(i)/50, "bytes": []int{65}[:min(i, 1)]})
+	}
+	good, err := json.Marshal(map[string]any{"completion_probabilities": []any{map[string]any{"top_logprobs": list}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"completion_probabilities":[{"top_logprobs":[{"id":1,"logprob":-1e999}]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c completion
+		if json.Unmarshal(data, &c) != nil {
+			return
+		}
+		r, err := c.row()
+		if err != nil {
+			return
+		}
+		if err := r.Check(); err != nil || len(r.IDs) < 1 {
+			t.Errorf("%+v: %v", r, err)
+		}
+	})
 }
 
 // What a server sends instead of a row gives one error, and no more is read of it than a row may have.
