@@ -208,7 +208,7 @@ func (c scene) rejects(kinds ...Kind) bool {
 func TestHonestAnswersFit(t *testing.T) {
 	for _, temperature := range []float64{0, 1} {
 		for s, sampler := range Samplers(temperature, 1) {
-			rejected, tries := 0, 25
+			rejected, tries := 0, 15
 			for try := range tries {
 				random := rand.New(rand.NewPCG(uint64(try), 3))
 				c := newScene(random, 120, 0.5, temperature)
