@@ -60,9 +60,20 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 			return control.Report{}, err
 		}
 	}
+	if o.Replay != "" && !artifact.IsDeclared(bundle.Transcript.Request.Model) {
+		return control.Report{}, errReplayed
+	}
 	library := inference.NewLibrary(inference.Native{}, shelf)
 	defer library.Close()
-	return check(ctx, bundle, trust, shelf, library, p)
+	r, err := check(ctx, bundle, trust, shelf, library, p)
+	if err != nil || o.Replay == "" {
+		return r, err
+	}
+	again, err := openReplay(ctx, o, shelf, p)
+	if err != nil {
+		return control.Report{}, err
+	}
+	return again.replayed(ctx, r, bundle, p)
 }
 
 // takeModel puts a file of the verifier's own in the store, if it is the one that

@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,12 +17,13 @@ import (
 type upstreamKey struct{}
 
 // upstream NAME start MODEL[=DIGEST]… runs an imitated server of models, with a
-// digest as an Ollama, and sets NAME_url. upstream NAME stop, again and overreport
-// do what they say, and pull MODEL… has it have others; upstream NAME asked TEXT wants the server to have been asked
-// with that text.
+// digest as an Ollama, and sets NAME_url. upstream NAME stop, again, behave and
+// overreport do what they say; upstream NAME pull MODEL… has it have others; upstream
+// NAME say TEXT is all that it answers from then on; upstream NAME asked TEXT wants
+// the server to have been asked with that text.
 func upstream(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: upstream NAME start|stop|again|pull|overreport|asked ...")
+		ts.Fatalf("usage: upstream NAME start|stop|again|pull|behave|overreport|say|asked ...")
 	}
 	all := ts.Value(upstreamKey{}).(map[string]*upstreamtest.Server)
 	name, do, args := args[0], args[1], args[2:]
@@ -47,6 +49,10 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 		s.Behave(upstreamtest.Conduct{Usage: func(int, int) (int, int) { return 1 << 30, 1 << 30 }})
 	case "call":
 		s.Behave(upstreamtest.Conduct{Call: args[0]})
+	case "say":
+		s.Behave(upstreamtest.Conduct{Raw: fmt.Sprintf("data: {\"choices\":[{\"delta\":{\"content\":%q},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", args[0])})
+	case "behave":
+		s.Behave(upstreamtest.Conduct{})
 	case "asked":
 		for _, body := range s.Asked() {
 			if text := string(mustJSON(ts, body)); strings.Contains(text, args[0]) {

@@ -26,6 +26,7 @@ type Options struct {
 	Untied  bool      // an output matrix of its own instead of the embedding
 	Factors bool      // a rope_freqs tensor, as in Llama 3
 	Base    float32   // RoPE base; 10000
+	Letters bool      // a vocabulary of letters alone: whatever is drawn, its text gives the same tokens again
 }
 
 func (o Options) withDefaults() Options {
@@ -72,7 +73,7 @@ func Model(architecture string, seed uint64, o Options) ([]byte, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	v := newVocabulary()
+	v := newVocabulary(o.Letters)
 	b := &builder{random: rand.New(rand.NewPCG(seed, 0x6461756c6174)), matrix: o.Type, mixed: o.Mixed}
 	b.model(architecture, o, len(v.tokens))
 	if b.err != nil {

@@ -30,10 +30,17 @@ type vocabulary struct {
 	merges []string
 }
 
-func newVocabulary() *vocabulary {
+func newVocabulary(letters bool) *vocabulary {
 	v := &vocabulary{}
 	for _, c := range controls {
 		v.add(c, control)
+	}
+	if letters {
+		for b := ' '; b <= '~'; b++ {
+			v.add(string(letter(byte(b))), normal)
+		}
+		v.add(string(letter('\n')), normal)
+		return v
 	}
 	for b := range 256 {
 		v.add(string(letter(byte(b))), normal)

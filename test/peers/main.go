@@ -1,9 +1,10 @@
 // Peers runs programs that others wrote against the real product: the official
 // OpenAI clients of three languages, Hugging Face's tokenizers, llama.cpp, and
-// Chromium on the page; and sells what llama.cpp's own server answers. It also has the real model answer plain questions, a
-// stranger verify one of these answers when nobody serves the model, Python read
-// the golden vectors, and an emulated arm64 machine run the tests of what must
-// have the same bits everywhere. `make peers` builds the product and calls it.
+// Chromium on the page; and sells what llama.cpp's own server answers, and has that
+// read again. It also has the real model answer plain questions, a stranger verify
+// one of these answers when nobody serves the model, Python read the golden
+// vectors, and an emulated arm64 machine run the tests of what must have the same
+// bits everywhere. `make peers` builds the product and calls it.
 //
 // What comes from package registries is locked by hash (requirements.txt,
 // package-lock.json, _openaigo/go.sum), and installed once into a cache folder:

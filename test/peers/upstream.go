@@ -34,7 +34,7 @@ func (t *tools) upstream(ctx context.Context, model string) error {
 			if p.Model != alias || len(p.Models) != 1 || !strings.Contains(p.Label, "unaudited") || p.Upstreams[0] != address {
 				return fmt.Errorf("daulat provide offers %+v", p)
 			}
-			if err := t.buy(ctx, u); err != nil {
+			if err := t.buy(ctx, u, model); err != nil {
 				return err
 			}
 			if err := server(); err != nil {
@@ -106,8 +106,8 @@ func (t *tools) sell(ctx context.Context, u *network, address string, do func(co
 	return said(p, err)
 }
 
-// buy asks the declared model in both ways, and has a stranger look at a receipt.
-func (t *tools) buy(ctx context.Context, u *network) error {
+// buy asks the declared model in both ways, and has a stranger look at receipts.
+func (t *tools) buy(ctx context.Context, u *network, model string) error {
 	var told struct {
 		Text, Receipt, Label string
 		Price                uint64 `json:"price_udlt"`
@@ -134,7 +134,7 @@ func (t *tools) buy(ctx context.Context, u *network) error {
 	if !errors.As(err, &exit) || exit.ExitCode() != unauditedStatus || !bytes.Contains(said, []byte("unaudited")) {
 		return failure(verify, fmt.Errorf("a declared model's receipt was verified: %w", err), said)
 	}
-	return nil
+	return t.replay(ctx, u, model, told.Receipt)
 }
 
 func (t *tools) offers(ctx context.Context, u *network) (all []control.Provider, err error) {

@@ -133,11 +133,15 @@ type VerifyOptions struct {
 	Bundle []byte
 	Trust  string
 	Model  string // GGUF file to use instead of fetching one
+	// Replay is with what the answer of a declared model is read again: a GGUF file, a model of the home, or the
+	// address of a llama.cpp server; Against is the same by what may have been run instead.
+	Replay  string
+	Against map[string]string
 }
 
 // Report is the outcome of a check.
 type Report struct {
-	Verdict  string `json:"verdict"` // agree, disagree, inconclusive, unavailable or unaudited
+	Verdict  string `json:"verdict"` // agree, disagree, inconclusive, unavailable, unaudited or consistent
 	Line     string `json:"line"`    // in one sentence
 	Receipt  string `json:"receipt"`
 	Chain    string `json:"chain"`
@@ -150,6 +154,25 @@ type Report struct {
 	Input    int    `json:"input_tokens"`
 	Output   int    `json:"output_tokens"`
 	Steps    []Step `json:"steps"`
+	// Replay is what a declared model's answer was found to fit, if that was asked for.
+	Replay *Replay `json:"replay,omitempty"`
+}
+
+// Replay is a statistical statement, by this home alone.
+type Replay struct {
+	With       string       `json:"with"`
+	Tokens     int          `json:"tokens"`      // of the answer that were judged
+	FalseAlarm float64      `json:"false_alarm"` // chance that an honest answer does not fit, all tests together
+	Tests      []ReplayTest `json:"tests"`
+}
+
+// ReplayTest compares the replay with something else that may have been run.
+type ReplayTest struct {
+	Against   string  `json:"against"`
+	Statistic float64 `json:"statistic"` // nats
+	Threshold float64 `json:"threshold"` // from which on it does not fit
+	// Power is the least chance that such an answer would be seen; nothing where it is not measured.
+	Power *float64 `json:"power,omitempty"`
 }
 
 // Step is one thing that was checked.
