@@ -85,9 +85,7 @@ func TestValidatorsSetAside(t *testing.T) {
 	}
 	liar := must[control.Account](t, nodes[2].ready.Home, "wallet").Address
 	absent := must[control.Account](t, nodes[3].ready.Home, "wallet").Address
-	if err := nodes[3].Stop(); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, nodes[3].Process)
 	eventually(t, func() (bool, string) {
 		row, v := listed(t, founded, absent)
 		return v.State == control.ValidatorBonded && v.Missed > 0 && v.Window == 20 && strings.Contains(row, "/20"), "missed blocks of the last 20 in " + row
