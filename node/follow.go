@@ -39,9 +39,10 @@ type nodeSettings struct {
 // ledgerNode is a home that runs a ledger node and nothing else.
 type ledgerNode struct {
 	tenant
-	listen    string     // multiaddr of the peer; empty for its own choice
-	peer      *link.Node // through which others reach it
-	tip       int64      // of the ledger that it follows, when it asked
+	listen    string       // multiaddr of the peer; empty for its own choice
+	peer      *link.Node   // through which others reach it
+	tip       int64        // of the ledger that it follows, when it asked
+	trust     client.Trust // where it follows one
 	validator *validator.Validator
 }
 
@@ -126,6 +127,8 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	select {
 	case <-ctx.Done():
 		return nil
+	case err := <-n.foreign(ctx):
+		return err
 	case <-n.validator.Halted():
 	}
 	due := ofUpgrade(n.validator.Err())
@@ -137,6 +140,20 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		}
 	}
 	return due
+}
+
+// foreign tells if the node follows another ledger than the trusted one.
+func (n *ledgerNode) foreign(ctx context.Context) <-chan error {
+	found := make(chan error, 1)
+	if n.trust.Height == 0 { // its own ledger
+		return found
+	}
+	go func() {
+		if err := n.validator.Holds(ctx, n.trust); errors.Is(err, validator.ErrForeignBlock) {
+			found <- err
+		}
+	}()
+	return found
 }
 
 // start starts the node, and waits until a snapshot gave it a state, or starts it
@@ -207,6 +224,7 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	if err != nil {
 		return err
 	}
+	n.trust = trust
 	n.say("reaching the network " + trust.ChainID)
 	c.Sync = &validator.StateSync{Trust: trust}
 	var failed []error

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,19 @@ func TestNodeWithoutSnapshot(t *testing.T) {
 		t.Fatalf("started again it said %q", said)
 	}
 	reached(t, n.validator, trust.Height+8)
+
+	// The blocks are those that the trust line names, or the node ends.
+	n.trust = trust
+	if err := n.validator.Holds(t.Context(), trust); err != nil {
+		t.Error(err)
+	}
+	n.trust.Hash = strings.Repeat("0", 64)
+	if err := n.validator.Holds(t.Context(), n.trust); !errors.Is(err, validator.ErrForeignBlock) {
+		t.Fatalf("another history: %v", err)
+	}
+	if err := <-n.foreign(t.Context()); !strings.Contains(err.Error(), strings.ToLower(trust.Hash)) {
+		t.Errorf("another history: %v", err)
+	}
 }
 
 // reached waits for a block.

@@ -222,6 +222,25 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 	return v.halt.watch(v.node, &v.stopping)
 }
 
+// ErrForeignBlock says that a ledger is another than the one that is trusted.
+var ErrForeignBlock = errors.New("the blocks that peers gave are not those of the trusted ledger")
+
+// Holds waits for the block of a trusted header, and returns ErrForeignBlock if it is
+// another. Who gets all blocks from peers believes the first validators' signatures,
+// whose keys may be worth nothing to their owners by now. A node that began with a
+// later snapshot has no such block: the light client led from the header to its state.
+func (v *Validator) Holds(ctx context.Context, trusted client.Trust) error {
+	if err := v.WaitBlock(ctx, trusted.Height); err != nil {
+		return err
+	}
+	meta := v.node.BlockStore().LoadBlockMeta(trusted.Height)
+	if meta == nil || strings.EqualFold(meta.BlockID.Hash.String(), trusted.Hash) {
+		return nil
+	}
+	return fmt.Errorf("%w: block %d is %s, and should be %s; this home's copy is worth nothing: join with a fresh one", ErrForeignBlock, trusted.Height,
+		strings.ToLower(meta.BlockID.Hash.String()), trusted.Hash)
+}
+
 // WaitBlock returns when the block is committed. Before a ledger's first block,
 // queries fail and transactions are checked against no time.
 func (v *Validator) WaitBlock(ctx context.Context, height int64) error {
