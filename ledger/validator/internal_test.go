@@ -8,7 +8,7 @@ func App(v *Validator) *app.App { return v.app }
 // The limits that tests go beyond.
 const (
 	QueryGas    = queryGas
-	MaxTx       = maxTx
+	MaxTx       = app.MaxTxBytes
 	MaxRPCBody  = maxRPCBody
 	MaxRESTBody = maxRESTBody
 	MaxReceive  = maxReceive
