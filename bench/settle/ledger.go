@@ -32,7 +32,7 @@ import (
 
 const (
 	chainID   = "bench-settle"
-	groupSize = 1000 // the most sessions of one transaction, and what runs are multiples of
+	groupSize = 1000 // what runs are multiples of
 	carriers  = 20
 	funds     = 1_000_000_000
 	locked    = 1_000_000 // udlt of one session

@@ -30,7 +30,7 @@ type options struct {
 	keep                             string
 }
 
-var sizes = []int{50, 100, 200, 500, 1000}
+var sizes = []int{20, 50, 100}
 
 func main() {
 	var o options

@@ -24,14 +24,14 @@ import (
 func (a *App) GRPCCodec() encoding.Codec { return a.codecs.proto.GRPCCodec() }
 
 // RegisterAPI serves on s each module's queries, blocks and validators,
-// transactions of at most maxTx bytes, and the description of all that. node
+// transactions, and the description of all that. node
 // runs the application. Only the modules' queries can be asked over ABCI too.
-func (a *App) RegisterAPI(s *grpc.Server, node client.CometRPC, maxTx int) {
+func (a *App) RegisterAPI(s *grpc.Server, node client.CometRPC) {
 	c := a.clientContext().WithClient(node)
 	// The header is not compared: between a block's two steps it is of another
 	// height than the state, and queries would fail for no reason.
 	a.RegisterGRPCServerWithSkipCheckHeader(s, true)
-	txtypes.RegisterServiceServer(s, &transactions{app: a, maxTx: maxTx,
+	txtypes.RegisterServiceServer(s, &transactions{app: a,
 		sdk: authtx.NewTxServer(c, a.Simulate, a.codecs.registry)})
 	cmtservice.RegisterServiceServer(s, cmtservice.NewQueryServer(c, a.codecs.registry, a.Query))
 	gogoreflection.Register(s)
@@ -67,9 +67,8 @@ func (a *App) clientContext() client.Context {
 // transactions, which nodes do not keep, and for the encoding before protobuf.
 type transactions struct {
 	txtypes.UnimplementedServiceServer
-	app   *App
-	sdk   txtypes.ServiceServer
-	maxTx int // bytes
+	app *App
+	sdk txtypes.ServiceServer
 }
 
 // BroadcastTx hands a signed transaction to the node, and waits at most for the
@@ -110,8 +109,8 @@ func (t *transactions) GetBlockWithTxs(ctx context.Context, r *txtypes.GetBlockW
 }
 
 func (t *transactions) bounded(size int) error {
-	if size > t.maxTx {
-		return status.Errorf(codes.InvalidArgument, "a transaction has at most %d bytes", t.maxTx)
+	if size > MaxTxBytes {
+		return status.Errorf(codes.InvalidArgument, "a transaction has at most %d bytes", MaxTxBytes)
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ type App struct {
 	keepers      keepers
 	onUpgrade    func(error) bool // nil until the node runs
 	resumed      time.Time        // of the last block when the node started; zero if it had none
+	pool         pool
 }
 
 // keepers are the SDK's modules as the wiring needs them.
@@ -134,11 +135,12 @@ func New(logger log.Logger, db dbm.DB, home string, options ...func(*baseapp.Bas
 	base := baseapp.NewBaseApp("daulat", logger, db, c.tx.TxDecoder(), options...)
 	base.SetInterfaceRegistry(c.registry)
 	base.SetTxEncoder(c.tx.TxEncoder())
-	base.SetMempool(mempool.NoOpMempool{}) // CometBFT's list, in order of arrival
+	base.SetMempool(mempool.NoOpMempool{}) // CometBFT's list, and pool over it
 	keys := storetypes.NewKVStoreKeys(storeNames...)
 	objects := storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey)
 
-	a := &App{BaseApp: base, codecs: c, keepers: newKeepers(base, c, keys, objects, home, logger)}
+	a := &App{BaseApp: base, codecs: c, keepers: newKeepers(base, c, keys, objects, home, logger),
+		pool: pool{by: map[string]load{}}}
 	if err := a.wireModules(); err != nil {
 		return nil, err
 	}
@@ -235,7 +237,9 @@ func (a *App) setHandlers() error {
 	if err != nil {
 		return err
 	}
-	a.SetAnteHandler(a.afterRestart(check))
+	a.SetAnteHandler(bounded(a.afterRestart(check)))
+	a.SetCheckTxHandler(a.checkTx)
+	a.SetPrepareProposal(a.propose)
 	a.SetInitChainer(a.initChain)
 	a.SetPreBlocker(a.preBlock)
 	a.SetBeginBlocker(a.modules.BeginBlock)

@@ -46,7 +46,8 @@ func (a *App) migrate(ctx context.Context, _ upgradetypes.Plan, from module.Vers
 // preBlock tells the node of an upgrade that this program can't carry out. Over an
 // error CometBFT panics: its consensus routine knows what to do then, but the one
 // that gets blocks from others would take the process along, and ends here.
-func (a *App) preBlock(ctx sdk.Context, _ *abci.RequestFinalizeBlock) (*sdk.ResponsePreBlock, error) {
+func (a *App) preBlock(ctx sdk.Context, r *abci.RequestFinalizeBlock) (*sdk.ResponsePreBlock, error) {
+	a.pool.forget(r.Txs...)
 	done, err := a.modules.PreBlock(ctx)
 	if err == nil || a.onUpgrade == nil {
 		return done, err

@@ -326,22 +326,37 @@ func (c *Client) CloseSession(ctx context.Context, id uint64) error {
 // Settlement is the newest pair of a session.
 type Settlement = receipt.Settlement
 
-// Settle brings the newest pairs of many sessions in one transaction. It
-// returns one error per entry, nil for those that were taken, or an error that
-// concerns all of them.
+// settleBatch is the most pairs that one message may bring.
+const settleBatch = 100
+
+// Settle brings the newest pairs of many sessions. It returns one error per entry,
+// nil for those that were taken, or an error that concerns all of them; what was
+// taken before that is taken, and may be brought again.
 func (c *Client) Settle(ctx context.Context, all []Settlement) ([]error, error) {
+	errs := make([]error, 0, len(all))
+	for part := range slices.Chunk(all, settleBatch) {
+		some, err := c.settle(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("settle: %w", err)
+		}
+		errs = append(errs, some...)
+	}
+	return errs, nil
+}
+
+func (c *Client) settle(ctx context.Context, part []Settlement) ([]error, error) {
 	m := &marketpb.MsgSettle{Sender: c.Account()}
-	for _, s := range all {
+	for _, s := range part {
 		m.Entries = append(m.Entries, wireEntry(s))
 	}
 	var r marketpb.MsgSettleResponse
 	if err := c.send(ctx, &r, m); err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
+		return nil, err
 	}
-	if len(r.Results) != len(all) {
-		return nil, fmt.Errorf("settle: %d results for %d entries", len(r.Results), len(all))
+	if len(r.Results) != len(part) {
+		return nil, fmt.Errorf("%d results for %d entries", len(r.Results), len(part))
 	}
-	errs := make([]error, len(all))
+	errs := make([]error, len(part))
 	for i, result := range r.Results {
 		if result.Error != "" {
 			errs[i] = errors.New(result.Error)

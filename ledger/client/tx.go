@@ -234,13 +234,13 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 // dryRun is what the node puts before the ledger's own sentence.
 var dryRun = regexp.MustCompile(`^(failed to simulate tx: )?(failed to execute message; message index: \d+: )?`)
 
-// general is the word that the SDK hangs on refusals which have a sentence of
+// general are the words that the SDK hangs on refusals which have a sentence of
 // their own.
-const general = ": invalid request"
+var general = regexp.MustCompile(`: (invalid request|mempool is full)$`)
 
 // refused tells the one refusal that is worth another try from all others.
 func refused(codespace string, code uint32, log string) error {
-	err := &TxError{Codespace: codespace, Code: code, Log: strings.TrimSuffix(dryRun.ReplaceAllString(log, ""), general)}
+	err := &TxError{Codespace: codespace, Code: code, Log: general.ReplaceAllString(dryRun.ReplaceAllString(log, ""), "")}
 	if strings.Contains(log, "timeout_timestamp that has already passed") {
 		return errors.Join(ErrExpired, err)
 	}

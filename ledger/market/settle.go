@@ -15,8 +15,9 @@ import (
 	"daulat/ledger/record"
 )
 
-// MaxEntries is the most pairs that one Settle message brings.
-const MaxEntries = 1000
+// MaxEntries is the most pairs that one Settle message brings. More gain nothing
+// (bench/settle.md), and take a block that others need.
+const MaxEntries = 100
 
 // entryGas pays for the two signatures of a pair.
 const entryGas storetypes.Gas = 2 * authtypes.DefaultSigVerifyCostED25519

@@ -211,7 +211,7 @@ func FuzzParseEntry(f *testing.F) {
 	})
 }
 
-func BenchmarkSettle1000(b *testing.B) {
+func BenchmarkSettle(b *testing.B) {
 	w := newWorld(b)
 	c, p := w.actor(1), w.actor(2)
 	w.offer(p, 150, MaxEntries)

@@ -3,6 +3,7 @@ package validator_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"daulat/core/receipt"
 	"daulat/ledger/app"
 	"daulat/ledger/client"
+	"daulat/ledger/market"
 	"daulat/ledger/validator"
 )
 
@@ -251,6 +253,11 @@ func TestMarket(t *testing.T) {
 	results := must[[]error](t)(bob.Settle(ctx, []client.Settlement{{Entry: pair(id, 1, 20_000, false)}, {Entry: forged}}))
 	if results[0] != nil || results[1] == nil {
 		t.Fatalf("results %v", results)
+	}
+	// More than one message may bring: an account that was long away brings them all.
+	many := must[[]error](t)(bob.Settle(ctx, slices.Repeat([]client.Settlement{{Entry: forged}}, market.MaxEntries+1)))
+	if len(many) != market.MaxEntries+1 || slices.Contains(many, nil) {
+		t.Fatalf("%d results of one more than a batch: %v", len(many), many)
 	}
 	typed := must[job.Session](t)(alice.Session(ctx, id))
 	record := must[[]byte](t)(alice.SessionRecord(ctx, id))

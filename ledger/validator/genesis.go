@@ -67,12 +67,6 @@ type Keys struct {
 // DefaultStake is what a first validator bonds: 1,000 DLT.
 const DefaultStake = 1_000_000_000
 
-// Limits of a block.
-const (
-	maxBlockBytes = 4 << 20
-	maxBlockGas   = 500_000_000
-)
-
 // ErrExists says that a home already belongs to a ledger.
 var ErrExists = errors.New("the home already has a genesis")
 
@@ -180,7 +174,7 @@ func document(g Genesis, founders []Founder, now time.Time) (*cmttypes.GenesisDo
 		return nil, err
 	}
 	params := cmttypes.DefaultConsensusParams()
-	params.Block.MaxBytes, params.Block.MaxGas = maxBlockBytes, maxBlockGas
+	params.Block.MaxBytes, params.Block.MaxGas = app.MaxBlockBytes, app.MaxBlockGas
 	// Evidence counts as long as the stake behind it is bonded.
 	params.Evidence.MaxAgeDuration = stakingtypes.DefaultUnbondingTime
 	params.Evidence.MaxAgeNumBlocks = int64(stakingtypes.DefaultUnbondingTime / BlockTime)

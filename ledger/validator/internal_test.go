@@ -8,11 +8,14 @@ func App(v *Validator) *app.App { return v.app }
 // The limits that tests go beyond.
 const (
 	QueryGas    = queryGas
-	MaxTx       = maxTx
+	MaxTx       = app.MaxTxBytes
 	MaxRPCBody  = maxRPCBody
 	MaxRESTBody = maxRESTBody
 	MaxReceive  = maxReceive
 )
+
+// CometConfig is how CometBFT runs.
+var CometConfig = cometConfig
 
 // ForgetHalfSynced is what a start does first, and Syncing the mark that it looks for.
 var ForgetHalfSynced = forgetHalfSynced

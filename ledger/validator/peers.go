@@ -14,6 +14,7 @@ import (
 	cmtconfig "github.com/cometbft/cometbft/config"
 	dbm "github.com/cosmos/cosmos-db"
 
+	"daulat/ledger/app"
 	"daulat/ledger/client"
 )
 
@@ -33,7 +34,8 @@ func cometConfig(c Config) *cmtconfig.Config {
 	cfg.Consensus.PeerGossipSleepDuration = gossipSleep
 	cfg.RPC.ListenAddress = "" // servers does it, with checks that CometBFT lacks
 	cfg.Moniker = "daulat"     // the default is the machine's name, which everybody could read
-	cfg.Mempool.MaxTxBytes = maxTx
+	cfg.Mempool.MaxTxBytes = app.MaxTxBytes
+	cfg.Mempool.Size, cfg.Mempool.MaxTxsBytes = app.MaxWaiting, app.MaxWaitingBytes
 	cfg.TxIndex.Indexer = "null" // clients read the blocks themselves
 	if c.P2P != "" {
 		cfg.P2P.ListenAddress = c.P2P

@@ -28,9 +28,9 @@ import (
 const (
 	maxConnections = 256
 	maxHeader      = 64 << 10         // bytes
-	maxRPCBody     = 8 << 20          // bytes: ten transactions at most, as base64
+	maxRPCBody     = 4 << 20          // bytes: ten transactions at most, as base64
 	maxRPCBatch    = 10               // calls
-	maxRESTBody    = 2 << 20          // bytes: one transaction, as base64
+	maxRESTBody    = 1 << 20          // bytes: one transaction, as base64
 	maxReceive     = 4 << 20          // bytes of a gRPC request
 	maxSend        = 8 << 20          // bytes of a gRPC answer
 	maxStreams     = 64               // gRPC calls at once on one connection
@@ -108,7 +108,7 @@ func (s *servers) startGRPC(c Config, v *Validator, pipe net.Listener) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTime, MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: writeTime}),
 		grpc.WaitForHandlers(true), // no query outlives the databases
 		grpc.UnaryInterceptor(recoverCall), grpc.StreamInterceptor(recoverStream))
-	v.app.RegisterAPI(s.calls, v.rpc, maxTx)
+	v.app.RegisterAPI(s.calls, v.rpc)
 	for _, l := range []net.Listener{listener, pipe} {
 		s.busy.Go(func() {
 			if err := s.calls.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {

@@ -80,7 +80,6 @@ const (
 	keepStates    = 10_000               // versions of the state that queries can name
 	pruneInterval = 100                  // blocks
 	queryGas      = 50_000_000           // of one query by a stranger
-	maxTx         = 1 << 20              // bytes
 	firstBlock    = 5 * time.Millisecond // between two looks for it
 )
 
