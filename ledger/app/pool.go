@@ -99,7 +99,7 @@ func (p *pool) forget(raws ...[]byte) {
 }
 
 // choose returns what a block of at most so many bytes and so much gas shall hold:
-// the network's own messages first, in four fifths of it, then all else.
+// the network's own messages first, then all else, for which a part is kept free.
 func (p *pool) choose(bytes, gas uint64) [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,13 +111,15 @@ func (p *pool) choose(bytes, gas uint64) [][]byte {
 			plain = append(plain, w)
 		}
 	}
-	return append(fair(first, bytes-bytes/plainShare, gas-gas/plainShare), fair(plain, bytes/plainShare, gas/plainShare)...)
+	last, usedBytes, usedGas := fair(plain, bytes/plainShare, gas/plainShare)
+	chosen, _, _ := fair(first, bytes-usedBytes, gas-usedGas)
+	return append(chosen, last...)
 }
 
 // fair fills a part of a block in rounds, in each of which every account has its next
 // transaction, accounts in order of arrival. One that no longer fits ends its account's
-// turns, as the next may follow from it.
-func fair(all []waiting, bytes, gas uint64) (raws [][]byte) {
+// turns, as the next may follow from it. It returns what it used, too.
+func fair(all []waiting, bytes, gas uint64) (raws [][]byte, usedBytes, usedGas uint64) {
 	type turn struct {
 		waiting
 		round int
@@ -131,14 +133,14 @@ func fair(all []waiting, bytes, gas uint64) (raws [][]byte) {
 	done := map[string]bool{}
 	for _, t := range turns {
 		size := uint64(cmttypes.ComputeProtoSizeForTxs([]cmttypes.Tx{t.raw}))
-		if done[t.account] || size > bytes || t.gas > gas {
+		if done[t.account] || size > bytes-usedBytes || t.gas > gas-usedGas {
 			done[t.account] = true
 			continue
 		}
-		bytes, gas = bytes-size, gas-t.gas
+		usedBytes, usedGas = usedBytes+size, usedGas+t.gas
 		raws = append(raws, t.raw)
 	}
-	return raws
+	return raws, usedBytes, usedGas
 }
 
 // checkTx is how a node takes a transaction, and looks again after each block whether
