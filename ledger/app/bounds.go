@@ -20,7 +20,7 @@ const (
 	maxMessages = 256        // of a transaction: an announcement has up to 129
 	maxTxGas    = 20_000_000 // of the network's own messages: a full batch of settlements wants 16 million
 	maxPlainGas = MaxBlockGas / plainShare
-	plainShare  = 4 // one in so many parts of a block is for what are not the network's own messages
+	plainShare  = 5 // one in so many parts of a block is for what are not the network's own messages
 )
 
 // own reports whether a transaction is made of market, registry and invite

@@ -99,7 +99,7 @@ func (p *pool) forget(raws ...[]byte) {
 }
 
 // choose returns what a block of at most so many bytes and so much gas shall hold:
-// the network's own messages first, in three quarters of it, then all else.
+// the network's own messages first, in four fifths of it, then all else.
 func (p *pool) choose(bytes, gas uint64) [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,7 +40,7 @@ func TestBlockIsSharedByAccounts(t *testing.T) {
 		bytes, gas uint64
 		want       []string
 	}{
-		"by gas":     {1 << 20, 8000, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:order3", "mallory:send0", "alice:send"}},
+		"by gas":     {1 << 20, 10_000, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:order3", "mallory:order4", "mallory:order5", "mallory:send0", "alice:send"}},
 		"by bytes":   {100, 1 << 40, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:send0"}},
 		"not enough": {1 << 20, 999, nil},
 	} {
@@ -54,7 +54,7 @@ func TestBlockIsSharedByAccounts(t *testing.T) {
 func TestOrderOfAnAccountIsKept(t *testing.T) {
 	p := newPool(wait("alice", "1", 10, false), wait("alice", "2", 90, false), wait("alice", "3", 10, false),
 		wait("bob", "1", 10, false), wait("bob", "2", 10, false))
-	if got := names(p.choose(1<<20, 4*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
+	if got := names(p.choose(1<<20, 5*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
 		t.Fatal(got)
 	}
 }

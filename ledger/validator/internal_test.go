@@ -14,6 +14,9 @@ const (
 	MaxReceive  = maxReceive
 )
 
+// CometConfig is how CometBFT runs.
+var CometConfig = cometConfig
+
 // ForgetHalfSynced is what a start does first, and Syncing the mark that it looks for.
 var ForgetHalfSynced = forgetHalfSynced
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"daulat/ledger/app"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
 )
@@ -182,6 +183,13 @@ func TestStopAndResume(t *testing.T) {
 	}
 	if trust, err := client.New(rpc, chain, nil).Trust(t.Context()); err != nil || trust.GenesisHash != hash {
 		t.Fatalf("trust %v: %v", trust, err)
+	}
+}
+
+// CometBFT's own list of what waits is as short as the application's.
+func TestWaitingIsBounded(t *testing.T) {
+	if got := validator.CometConfig(validator.Config{}).Mempool; got.MaxTxBytes != app.MaxTxBytes || got.Size != app.MaxWaiting || got.MaxTxsBytes != app.MaxWaitingBytes {
+		t.Fatalf("%d transactions of %d bytes, %d in all, wait", got.Size, got.MaxTxBytes, got.MaxTxsBytes)
 	}
 }
 

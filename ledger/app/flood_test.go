@@ -1,6 +1,7 @@
-package validator_test
+package app_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,20 +27,41 @@ import (
 	"daulat/ledger/validator"
 )
 
+const chain = "daulat-test"
+
+// The accounts, in the order in which the genesis numbers them.
+const (
+	operatorSeed byte = iota + 1
+	aliceSeed
+	bobSeed
+)
+
+// key makes an account that is the same at each call.
+func key(t *testing.T, seed byte) *client.AccountKey {
+	t.Helper()
+	k, err := client.NewAccountKey(bytes.Repeat([]byte{seed}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // bare is a ledger's application alone, in memory, without a node around it.
 type bare struct {
 	*app.App
 	t      *testing.T
-	params *abci.RequestInitChain
+	start  *abci.RequestInitChain
 	height int64
 	now    time.Time
 	sent   int
 }
 
-func newBare(t *testing.T) *bare {
+// newBare starts a ledger, with a larger block than new ones have if gas is not 0.
+func newBare(t *testing.T, gas int64) *bare {
 	t.Helper()
 	operator := validator.Founder{Account: key(t, operatorSeed).Account(), Keys: validator.Keys{Validator: ed25519.GenPrivKey().PubKey()}}
-	doc, err := validator.NewGenesis(genesis(t), []validator.Founder{operator})
+	doc, err := validator.NewGenesis(validator.Genesis{ChainID: chain, Accounts: []validator.Funding{
+		{Address: key(t, aliceSeed).Account(), Amount: 1_000_000}, {Address: key(t, bobSeed).Account(), Amount: 1_000_000}}}, []validator.Founder{operator})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +71,12 @@ func newBare(t *testing.T) *bare {
 	}
 	t.Cleanup(func() { _ = a.Close() })
 	params := doc.ConsensusParams.ToProto()
-	b := &bare{App: a, t: t, now: doc.GenesisTime, params: &abci.RequestInitChain{ChainId: chain, Time: doc.GenesisTime, ConsensusParams: &params,
+	if gas != 0 {
+		params.Block.MaxGas = gas
+	}
+	b := &bare{App: a, t: t, now: doc.GenesisTime, start: &abci.RequestInitChain{ChainId: chain, Time: doc.GenesisTime, ConsensusParams: &params,
 		AppStateBytes: doc.AppState, InitialHeight: 1}}
-	if _, err := a.InitChain(b.params); err != nil {
+	if _, err := a.InitChain(b.start); err != nil {
 		t.Fatal(err)
 	}
 	b.block()
@@ -85,7 +110,7 @@ func (b *bare) check(raw []byte, kind abci.CheckTxType) *abci.ResponseCheckTx {
 // proposal is what the node would put into the next block.
 func (b *bare) proposal() [][]byte {
 	b.t.Helper()
-	r, err := b.PrepareProposal(&abci.RequestPrepareProposal{Height: b.height + 1, Time: b.now.Add(time.Second), MaxTxBytes: b.params.ConsensusParams.Block.MaxBytes})
+	r, err := b.PrepareProposal(&abci.RequestPrepareProposal{Height: b.height + 1, Time: b.now.Add(time.Second), MaxTxBytes: b.start.ConsensusParams.Block.MaxBytes})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -97,16 +122,19 @@ func (b *bare) tx(seed byte, gas uint64, msgs ...sdk.Msg) []byte {
 	b.t.Helper()
 	b.sent++
 	timeout := b.now.Add(time.Minute + time.Duration(b.sent)*time.Microsecond)
-	body := &txtypes.TxBody{Unordered: true, TimeoutTimestamp: &timeout}
+	return b.signed(seed, gas, 0, &txtypes.TxBody{Unordered: true, TimeoutTimestamp: &timeout}, msgs)
+}
+
+func (b *bare) signed(seed byte, gas, sequence uint64, body *txtypes.TxBody, msgs []sdk.Msg) []byte {
+	b.t.Helper()
 	for _, m := range msgs {
 		body.Messages = append(body.Messages, packed(b.t, m))
 	}
 	k := key(b.t, seed)
 	single := &txtypes.ModeInfo_Single_{Single: &txtypes.ModeInfo_Single{Mode: signing.SignMode_SIGN_MODE_DIRECT}}
 	info := encoded(b.t, &txtypes.AuthInfo{Fee: &txtypes.Fee{GasLimit: gas},
-		SignerInfos: []*txtypes.SignerInfo{{PublicKey: packed(b.t, k.PublicKey()), ModeInfo: &txtypes.ModeInfo{Sum: single}}}})
+		SignerInfos: []*txtypes.SignerInfo{{PublicKey: packed(b.t, k.PublicKey()), Sequence: sequence, ModeInfo: &txtypes.ModeInfo{Sum: single}}}})
 	raw := encoded(b.t, body)
-	// The genesis counts accounts in this order: operator, alice, bob.
 	signature, err := k.Sign(encoded(b.t, &txtypes.SignDoc{BodyBytes: raw, AuthInfoBytes: info, ChainId: chain, AccountNumber: uint64(seed - operatorSeed)}))
 	if err != nil {
 		b.t.Fatal(err)
@@ -146,7 +174,7 @@ const sendGas = 200_000
 // TestFloodLeavesOthersTheirPlace: one account sends until nothing more is taken. What
 // others send is taken, is in the very next block, and that block is a short one.
 func TestFloodLeavesOthersTheirPlace(t *testing.T) {
-	b := newBare(t)
+	b := newBare(t, 0)
 	taken := 0
 	for range app.MaxWaiting {
 		r := b.check(b.tx(aliceSeed, sendGas, sends(t, aliceSeed, 1)...), abci.CheckTxType_New)
@@ -170,7 +198,7 @@ func TestFloodLeavesOthersTheirPlace(t *testing.T) {
 		t.Fatalf("a message of the network is refused: %s", r.Log)
 	}
 	first := b.proposal()
-	if n := len(first); n != 1+app.MaxBlockGas/4/sendGas {
+	if n := len(first); n != 1+app.MaxBlockGas/5/sendGas {
 		t.Fatalf("a block holds %d transactions", n)
 	}
 	if string(first[0]) != string(market) || string(first[2]) != string(honest) {
@@ -205,7 +233,7 @@ func TestFloodLeavesOthersTheirPlace(t *testing.T) {
 // TestLargeTransactionsAreRefused: by each node at its door, and in a block that
 // somebody made without that door.
 func TestLargeTransactionsAreRefused(t *testing.T) {
-	b := newBare(t)
+	b := newBare(t, 0)
 	none := make([]sdk.Msg, 257)
 	for i := range none {
 		none[i] = &registrypb.MsgWithdrawOffer{Provider: key(t, aliceSeed).Account(), Model: "none"}
@@ -219,7 +247,7 @@ func TestLargeTransactionsAreRefused(t *testing.T) {
 	}{
 		{"a transaction has at most 256 messages, not 257", 1, none},
 		{fmt.Sprintf("a transaction has at most %d bytes", app.MaxTxBytes), 1, long},
-		{"a transaction like this may ask for 10000000 gas at most, not 10000001", 10_000_001, sends(t, aliceSeed, 1)},
+		{"a transaction like this may ask for 8000000 gas at most, not 8000001", 8_000_001, sends(t, aliceSeed, 1)},
 		{"a transaction like this may ask for 20000000 gas at most, not 20000001", 20_000_001, none[:1]},
 	} {
 		raw := b.tx(aliceSeed, c.gas, c.msgs...)
@@ -233,7 +261,7 @@ func TestLargeTransactionsAreRefused(t *testing.T) {
 			t.Errorf("%s: the dry run says %v", c.want, err)
 		}
 	}
-	for _, raw := range [][]byte{b.tx(aliceSeed, 10_000_000, sends(t, aliceSeed, 1)...), b.tx(aliceSeed, 20_000_000, none[:256]...)} {
+	for _, raw := range [][]byte{b.tx(aliceSeed, 8_000_000, sends(t, aliceSeed, 1)...), b.tx(aliceSeed, 20_000_000, none[:256]...)} {
 		if r := b.check(raw, abci.CheckTxType_New); r.Code != 0 {
 			t.Errorf("the largest are refused: %s", r.Log)
 		}
@@ -254,9 +282,34 @@ func TestLargeTransactionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestBlocksAreSmall: a new ledger says so in its genesis.
+// TestBlocksAreSmall: a new ledger says so in its genesis, and a node makes no larger
+// ones where the genesis is older.
 func TestBlocksAreSmall(t *testing.T) {
-	if got := newBare(t).params.ConsensusParams.Block; got.MaxBytes != app.MaxBlockBytes || got.MaxGas != app.MaxBlockGas {
-		t.Fatalf("blocks of %d bytes and %d gas", got.MaxBytes, got.MaxGas)
+	if got := newBare(t, 0).start.ConsensusParams.Block; got.MaxBytes != app.MaxBlockBytes || got.MaxGas != app.MaxBlockGas {
+		t.Errorf("blocks of %d bytes and %d gas", got.MaxBytes, got.MaxGas)
+	}
+	old := newBare(t, 500_000_000)
+	for range 6 {
+		if r := old.check(old.tx(aliceSeed, 8_000_000, sends(t, aliceSeed, 1)...), abci.CheckTxType_New); r.Code != 0 {
+			t.Fatal(r.Log)
+		}
+	}
+	if n := len(old.proposal()); n != 1 {
+		t.Errorf("a block on an older ledger holds %d of the largest transactions", n)
+	}
+}
+
+// TestSequencesKeepTheirOrder: transactions with sequence numbers fail in any other.
+func TestSequencesKeepTheirOrder(t *testing.T) {
+	b := newBare(t, 0)
+	var sent [][]byte
+	for i, msgs := range [][]sdk.Msg{sends(t, aliceSeed, 1), {&registrypb.MsgWithdrawOffer{Provider: key(t, aliceSeed).Account(), Model: "none"}}, sends(t, aliceSeed, 1)} {
+		sent = append(sent, b.signed(aliceSeed, sendGas, uint64(i), &txtypes.TxBody{}, msgs))
+		if r := b.check(sent[i], abci.CheckTxType_New); r.Code != 0 {
+			t.Fatal(r.Log)
+		}
+	}
+	if got := b.proposal(); !slices.EqualFunc(got, sent, slices.Equal[[]byte]) {
+		t.Fatal("they are in another order")
 	}
 }
