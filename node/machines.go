@@ -165,7 +165,7 @@ func (f fleet) trust(ctx context.Context, guest *tenant) error {
 		return fmt.Errorf("read %s: %w", machinesFile, err)
 	}
 	n := &network{home: guest.home, peer: guest.caller, say: guest.say, paths: link.ByPeer(f.peers())}
-	rpc, err := client.Over(n.dialLedger)
+	rpc, err := n.ledger()
 	if err != nil {
 		return err
 	}
