@@ -186,10 +186,11 @@ func (u Unhelpful) Unwrap() (all []error) {
 }
 
 func (f fault) String() string {
-	did := "did not help"
+	did, err := "did not help", f.err
+	var dial dialError
 	switch {
-	case errors.As(f.err, new(dialError)):
-		did = "could not be reached"
+	case errors.As(f.err, &dial):
+		did, err = "could not be reached", dial
 	case errors.Is(f.err, context.DeadlineExceeded):
 		did = "did not answer in time"
 	case errors.As(f.err, new(refusal)):
@@ -197,7 +198,8 @@ func (f fault) String() string {
 	case Lied(f.err):
 		did = "lied"
 	}
-	return fmt.Sprintf("%s %s (%s)", f.peer, did, f.err)
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n") // of a dial, one for each address
+	return fmt.Sprintf("%s %s (%s)", f.peer, did, strings.TrimLeft(lines[len(lines)-1], " *"))
 }
 
 // Lied reports whether an error is of a proof that does not hold.

@@ -148,9 +148,9 @@ func TestOneWrongPeerIsSetAside(t *testing.T) {
 		if wrong.mute {
 			continue // the last one has all the time that there is
 		}
-		p, _ = several(l, wrong.peerRPC, peerRPC{broken: dialError{errors.New("nobody there")}})
+		p, _ = several(l, wrong.peerRPC, peerRPC{broken: dialError{errors.New("all dials failed\n  * connection refused")}})
 		_, err := follows(l, p, nil).Session(t.Context(), testID)
-		if err == nil || !strings.Contains(err.Error(), "none of the 2 peers that were asked helps: a "+says) || !strings.Contains(err.Error(), "; b could not be reached (") {
+		if err == nil || !strings.Contains(err.Error(), "none of the 2 peers that were asked helps: a "+says) || !strings.Contains(err.Error(), "; b could not be reached (connection refused)") {
 			t.Errorf("%s: %v", says, err)
 		}
 	}
