@@ -37,8 +37,7 @@ type admittance struct {
 	Busy    bool   `cbor:"busy"`    // try again, or elsewhere
 }
 
-// refusedError is what the ledger says of an invite; no other peer will say
-// anything else.
+// refusedError is what a door says that the ledger says of an invite.
 type refusedError struct{ why string }
 
 func (e refusedError) Error() string { return e.why }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/ledger/client"
+	"daulat/link"
 	"daulat/link/linktest"
 	"daulat/ui/control"
 )
@@ -28,40 +30,75 @@ func guestAt(t *testing.T, paths ...[]string) *network {
 	return &network{peer: linktest.Node(t, linktest.Key(t)), paths: paths}
 }
 
-func (n *network) knock(t *testing.T, r redemption) error {
+// join redeems r at the doors that the guest knows; proven is what the ledger shows.
+func (n *network) join(t *testing.T, r redemption, proven func() error) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // a door that lets wait is none that refuses
 	defer cancel()
-	return n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) })
+	return n.redeem(ctx, r, func(context.Context) error { return proven() })
 }
 
-// What the ledger refuses is final, and in its words; a door that can't reach the
-// ledger leaves it to the next.
-func TestDoorsRefuseOrPassOn(t *testing.T) {
+// believed is a ledger that shows what the doors say.
+func believed() error { return nil }
+
+// No door's word is taken for the ledger's: who refuses wrongly, says that it
+// redeemed and did not, or breaks off, leaves it to the next.
+func TestOneLyingDoorIsNotTheLedger(t *testing.T) {
 	wanted := redemption{Key: canon.PublicKey{1}, Guest: "daulat1guest", Proof: canon.Signature{2}}
-	asked := 0
-	open := doorkeeper(t, func(_ context.Context, key canon.PublicKey, guest string, proof canon.Signature) error {
+	var asked int
+	var in bool
+	honest := doorkeeper(t, func(_ context.Context, key canon.PublicKey, guest string, proof canon.Signature) error {
 		if asked++; key != wanted.Key || guest != wanted.Guest || proof != wanted.Proof {
 			t.Errorf("redeemed %s for %s with %x", key, guest, proof)
 		}
+		in = true
 		return nil
 	})
-	cut := doorkeeper(t, func(context.Context, canon.PublicKey, string, canon.Signature) error { return errors.New("no node") })
-	spent := doorkeeper(t, func(context.Context, canon.PublicKey, string, canon.Signature) error {
-		return &client.TxError{Log: "invite was redeemed before"}
+	saying := func(err error) []string {
+		return doorkeeper(t, func(context.Context, canon.PublicKey, string, canon.Signature) error { return err })
+	}
+	refuses := saying(&client.TxError{Log: "invite was redeemed before"})
+	refusesToo := saying(&client.TxError{Log: "invite was redeemed before"})
+	pretends, cut := saying(nil), saying(errors.New("no node"))
+	leaving := linktest.Node(t, linktest.Key(t))
+	leaving.Handle(doorProtocol, func(_ context.Context, s *link.Stream) {
+		var r redemption
+		if s.Receive(&r) == nil {
+			in = true
+		}
+		s.Reset()
 	})
-	n := guestAt(t, cut, open)
-	if err := n.knock(t, wanted); err != nil || asked != 1 {
-		t.Fatalf("a door that is cut off, and one that is not: %v, asked %d times", err, asked)
+	ledger := func() error {
+		if in {
+			return nil
+		}
+		return errStillOpen
 	}
-	if err := n.knock(t, wanted); err != nil || asked != 2 || n.next != 1 {
-		t.Fatalf("the good one is not the first that is asked then: %v", err)
+	for name, row := range map[string]struct {
+		doors [][]string
+		asked int // how often the honest one is
+		want  string
+		wrong bool // the invite is to blame
+	}{
+		"one that can't reach the ledger, first":    {[][]string{cut, honest}, 1, "", false},
+		"one that refuses, first":                   {[][]string{refuses, honest}, 1, "", false},
+		"two that refuse, first":                    {[][]string{refuses, refusesToo, honest}, 1, "", false},
+		"one that says that the guest is in, first": {[][]string{pretends, honest}, 1, "", false},
+		"one that redeems and breaks off":           {[][]string{leaving.Addrs(), honest}, 0, "", false},
+		"all refuse":                                {[][]string{refuses, refusesToo}, 0, "invite was redeemed before", true},
+		"most refuse":                               {[][]string{refuses, cut, refusesToo}, 0, "invite was redeemed before", true},
+		"half refuse":                               {[][]string{refuses, cut}, 0, "none of the network's 2 peers redeems the invite: ", false},
+		"none is true":                              {[][]string{pretends}, 0, "said that the invite is redeemed", false},
+	} {
+		asked, in = 0, false
+		err := guestAt(t, row.doors...).join(t, wanted, ledger)
+		if text := fmt.Sprint(err); (err == nil) != (row.want == "") || err != nil && !strings.Contains(text, row.want) || asked != row.asked || errors.As(err, new(control.WrongInput)) != row.wrong {
+			t.Errorf("%s: %v, asked %d times", name, err, asked)
+		}
 	}
-	if err := guestAt(t, cut).knock(t, wanted); err == nil || errors.As(err, new(control.WrongInput)) {
-		t.Fatalf("no way to the ledger: %v", err)
-	}
-	err := guestAt(t, spent, open).knock(t, wanted)
-	if !errors.As(err, new(control.WrongInput)) || err.Error() != "invite was redeemed before" || asked != 2 {
-		t.Fatalf("a spent invite: %v, asked %d times", err, asked)
+	asked = 0
+	over := control.WrongInput{Err: errors.New("invite was revoked")}
+	if err := guestAt(t, refuses, honest).join(t, wanted, func() error { return over }); !errors.Is(err, over) || asked != 0 {
+		t.Errorf("an invite that the ledger proves to be over: %v, asked %d times", err, asked)
 	}
 }
 
@@ -78,7 +115,7 @@ func TestDoorIsBounded(t *testing.T) {
 	var all sync.WaitGroup
 	for range doorAtOnce {
 		all.Go(func() {
-			if err := n.knock(t, redemption{}); err != nil {
+			if err := n.join(t, redemption{}, believed); err != nil {
 				t.Error(err)
 			}
 		})
@@ -86,12 +123,12 @@ func TestDoorIsBounded(t *testing.T) {
 	for range doorAtOnce {
 		<-inside
 	}
-	if err := n.knock(t, redemption{}); err == nil || !strings.Contains(err.Error(), "too many guests") || errors.As(err, new(control.WrongInput)) {
+	if err := n.join(t, redemption{}, func() error { return errStillOpen }); err == nil || !strings.Contains(err.Error(), "too many guests") || errors.As(err, new(control.WrongInput)) {
 		t.Errorf("one guest too many: %v", err)
 	}
 	close(leave)
 	all.Wait()
-	if err := n.knock(t, redemption{}); err != nil {
+	if err := n.join(t, redemption{}, believed); err != nil {
 		t.Errorf("once there is room: %v", err)
 	}
 }
@@ -110,7 +147,7 @@ func TestDoorSurvivesNonsense(t *testing.T) {
 		}
 		s.Reset()
 	}
-	if err := n.knock(t, redemption{}); err != nil {
+	if err := n.join(t, redemption{}, believed); err != nil {
 		t.Errorf("after nonsense: %v", err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
@@ -227,64 +227,86 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	n.trust = trust
 	n.say("reaching the network " + trust.ChainID)
 	c.Sync = &validator.StateSync{Trust: trust}
-	var failed []error
-	for _, addrs := range network.paths {
-		if err := n.reach(ctx, addrs, trust, c); err != nil {
-			failed = append(failed, fmt.Errorf("peer %s: %w", addrs[0], err))
+	var tip int64
+	var failed []string
+	for i, addrs := range network.paths {
+		height, err := n.tryReach(ctx, addrs, trust, c, i+1 < len(network.paths))
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
+		if err != nil {
+			failed = append(failed, fmt.Sprintf("%s: %s", addrs[0], err))
+			n.log.Warn("a peer of the network is left out", "peer", addrs[0], "error", err)
+		}
+		tip = max(tip, height)
 	}
 	if len(c.Peers) == 0 {
-		return fmt.Errorf("reach the network: %w", errors.Join(failed...))
+		return fmt.Errorf("none of the network's %d peers helps: %s", len(failed), strings.Join(failed, "; "))
 	}
-	for _, err := range failed {
-		n.log.Warn("a peer of the network is left out", "error", err)
-	}
-	if err := n.chooseSync(ctx, c); err != nil {
-		return err
-	}
+	n.chooseSync(tip, c)
 	return network.save()
+}
+
+// reachPatience is for how long a peer may take to prove its ledger if there are
+// others.
+const reachPatience = 20 * time.Second
+
+func (n *ledgerNode) tryReach(ctx context.Context, addrs []string, trust client.Trust, c *validator.Config, others bool) (int64, error) {
+	if others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, reachPatience)
+		defer cancel()
+	}
+	return n.reach(ctx, addrs, trust, c)
 }
 
 // ErrGenesis says that a peer showed the genesis of another ledger.
 var ErrGenesis = errors.New("it shows a genesis that is not the invite's")
 
-// reach opens the ways to one peer's node. The first peer that has the genesis
-// gives it.
-func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Trust, c *validator.Config) error {
-	rpc, err := client.Over(func(ctx context.Context) (net.Conn, error) { return n.caller.DialConn(ctx, addrs, ledgerProtocol) })
+// reach opens the ways to one peer's node, and returns the proven height of its
+// ledger. The first peer that has the genesis gives it. One that lies is found here,
+// as the state sync stops when one of its sources contradicts the others.
+func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Trust, c *validator.Config) (height int64, err error) {
+	rpc, err := ledgerAt(n.caller, addrs)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	doc, err := genesisOf(ctx, rpc, trust)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	status, err := rpc.Status(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	id := status.NodeInfo.DefaultNodeID
 	if raw, err := hex.DecodeString(string(id)); err != nil || len(raw) != p2p.IDByteLength {
-		return errors.New("it does not say which ledger node it has")
+		return 0, errors.New("it does not say which ledger node it has")
+	}
+	height, unproven := client.NewVerified(rpc, trust, nil, nil).Tip(ctx)
+	if client.Lied(unproven) {
+		return 0, unproven
 	}
 	if !validator.Exists(c.Home) {
 		if err := validator.Adopt(c.Home, doc); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	calls, at, err := reachFrom(n.caller, addrs, ledgerProtocol)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	blocks, to, err := reachFrom(n.caller, addrs, nodeProtocol)
 	if err != nil {
-		return errors.Join(err, calls.close())
+		return 0, errors.Join(err, calls.close())
 	}
 	n.onClose(calls.close)
 	n.onClose(blocks.close)
-	c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
+	if unproven == nil { // else it gives blocks at the most, as it lacks the trusted header
+		c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
+	}
 	c.Peers = append(c.Peers, string(id)+"@"+to)
-	return nil
+	return height, nil
 }
 
 // genesisOf is the genesis that a node shows, if it is the trusted one.
@@ -305,20 +327,14 @@ func genesisOf(ctx context.Context, rpc client.RPC, trust client.Trust) (*cmttyp
 
 // chooseSync drops the state sync if block by block is as good: the ledger is
 // young, so it may have no snapshot.
-func (n *ledgerNode) chooseSync(ctx context.Context, c *validator.Config) error {
-	rpc, err := client.Dial(c.Sync.RPC[0])
-	if err != nil {
-		return err
+func (n *ledgerNode) chooseSync(tip int64, c *validator.Config) {
+	if tip == 0 { // proven by nobody: it must be a home that has blocks already
+		return
 	}
-	status, err := rpc.Status(ctx)
-	if err != nil {
-		return fmt.Errorf("ask the network for its height: %w", err)
-	}
-	if n.tip = status.SyncInfo.LatestBlockHeight; n.tip < youngLedger {
+	if n.tip = tip; tip < youngLedger {
 		c.Sync = nil
-		n.say("getting the ledger's " + control.Count(n.tip, "block"))
+		n.say("getting the ledger's " + control.Count(tip, "block"))
 	}
-	return nil
 }
 
 // youngLedger is the height below which the blocks come as fast as a snapshot

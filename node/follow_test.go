@@ -59,13 +59,13 @@ func TestPeerWithAnotherGenesis(t *testing.T) {
 	altered.GenesisTime = doc.GenesisTime.Add(time.Second)
 	n := &ledgerNode{tenant: tenant{caller: linktest.Node(t, linktest.Key(t))}}
 	c := validator.Config{Home: filepath.Join(t.TempDir(), "joining"), Sync: &validator.StateSync{Trust: trust}}
-	if err := n.reach(t.Context(), showing(t, &altered), trust, &c); !errors.Is(err, ErrGenesis) {
+	if _, err := n.reach(t.Context(), showing(t, &altered), trust, &c); !errors.Is(err, ErrGenesis) {
 		t.Fatalf("an altered genesis: %v", err)
 	}
 	if validator.Exists(c.Home) || len(c.Peers) > 0 {
 		t.Fatal("the home has a ledger that the invite does not name")
 	}
-	if err := n.reach(t.Context(), showing(t, doc), trust, &c); err == nil || errors.Is(err, ErrGenesis) {
+	if _, err := n.reach(t.Context(), showing(t, doc), trust, &c); err == nil || errors.Is(err, ErrGenesis) {
 		t.Fatalf("the genesis of the invite, from a peer that answers nothing else: %v", err)
 	}
 }

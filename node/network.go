@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,6 @@ type network struct {
 
 	mu    sync.Mutex
 	known guestOf
-	next  int // the path that is tried first
 }
 
 // isGuest reports whether the home joined a network.
@@ -127,7 +127,7 @@ func (n *network) verified(t client.Trust) error {
 // client is the ledger as the network's peers show it, checked against what this
 // home trusts.
 func (n *network) client(signer client.Signer) (*client.Client, error) {
-	rpc, err := client.Over(n.dialLedger)
+	rpc, err := n.ledger()
 	if err != nil {
 		return nil, err
 	}
@@ -138,38 +138,22 @@ func (n *network) client(signer client.Signer) (*client.Client, error) {
 	return client.NewVerified(rpc, trust, signer, n.verified), nil
 }
 
-func (n *network) dialLedger(ctx context.Context) (net.Conn, error) {
-	var c net.Conn
-	err := n.try(func(addrs []string) (err error) {
-		c, err = n.peer.DialConn(ctx, addrs, ledgerProtocol)
-		return err
-	})
-	return c, err
+// ledger is what the peers show of the ledger.
+func (n *network) ledger() (*client.Peers, error) {
+	var all []client.Peer
+	for _, addrs := range n.paths {
+		rpc, err := ledgerAt(n.peer, addrs)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, client.Peer{Name: addrs[0], RPC: rpc})
+	}
+	return client.NewPeers(all), nil
 }
 
-// try calls f for one peer after the other until it succeeds, the last good one
-// first. What the ledger refuses no other peer can do.
-func (n *network) try(f func(addrs []string) error) error {
-	n.mu.Lock()
-	first := n.next
-	n.mu.Unlock()
-	var failed []error
-	for i := range n.paths {
-		at := (first + i) % len(n.paths)
-		err := f(n.paths[at])
-		if err == nil {
-			n.mu.Lock()
-			n.next = at
-			n.mu.Unlock()
-			return nil
-		}
-		var refused refusedError
-		if errors.As(err, &refused) {
-			return control.WrongInput{Err: err}
-		}
-		failed = append(failed, err)
-	}
-	return fmt.Errorf("reach the network: %w", errors.Join(failed...))
+// ledgerAt is what one peer shows of the ledger.
+func ledgerAt(from *link.Node, addrs []string) (client.RPC, error) {
+	return client.Over(func(ctx context.Context) (net.Conn, error) { return from.DialConn(ctx, addrs, ledgerProtocol) })
 }
 
 // admits reaches the ledger and reports whether it knows the account. If not, the
@@ -210,10 +194,72 @@ func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, k
 	n.say("redeeming the invite")
 	claim := invite.Claim{Chain: c.ChainID(), Key: key.Public(), Guest: c.Account()}
 	r := redemption{Key: key.Public(), Guest: c.Account(), Proof: key.Sign(invite.DomainRedeem, claim)}
-	if err := n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) }); err != nil {
+	if err := n.redeem(ctx, r, func(ctx context.Context) error { return admitted(ctx, c, key.Public()) }); err != nil {
 		return err
 	}
 	return n.save()
+}
+
+// errStillOpen says that the ledger holds an invite that nobody redeemed yet.
+var errStillOpen = errors.New("the ledger shows the invite as open")
+
+// redeem asks one door after the other until the ledger proves that the guest is in,
+// or can't be any more. What a door says proves neither.
+func (n *network) redeem(ctx context.Context, r redemption, proven func(context.Context) error) error {
+	var failed []string
+	var refused []error
+	for i, addrs := range n.paths {
+		said := n.knock(ctx, addrs, r, i+1 < len(n.paths))
+		err := proven(ctx)
+		if !errors.Is(err, errStillOpen) {
+			return err
+		}
+		if errors.As(said, new(refusedError)) {
+			refused = append(refused, said)
+		}
+		if said == nil {
+			said = errors.New("said that the invite is redeemed, and " + err.Error())
+		}
+		failed = append(failed, fmt.Sprintf("%s: %s", addrs[0], said))
+	}
+	if 2*len(refused) > len(n.paths) {
+		return control.WrongInput{Err: refused[0]}
+	}
+	return fmt.Errorf("none of the network's %d peers redeems the invite: %s", len(failed), strings.Join(failed, "; "))
+}
+
+// knock asks one door, not for long if there is another: what that one takes in the
+// meantime shows.
+func (n *network) knock(ctx context.Context, addrs []string, r redemption, others bool) error {
+	if others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, doorTimeout/2)
+		defer cancel()
+	}
+	return redeemAt(ctx, n.peer, addrs, r)
+}
+
+// blocksToProof is after how many more blocks every peer shows what a door knows.
+const blocksToProof = 3
+
+// admitted is nil if the ledger proves that the invite let the client's account in,
+// and errStillOpen if it let nobody in.
+func admitted(ctx context.Context, c *client.Client, key canon.PublicKey) error {
+	for range blocksToProof {
+		i, err := c.Invite(ctx, key)
+		switch {
+		case err != nil:
+			return err
+		case i.State == invite.Redeemed && i.Guest == c.Account():
+			return nil
+		case i.State != invite.Open:
+			return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", i.Pending())}
+		}
+		if err := c.NextBlock(ctx); err != nil {
+			return err
+		}
+	}
+	return errStillOpen
 }
 
 // redeemable says what is wrong with an invite, as far as the ledger proves it.

@@ -183,7 +183,26 @@ const poll = 10 * time.Millisecond
 
 // WaitBlock returns the newest height whose state is committed, once it is
 // greater than after.
-func (c *Client) WaitBlock(ctx context.Context, after int64) (int64, error) {
+func (c *Client) WaitBlock(ctx context.Context, after int64) (height int64, err error) {
+	err = c.from(ctx, func(ctx context.Context, c *Client) error {
+		height, err = c.waitBlock(ctx, after)
+		return err
+	})
+	return height, err
+}
+
+// NextBlock returns when there is one more block than now.
+func (c *Client) NextBlock(ctx context.Context) error {
+	return c.from(ctx, func(ctx context.Context, c *Client) error {
+		now, err := committed(ctx, c.rpc)
+		if err == nil {
+			_, err = c.waitBlock(ctx, now)
+		}
+		return err
+	})
+}
+
+func (c *Client) waitBlock(ctx context.Context, after int64) (int64, error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {

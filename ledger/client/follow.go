@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/cometbft/cometbft/light"
 	cmtcrypto "github.com/cometbft/cometbft/proto/tendermint/crypto"
 	cmttypes "github.com/cometbft/cometbft/types"
+	"github.com/cosmos/cosmos-sdk/codec/address"
+	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	"github.com/cosmos/gogoproto/proto"
 
 	"daulat/core/canon"
@@ -49,8 +53,8 @@ func (f *follower) sent(height int64) {
 
 // NewVerified is [New] for those who reach the ledger through a stranger. What
 // money hangs on (sessions, what providers are and stand at, invites) comes with
-// a proof from trust on and is refused without; the rest is the node's word,
-// and a lie in it costs time at the most. What is proven may be a block older
+// a proof from trust on and is refused without; so does their absence. The rest is
+// the node's word, and a lie in it costs time at the most. What is proven may be a block older
 // than the newest state, but not than what the client sent. keep is
 // told of newer headers that can take the place of trust; it may be nil.
 func NewVerified(rpc RPC, trust Trust, signer Signer, keep func(Trust) error) *Client {
@@ -66,17 +70,47 @@ func (c *Client) Follows() bool { return c.follower != nil }
 // that is far behind, and a trust line that is too old show before anything hangs
 // on them.
 func (c *Client) Current(ctx context.Context) error {
-	height, err := committed(ctx, c.rpc)
-	if err == nil {
-		_, err = c.advance(ctx, height)
-	}
+	_, err := c.tip(ctx)
 	return err
 }
 
+// Tip is the height that Current verifies.
+func (c *Client) Tip(ctx context.Context) (int64, error) {
+	header, err := c.tip(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return header.Height, nil
+}
+
+// tip is the node's newest header, verified.
+func (c *Client) tip(ctx context.Context) (header *cmttypes.SignedHeader, err error) {
+	err = c.from(ctx, func(ctx context.Context, c *Client) error {
+		height, err := committed(ctx, c.rpc)
+		if err == nil {
+			header, err = c.advance(ctx, height)
+		}
+		return err
+	})
+	return header, err
+}
+
 // verified returns the newest value that is proven under a key of a store, with
-// the header that commits to it, and ErrNotFound where the node shows none: that
-// nothing is there is its word.
-func (c *Client) verified(ctx context.Context, store string, key []byte) ([]byte, *cmttypes.SignedHeader, error) {
+// the header that commits to it, and ErrNotFound where it is proven that nothing
+// is there.
+func (c *Client) verified(ctx context.Context, store string, key []byte) (value []byte, header *cmttypes.SignedHeader, err error) {
+	err = c.from(ctx, func(ctx context.Context, c *Client) error {
+		value, header, err = c.verifiedOf(ctx, store, key)
+		if errors.Is(err, ErrNotFound) {
+			return ownError{err} // no other node shows anything else
+		}
+		return err
+	})
+	return value, header, err
+}
+
+// verifiedOf is verified of one node.
+func (c *Client) verifiedOf(ctx context.Context, store string, key []byte) ([]byte, *cmttypes.SignedHeader, error) {
 	now, err := committed(ctx, c.rpc)
 	if err != nil {
 		return nil, nil, err
@@ -104,9 +138,9 @@ func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, heigh
 	if err != nil {
 		return nil, nil, err
 	}
-	value, proof, err := c.proven(ctx, store, key, header.Height-1)
-	if err != nil {
-		return nil, nil, err
+	value, proof, absent := c.proven(ctx, store, key, header.Height-1)
+	if absent != nil && !errors.Is(absent, ErrNotFound) {
+		return nil, nil, absent
 	}
 	var ops cmtcrypto.ProofOps
 	if err := ops.Unmarshal(proof); err != nil {
@@ -115,7 +149,7 @@ func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, heigh
 	if err := verifyValue(&ops, header.AppHash, store, key, value); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s of height %d", ErrState, store, header.Height-1)
 	}
-	return value, header, nil
+	return value, header, absent
 }
 
 // verifiedProvider is a provider with its keys as they stood at the header's time.
@@ -132,6 +166,25 @@ func (c *Client) verifiedProvider(ctx context.Context, account string) (Provider
 	b := match.Binding{Key: p.Key, Next: p.NextKey, From: p.KeyFrom}.At(uint64(header.Time.Unix()))
 	p.Key, p.NextKey, p.KeyFrom = b.Key, b.Next, b.From
 	return p, err
+}
+
+// verifiedNumber is the account's, where the SDK keeps it.
+func (c *Client) verifiedNumber(ctx context.Context) (uint64, error) {
+	key, err := address.NewBech32Codec(Prefix).StringToBytes(c.Account())
+	if err != nil {
+		return 0, err
+	}
+	value, _, err := c.verified(ctx, authtypes.StoreKey, append(slices.Clone(authtypes.AddressStoreKeyPrefix.Bytes()), key...))
+	if err != nil {
+		return 0, err
+	}
+	var packed codectypes.Any
+	var a authtypes.BaseAccount // as that of everybody who has a key
+	if err := proto.Unmarshal(value, &packed); err != nil {
+		return 0, err
+	}
+	err = proto.Unmarshal(packed.Value, &a)
+	return a.AccountNumber, err
 }
 
 // verifiedRecord reads a proven value that is canonical bytes.
@@ -163,7 +216,7 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 	before := f.block.Height
 	path, err := c.path(ctx, f.block, height, now)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrHeader, err)
+		return nil, err
 	}
 	if len(path) > 0 {
 		f.block = path[len(path)-1]
@@ -175,7 +228,7 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 		newer := f.trust
 		newer.Height, newer.Hash = f.block.Height, hex.EncodeToString(f.block.Hash())
 		if err := f.keep(newer); err != nil {
-			return nil, err
+			return nil, ownError{err}
 		}
 	}
 	return f.block.SignedHeader, nil

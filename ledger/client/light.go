@@ -191,7 +191,7 @@ func verifyRecord(p sessionProof, id uint64, root []byte) error {
 }
 
 // verifyValue checks that a state with the given root holds value under a key of
-// a store.
+// a store, or nothing for no value.
 func verifyValue(ops *cmtcrypto.ProofOps, root []byte, store string, key, value []byte) error {
 	runtime := merkle.NewProofRuntime()
 	for _, kind := range []string{storetypes.ProofOpIAVLCommitment, storetypes.ProofOpSimpleMerkleCommitment} {
@@ -199,5 +199,8 @@ func verifyValue(ops *cmtcrypto.ProofOps, root []byte, store string, key, value 
 	}
 	var path merkle.KeyPath
 	path = path.AppendKey([]byte(store), merkle.KeyEncodingURL).AppendKey(key, merkle.KeyEncodingHex)
+	if len(value) == 0 {
+		return runtime.VerifyAbsence(ops, root, path.String())
+	}
 	return runtime.VerifyValue(ops, root, path.String(), value)
 }

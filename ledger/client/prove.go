@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/light"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
 	cmttypes "github.com/cometbft/cometbft/types"
@@ -22,7 +23,11 @@ const firstProof = 2
 // the session's record to the state's root. The record is what a query at the
 // time of the call tells, or newer; the proof takes one more block.
 func (c *Client) ProveSession(ctx context.Context, id uint64, from int64) ([]byte, error) {
-	proof, err := c.proveSession(ctx, id, from)
+	var proof []byte
+	err := c.from(ctx, func(ctx context.Context, c *Client) (err error) {
+		proof, err = c.proveSession(ctx, id, from)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("prove session %d: %w", id, err)
 	}
@@ -68,7 +73,7 @@ func (c *Client) proveSession(ctx context.Context, id uint64, from int64) ([]byt
 }
 
 // proven returns what a store holds under a key in the state after a height, and
-// its proof.
+// its proof; for ErrNotFound, too.
 func (c *Client) proven(ctx context.Context, store string, key []byte, height int64) (value, proof []byte, err error) {
 	r, err := c.rpc.ABCIQueryWithOptions(ctx, "/store/"+store+"/key", key,
 		rpcclient.ABCIQueryOptions{Height: height, Prove: true})
@@ -77,12 +82,13 @@ func (c *Client) proven(ctx context.Context, store string, key []byte, height in
 		return nil, nil, fmt.Errorf("ask ledger for proof: %w", err)
 	case r.Response.Code != 0:
 		return nil, nil, refused(r.Response.Codespace, r.Response.Code, r.Response.Log)
-	case len(r.Response.Value) == 0:
-		return nil, nil, ErrNotFound
 	case r.Response.ProofOps == nil:
 		return nil, nil, errors.New("the node gave no proof")
 	}
 	proof, err = r.Response.ProofOps.Marshal()
+	if err == nil && len(r.Response.Value) == 0 {
+		err = ErrNotFound
+	}
 	return r.Response.Value, proof, err
 }
 
@@ -113,7 +119,7 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("header %d: %w", next.Height, err)
+			return nil, fmt.Errorf("%w: height %d: %w", ErrHeader, next.Height, err)
 		}
 		path, verified, ahead = append(path, next), next, ahead[:len(ahead)-1]
 		if len(path) > maxPath {
@@ -130,7 +136,7 @@ func (c *Client) lightBlock(ctx context.Context, height int64) (*cmttypes.LightB
 		return nil, fmt.Errorf("ask ledger for header %d: %w", height, err)
 	}
 	if commit.Header == nil || commit.Commit == nil {
-		return nil, fmt.Errorf("%w: the node shows none of height %d", ErrHeader, height)
+		return nil, fmt.Errorf("%w: %w: height %d lacks header or signatures", ErrHeader, ErrMalformed, height)
 	}
 	var all []*cmttypes.Validator
 	for page, size := 1, 100; ; page++ {
@@ -146,11 +152,31 @@ func (c *Client) lightBlock(ctx context.Context, height int64) (*cmttypes.LightB
 			return nil, fmt.Errorf("height %d has more than %d validators", height, maxSigners)
 		}
 	}
+	if !soundKeys(all) {
+		return nil, fmt.Errorf("%w: height %d has validators without a key or twice", ErrMalformed, height)
+	}
 	validators, err := cmttypes.ValidatorSetFromExistingValidators(all)
 	if err != nil {
 		return nil, fmt.Errorf("validators of height %d: %w", height, err)
 	}
 	return &cmttypes.LightBlock{SignedHeader: &commit.SignedHeader, ValidatorSet: validators}, nil
+}
+
+// soundKeys reports whether each validator has an Ed25519 key of its own: in JSON a
+// node can send others, and the library panics.
+func soundKeys(all []*cmttypes.Validator) bool {
+	seen := map[string]bool{}
+	for _, v := range all {
+		if v == nil {
+			return false
+		}
+		key, ok := v.PubKey.(ed25519.PubKey)
+		if !ok || len(key) != ed25519.PubKeySize || seen[string(key)] {
+			return false
+		}
+		seen[string(key)] = true
+	}
+	return true
 }
 
 func encodeBlock(b *cmttypes.LightBlock) ([]byte, error) {

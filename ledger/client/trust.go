@@ -81,20 +81,29 @@ func (c *Client) Trust(ctx context.Context) (Trust, error) {
 // know the hash of its first validators and take no node's word. The genesis's hash
 // is theirs as well.
 func FirstTrust(ctx context.Context, rpc RPC, chain, genesis string, validators []byte) (Trust, error) {
-	first, err := New(rpc, chain, nil).lightBlock(ctx, 1)
+	var trust Trust
+	err := New(rpc, chain, nil).from(ctx, func(ctx context.Context, c *Client) (err error) {
+		trust, err = c.firstTrust(ctx, genesis, validators)
+		return err
+	})
+	return trust, err
+}
+
+func (c *Client) firstTrust(ctx context.Context, genesis string, validators []byte) (Trust, error) {
+	first, err := c.lightBlock(ctx, 1)
 	if err != nil {
 		return Trust{}, err
 	}
 	if !bytes.Equal(first.ValidatorsHash, validators) {
 		return Trust{}, fmt.Errorf("%w: those of its first block are others", ErrHeader)
 	}
-	if err := first.ValidateBasic(chain); err != nil { // the set has that hash
+	if err := first.ValidateBasic(c.chain); err != nil { // the set has that hash
 		return Trust{}, fmt.Errorf("%w: %w", ErrHeader, err)
 	}
-	if err := first.ValidatorSet.VerifyCommitLight(chain, first.Commit.BlockID, 1, first.Commit); err != nil {
+	if err := first.ValidatorSet.VerifyCommitLight(c.chain, first.Commit.BlockID, 1, first.Commit); err != nil {
 		return Trust{}, fmt.Errorf("%w: %w", ErrHeader, err)
 	}
-	return Trust{ChainID: chain, GenesisHash: genesis, Height: 1, Hash: hex.EncodeToString(first.Hash())}, nil
+	return Trust{ChainID: c.chain, GenesisHash: genesis, Height: 1, Hash: hex.EncodeToString(first.Hash())}, nil
 }
 
 // GenesisHash is the SHA-256 of a genesis document in compact JSON, in

@@ -85,7 +85,7 @@ func (c *Client) trySend(ctx context.Context, answer proto.Message, msgs ...sdk.
 	if err != nil {
 		return err
 	}
-	height, now, err := c.Status(ctx)
+	height, now, err := c.present(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,25 +106,47 @@ func (c *Client) number(ctx context.Context) (uint64, error) {
 	if c.account.known {
 		return c.account.number, nil
 	}
-	var info authtypes.QueryAccountInfoResponse
-	err := c.query(ctx, "/cosmos.auth.v1beta1.Query/AccountInfo", &authtypes.QueryAccountInfoRequest{Address: c.Account()}, &info)
+	number, err := c.askNumber(ctx)
 	if errors.Is(err, ErrNotFound) {
 		return 0, fmt.Errorf("%s: %w", c.Account(), ErrNoAccount)
 	}
 	if err != nil {
 		return 0, err
 	}
-	c.account.known, c.account.number = true, info.Info.GetAccountNumber()
-	return c.account.number, nil
+	c.account.known, c.account.number = true, number
+	return number, nil
 }
 
-// Registered reports whether the account is on the ledger, as the node tells it.
+func (c *Client) askNumber(ctx context.Context) (uint64, error) {
+	if c.follower != nil {
+		return c.verifiedNumber(ctx)
+	}
+	var info authtypes.QueryAccountInfoResponse
+	err := c.query(ctx, "/cosmos.auth.v1beta1.Query/AccountInfo", &authtypes.QueryAccountInfoRequest{Address: c.Account()}, &info)
+	return info.Info.GetAccountNumber(), err
+}
+
+// Registered reports whether the account is on the ledger: proven if the client is
+// verified, else as the node tells it.
 func (c *Client) Registered(ctx context.Context) (bool, error) {
 	_, err := c.number(ctx)
 	if errors.Is(err, ErrNoAccount) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// present is the height after which a transaction is looked for, and the block
+// time. A node that said too much of them would have it looked for in vain.
+func (c *Client) present(ctx context.Context) (int64, time.Time, error) {
+	if c.follower == nil {
+		return c.Status(ctx)
+	}
+	header, err := c.tip(ctx)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return header.Height, header.Time, nil
 }
 
 // draw picks a timeout that no other transaction of the account has: at random
@@ -210,7 +232,7 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 	wait := c.watcher.await(cmttypes.Tx(raw).Hash(), height, timeout)
 	defer wait.drop()
 	sent, err := c.rpc.BroadcastTxSync(ctx, raw)
-	if err != nil && !strings.Contains(err.Error(), "tx already exists in cache") {
+	if err != nil && !inCache(err) {
 		return fmt.Errorf("send transaction: %w", err)
 	}
 	if err == nil && sent.Code != 0 {
@@ -229,6 +251,11 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 		c.follower.sent(r.height)
 		return unpack(r.tx.Data, answer)
 	}
+}
+
+// inCache reports whether a node says that it has the transaction already.
+func inCache(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "tx already exists in cache")
 }
 
 // dryRun is what the node puts before the ledger's own sentence.

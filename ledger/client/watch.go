@@ -18,7 +18,8 @@ type watcher struct {
 	mu      sync.Mutex
 	waiting map[string]*waiter // by transaction hash
 	running bool
-	next    int64 // height of the first block not read yet
+	next    int64     // height of the first block not read yet
+	moved   time.Time // when there was a new block
 }
 
 type waiter struct {
@@ -51,7 +52,7 @@ func (w *watcher) await(hash []byte, height int64, timeout time.Time) *waiter {
 	}
 	w.waiting[x.hash] = x
 	if !w.running {
-		w.running, w.next = true, height+1
+		w.running, w.next, w.moved = true, height+1, time.Now()
 		go w.run()
 	}
 	return x
@@ -72,6 +73,7 @@ func (w *watcher) run() {
 		err := w.advance()
 		if err == nil {
 			failures = 0
+			w.doubt()
 		} else if failures++; failures > maxFailures || errors.Is(err, ErrHalted) {
 			w.fail(fmt.Errorf("wait for transaction: %w", err))
 		}
@@ -86,30 +88,42 @@ func (w *watcher) idle() bool {
 	return !w.running
 }
 
-// advance reads the blocks whose state is committed.
+// advance reads the blocks whose state is committed: of one peer, as another may
+// be behind it.
 func (w *watcher) advance() error {
 	ctx, cancel := context.WithTimeout(context.Background(), callPeriod)
 	defer cancel()
-	height, err := committed(ctx, w.rpc)
-	if err != nil {
-		return err
-	}
-	for ; w.next <= height; w.next++ { // next belongs to the runner
-		if err := w.read(ctx, w.next); err != nil {
+	return New(w.rpc, "", nil).from(ctx, func(ctx context.Context, c *Client) error {
+		height, err := committed(ctx, c.rpc)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		for ; w.next <= height; w.next++ { // next and moved belong to the runner
+			if err := w.read(ctx, c.rpc, w.next); err != nil {
+				return err
+			}
+			w.moved = time.Now()
+		}
+		return nil
+	})
 }
 
-func (w *watcher) read(ctx context.Context, height int64) error {
-	answer, err := w.rpc.Block(ctx, &height)
+// doubt turns to another peer if the one that is read shows no new blocks.
+func (w *watcher) doubt() {
+	if p, several := w.rpc.(*Peers); several && time.Since(w.moved) > p.patience {
+		p.turn()
+		w.moved = time.Now()
+	}
+}
+
+func (w *watcher) read(ctx context.Context, rpc RPC, height int64) error {
+	answer, err := rpc.Block(ctx, &height)
 	if err != nil {
 		return err
 	}
 	found := w.find(answer.Block.Txs)
 	if len(found) > 0 {
-		results, err := w.rpc.BlockResults(ctx, &height)
+		results, err := rpc.BlockResults(ctx, &height)
 		if err != nil {
 			return err
 		}

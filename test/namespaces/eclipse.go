@@ -118,7 +118,8 @@ func pass(client *http.Client, r *http.Request) ([]byte, error) {
 	return io.ReadAll(got.Body)
 }
 
-// checkEclipse cuts an asker off from all peers but one, which lies.
+// checkEclipse cuts an asker off from all peers but one, which lies, and lets others
+// join by lines that name it before the honest ones.
 func checkEclipse(ctx context.Context, t *trial) (string, error) {
 	t.say("an asker that can reach a stranger's peer beside the validators'")
 	c, g, err := t.dealing(ctx)
@@ -129,7 +130,7 @@ func checkEclipse(ctx context.Context, t *trial) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	line, honest, err := c.strangersLine(ctx)
+	line, honest, err := c.strangersLine(ctx, false)
 	if err != nil {
 		return "", err
 	}
@@ -163,12 +164,42 @@ func checkEclipse(ctx context.Context, t *trial) (string, error) {
 	if err := mend(map[*host]string{victim: address(31)}, side(c.validators...)); err != nil {
 		return "", err
 	}
-	return "eclipse=ok", v.ask(ctx, c)
+	if err := v.ask(ctx, c); err != nil {
+		return "", err
+	}
+	return "eclipse=ok", c.outlived(ctx, t, liar, g.provider, g.grant, honest)
 }
 
-// strangersLine is an invite that names all validators and the liar, and where the
-// first of them is.
-func (c *community) strangersLine(ctx context.Context) (line, honest string, err error) {
+// outlived lets a newcomer join by a line that names liars first, and asks.
+func (c *community) outlived(ctx context.Context, t *trial, liar, provider *host, grant uint64, honest string) error {
+	for i, how := range []string{"height", "header"} {
+		t.say("a newcomer's first peer changes " + how + ", and the others are honest")
+		line, _, err := c.strangersLine(ctx, true)
+		if err != nil {
+			return err
+		}
+		p, err := t.startSelf(ctx, liar, &[]string{}, "-lie", how, "-at", address(30)+":4760", "-honest", honest)
+		if err != nil {
+			return err
+		}
+		newcomer, err := c.at(fmt.Sprintf("newcomer%d", i), 32+i)
+		if err != nil {
+			p.Kill()
+			return err
+		}
+		v := &guests{provider: provider, asker: newcomer, home: filepath.Join(c.temp, fmt.Sprintf("newcomer%d", i)), grant: grant}
+		err = v.ask(ctx, c, "--network", line)
+		p.Kill()
+		if err != nil {
+			return fmt.Errorf("with a peer that changes %s first: %w", how, err)
+		}
+	}
+	return nil
+}
+
+// strangersLine is an invite that names all validators and the liar, first or last,
+// and where the first of them is.
+func (c *community) strangersLine(ctx context.Context, first bool) (line, honest string, err error) {
 	lines, err := c.invites(ctx, 1, 0, 1, 2, 3)
 	if err != nil {
 		return "", "", err
@@ -182,7 +213,12 @@ func (c *community) strangersLine(ctx context.Context) (line, honest string, err
 		return "", "", err
 	}
 	honest = l.Peers[0]
-	l.Peers = append(l.Peers, fmt.Sprintf("/ip4/%s/tcp/4760/p2p/%s", address(30), link.PeerID(key.Public())))
+	liar := fmt.Sprintf("/ip4/%s/tcp/4760/p2p/%s", address(30), link.PeerID(key.Public()))
+	if first {
+		l.Peers = append([]string{liar}, l.Peers...)
+	} else {
+		l.Peers = append(l.Peers, liar)
+	}
 	return l.Encode(), honest, nil
 }
 
