@@ -175,7 +175,6 @@ func (n *network) try(f func(addrs []string) error) error {
 // admits reaches the ledger and reports whether it knows the account. If not, the
 // invite can be redeemed.
 func (n *network) admits(ctx context.Context, c *client.Client, l *invite.Line) (known bool, err error) {
-	n.say("reaching the network " + c.ChainID())
 	known, err = c.Registered(ctx)
 	if err == nil && known {
 		// Nothing else is proven to a home that knows its account already.
@@ -199,7 +198,7 @@ func (n *network) admits(ctx context.Context, c *client.Client, l *invite.Line) 
 
 // enter sees to it that the account is on the ledger: by redeeming the invite, if
 // it is not yet.
-func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, known bool) error {
+func (n *network) enter(ctx context.Context, c admitting, l *invite.Line, known bool) error {
 	if known {
 		return n.save()
 	}
@@ -210,25 +209,69 @@ func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, k
 	n.say("redeeming the invite")
 	claim := invite.Claim{Chain: c.ChainID(), Key: key.Public(), Guest: c.Account()}
 	r := redemption{Key: key.Public(), Guest: c.Account(), Proof: key.Sign(invite.DomainRedeem, claim)}
-	if err := n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) }); err != nil {
+	err = n.try(func(addrs []string) error { return redeemAt(ctx, n.peer, addrs, r) })
+	if errors.As(err, new(control.WrongInput)) && redeemedBefore(ctx, c, r) {
+		err = nil
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err() // how far it came is said by the next start
+	case err != nil:
 		return err
 	}
 	return n.save()
 }
 
-// redeemable says what is wrong with an invite, as far as the ledger proves it.
-func redeemable(ctx context.Context, c *client.Client, key canon.PublicKey) error {
-	i, err := c.Invite(ctx, key)
-	if errors.Is(err, client.ErrNotFound) {
-		return control.WrongInput{Err: fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}
+// admitting is what a ledger says to somebody who wants to be let in.
+type admitting interface {
+	Account() string
+	ChainID() string
+	Status(ctx context.Context) (height int64, at time.Time, err error)
+	WaitBlock(ctx context.Context, after int64) (int64, error)
+	Invite(ctx context.Context, key canon.PublicKey) (invite.Invite, error)
+}
+
+// redeemedBefore reports that an invite that is refused let this home in: an earlier
+// run asked for that and was ended before it heard of it.
+func redeemedBefore(ctx context.Context, c admitting, r redemption) bool {
+	height, _, err := c.Status(ctx)
+	if err == nil { // the state of a block is proven by the next
+		_, err = c.WaitBlock(ctx, height)
 	}
 	if err != nil {
+		return false
+	}
+	i, err := c.Invite(ctx, r.Key)
+	return err == nil && i.State == invite.Redeemed && i.Guest == r.Guest
+}
+
+// errNotLetIn is of an invite that lets nobody in any more.
+type errNotLetIn struct{ error }
+
+func (e errNotLetIn) Unwrap() error { return e.error }
+
+// redeemable says what is wrong with an invite, as far as the ledger proves it.
+func redeemable(ctx context.Context, c admitting, key canon.PublicKey) error {
+	i, err := c.Invite(ctx, key)
+	if errors.Is(err, client.ErrNotFound) {
+		return control.WrongInput{Err: errNotLetIn{fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}}
+	}
+	if err != nil || i.Guest == c.Account() { // an earlier run redeemed it a moment ago
 		return err
 	}
 	if err := i.Pending(); err != nil {
-		return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", err)}
+		return control.WrongInput{Err: errNotLetIn{fmt.Errorf("%w: its inviter has to make another", err)}}
 	}
 	return nil
+}
+
+// chain is the name of the network's ledger.
+func (n *network) chain() string {
+	trust, err := client.ParseTrust(n.known.Verified)
+	if err != nil {
+		return "" // which client says
+	}
+	return trust.ChainID
 }
 
 // trustRoot is the line that this home's receipts are proved from.

@@ -42,7 +42,7 @@ func (r running) client() control.Client { return control.Client(r) }
 
 // Guest reports whether the home has joined a network of others.
 func (Runtime) Guest(home string) bool {
-	guest, err := Home{home}.isGuest()
+	guest, err := Home{dir: home}.isGuest()
 	return guest && err == nil
 }
 
@@ -74,7 +74,7 @@ const attachTimeout = 3 * time.Second
 // is not believed: somebody else may have its port.
 func (Runtime) Attach(home string) (control.Attached, error) {
 	var r running
-	data, err := os.ReadFile(Home{home}.path(runningFile))
+	data, err := os.ReadFile(Home{dir: home}.path(runningFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return control.Attached{}, control.ErrNotRunning
 	}
@@ -84,7 +84,7 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	if err != nil {
 		return control.Attached{}, fmt.Errorf("read %s: %w", runningFile, err)
 	}
-	if release, err := (Home{home}).Lock(); err == nil {
+	if release, err := (Home{dir: home}).Lock(); err == nil {
 		release()
 		return control.Attached{}, control.ErrNotRunning
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -65,7 +66,7 @@ func (s *seller) isOwn(name string) bool {
 
 // useServer takes the server that the user named.
 func (s *seller) useServer(ctx context.Context, o control.ProvideOptions) error {
-	u, err := s.openServer(o.Upstream, o.UpstreamKey)
+	u, err := s.openServer(o.Upstream, o.UpstreamKey, s.log)
 	if err != nil {
 		return control.WrongInput{Err: err}
 	}
@@ -87,34 +88,34 @@ func (s *seller) useServer(ctx context.Context, o control.ProvideOptions) error 
 // lookForServers takes those that run where servers of models usually do. What is
 // not there, or is something else, is passed over.
 func (s *seller) lookForServers(ctx context.Context, o control.ProvideOptions) error {
-	type answer struct {
-		server *inference.Upstream
-		models []inference.Declared
-	}
-	answers := make([]answer, len(o.Probe))
+	answers := make([][]inference.Declared, len(o.Probe))
 	var probes sync.WaitGroup
 	for i, url := range o.Probe {
-		u, err := s.openServer(url, o.UpstreamKey)
+		u, err := s.openServer(url, o.UpstreamKey, slog.New(slog.DiscardHandler)) // most are not there
 		if err != nil {
 			return control.WrongInput{Err: err}
 		}
 		probes.Go(func() {
 			if all, err := u.List(ctx); err == nil {
-				answers[i] = answer{u, wanted(all, o.Model)}
+				answers[i] = wanted(all, o.Model)
 			}
 		})
 	}
 	probes.Wait()
-	for i, a := range answers {
-		if len(a.models) > 0 {
-			s.addServer(a.server, o.Probe[i], a.models)
+	for i, models := range answers {
+		if len(models) > 0 {
+			u, err := s.openServer(o.Probe[i], o.UpstreamKey, s.log)
+			if err != nil {
+				return control.WrongInput{Err: err}
+			}
+			s.addServer(u, o.Probe[i], models)
 		}
 	}
 	return ctx.Err()
 }
 
-func (s *seller) openServer(url, key string) (*inference.Upstream, error) {
-	u, err := inference.OpenUpstream(inference.UpstreamConfig{URL: url, Key: key, Log: s.log})
+func (s *seller) openServer(url, key string, log *slog.Logger) (*inference.Upstream, error) {
+	u, err := inference.OpenUpstream(inference.UpstreamConfig{URL: url, Key: key, Log: log})
 	if err == nil {
 		s.onClose(func() error { u.Close(); return nil })
 	}

@@ -28,6 +28,9 @@ In the home of a testnet's validator it is that validator.`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				if err := checkInvite(args[0]); err != nil {
+					return err
+				}
 				o.Invite = args[0]
 			}
 			o.Home = a.home
