@@ -35,7 +35,13 @@ reached: those of "daulat up --link IP:PORT", or else of this machine alone.`
 To sell answers there:  daulat provide INVITE
 To ask from there:      daulat ask --network INVITE "What is the capital of Indonesia?"
 To take it back:        daulat invite revoke %s
-`, made.Expires.Local().Format(time.DateTime), made.Grant, reachOf(made), line(made.Line), short(made.ID))
+`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), short(made.ID))
+			if made.OnlyHere {
+				fmt.Fprint(w, `
+For friends elsewhere start this network with "daulat up --link IP:PORT", an address of this machine
+that they reach, and invite again.
+`)
+			}
 		})
 	}
 	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
@@ -44,12 +50,10 @@ To take it back:        daulat invite revoke %s
 	return cmd
 }
 
-// reachOf says whom the line of an invite is for.
-func reachOf(made control.NewInvite) string {
+// whom says for whom the line of an invite is.
+func whom(made control.NewInvite) string {
 	if made.OnlyHere {
-		return `This line works
-on this machine alone, where this network listens; for friends, start it with "daulat up --link IP:PORT",
-an address of this machine that they reach, and make another`
+		return "It works on this machine alone"
 	}
 	return "Send this line to a friend"
 }
