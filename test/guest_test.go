@@ -10,6 +10,31 @@ import (
 	"daulat/ui/control"
 )
 
+// TestAWrongFlagSpendsNoInvite: it works once, so all that can be wrong besides is
+// found before.
+func TestAWrongFlagSpendsNoInvite(t *testing.T) {
+	dir := t.TempDir()
+	founder, home := filepath.Join(dir, "founder"), filepath.Join(dir, "home")
+	u := up(t, founder)
+	line := must[control.NewInvite](t, founder, "invite").Line
+	taken := strings.TrimSuffix(strings.TrimPrefix(u.API, "http://"), "/v1")
+	for why, args := range map[string][]string{
+		"http://HOST:PORT":   {"provide", line, "--upstream", "foo"},
+		"gpt-4":              {"provide", line, "--model", "gpt-4"},
+		"in use":             {"provide", line, "--link", taken},
+		"a price is at most": {"provide", line, "--output-price", "18446744073709551615"},
+		"neither in":         {"ask", "hello", "--network", line, "--model", "gpt-4"},
+	} {
+		if r := run(t.Context(), t, home, args...); r.status < 1 || !strings.Contains(r.stderr, why) {
+			t.Errorf("%s ended with status %d: %s", strings.Join(args[:1], " "), r.status, r.stderr)
+		}
+	}
+	if all := must[control.Invites](t, founder, "invite", "ls"); all.Open != 1 {
+		t.Errorf("the invite is %s", all.Invites[0].State)
+	}
+	must[map[string]any](t, home, "ask", "--network", line, "--max-tokens", "1", "hello")
+}
+
 // TestAHomeOfTwoAccounts: earlier programs sold and asked under two accounts of one
 // home. Where the ledger knows that which sold, it is the home's, and gets what the
 // other has; where it does not, nothing changes.

@@ -59,6 +59,9 @@ func TestNoErrorShowsAnInvite(t *testing.T) {
 
 // An unset variable in a script is no invite, and founds nothing.
 func TestAnEmptyInviteIsRefused(t *testing.T) {
+	if err := checkInvite(" "); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Fatalf("an empty invite: %v", err)
+	}
 	for _, args := range [][]string{{"up", "--network", ""}, {"ask", "--network", "", "hello"}, {"provide", " "}, {"node", ""}} {
 		var out strings.Builder
 		if status := Run(t.Context(), args, &out, &out, nil); status != 2 || !strings.Contains(out.String(), "empty") {
