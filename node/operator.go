@@ -109,11 +109,11 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 		return err
 	}
 	c, err := t.openAccount(ctx, n)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Current(ctx)
 	}
-	if err := c.Current(ctx); err != nil {
-		return err
+	if err != nil {
+		return unreached(err)
 	}
 	o := operator{account: account{c}, home: t.home, trust: func(context.Context) (client.Trust, error) { return n.trustRoot() },
 		shown: control.Status{Passphrase: t.passphrase}, peers: f.peers()}

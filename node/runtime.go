@@ -76,7 +76,7 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	var r running
 	data, err := os.ReadFile(Home{dir: home}.path(runningFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return control.Attached{}, control.ErrNotRunning
+		return control.Attached{}, Home{dir: home}.unattached()
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &r)
@@ -95,6 +95,21 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 		return control.Attached{}, control.ErrNotRunning
 	}
 	return control.Attached{Ready: ready, Operations: r.client()}, nil
+}
+
+// errLedgerAlone says what runs in a home that takes few commands.
+var errLedgerAlone = errors.New("a ledger node runs in this home and nothing else: ask and sell from another --home")
+
+// unattached is why no daulat takes the home's commands.
+func (h Home) unattached() error {
+	if !exists(h.path(servingFile)) {
+		return control.ErrNotRunning
+	}
+	if release, err := h.Lock(); err == nil { // a killed node left the file behind
+		release()
+		return control.ErrNotRunning
+	}
+	return errLedgerAlone
 }
 
 // PullModel puts the default model, or the one at an address, on the home's shelf.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -123,11 +124,20 @@ func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 	}
 	t.say("reaching the network " + v.network.chain())
 	if v.client, err = t.openAccount(ctx, v.network); err != nil {
-		return v, err
+		return v, unreached(err)
 	}
 	t.network = v.network
 	v.known, err = v.network.admits(ctx, v.client, v.invite)
-	return v, err
+	return v, unreached(err)
+}
+
+// unreached leaves out of an error over what the call was carried.
+func unreached(err error) error {
+	var carried *url.Error
+	if errors.As(err, &carried) {
+		return carried.Err
+	}
+	return err
 }
 
 // Names of the accounts in a keyring. The home of a ledger of its own has a wallet

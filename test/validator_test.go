@@ -29,6 +29,11 @@ func TestFifthValidator(t *testing.T) {
 		t.Errorf("the status of a node that runs: %+v", s)
 	}
 	founder := net.ready.Home
+	for _, at := range []string{home, founder} {
+		if r := run(t.Context(), t, at, "job", "ls"); r.status != 1 || !strings.Contains(r.stderr, "a ledger node runs in this home") {
+			t.Errorf("jobs where none can be: status %d: %s", r.status, r.stderr)
+		}
+	}
 	if s := must[control.Status](t, founder, "status"); s.Chain != fifth.ready.Chain || s.Wallet.Balance == 0 {
 		t.Errorf("the status of a testnet's home: %+v", s)
 	}

@@ -294,7 +294,7 @@ func (a *app) attach() (control.Attached, error) {
 	if err == nil {
 		return at, nil
 	}
-	if a.runtime.Guest(a.home) {
+	if errors.Is(err, control.ErrNotRunning) && a.runtime.Guest(a.home) {
 		return a.visit("", "")
 	}
 	return at, started(err)

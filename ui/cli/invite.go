@@ -38,8 +38,8 @@ To take it back:        daulat invite revoke %s
 `, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), short(made.ID))
 			if made.OnlyHere {
 				fmt.Fprint(w, `
-For friends elsewhere start this network with "daulat up --link IP:PORT", an address of this machine
-that they reach, and invite again.
+For friends elsewhere a network needs an address that they reach: start it with "daulat up --link
+IP:PORT", or found one with "daulat testnet --machines IP,IP,...", and invite again.
 `)
 			}
 		})
