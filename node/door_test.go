@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"daulat/core/canon"
+	"daulat/core/invite"
 	"daulat/ledger/client"
 	"daulat/link"
 	"daulat/link/linktest"
@@ -149,5 +151,45 @@ func TestDoorSurvivesNonsense(t *testing.T) {
 	}
 	if err := n.join(t, redemption{}, believed); err != nil {
 		t.Errorf("after nonsense: %v", err)
+	}
+}
+
+// admittingLedger holds one invite.
+type admittingLedger struct{ invite invite.Invite }
+
+func (l *admittingLedger) Account() string                 { return "daulat1guest" }
+func (l *admittingLedger) ChainID() string                 { return "daulat-net" }
+func (l *admittingLedger) NextBlock(context.Context) error { return nil }
+func (l *admittingLedger) Invite(context.Context, canon.PublicKey) (invite.Invite, error) {
+	return l.invite, nil
+}
+
+// Who was ended between asking to be let in and hearing that it was goes on at the
+// next start; an invite that let somebody else in stays spent.
+func TestAHomeThatWasLetInGoesOn(t *testing.T) {
+	spent := doorkeeper(t, func(context.Context, canon.PublicKey, string, canon.Signature) error {
+		return &client.TxError{Log: "invite was redeemed before"}
+	})
+	l, err := invite.ParseLine(lineTo(1, 5, spent[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for guest, welcome := range map[string]bool{"daulat1guest": true, "daulat1other": false} {
+		home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger := &admittingLedger{invite: invite.Invite{State: invite.Redeemed, Guest: guest}}
+		if err := redeemable(t.Context(), ledger, canon.PublicKey{}); (err == nil) != welcome {
+			t.Errorf("the invite of %s is redeemable: %v", guest, err)
+		}
+		n := guestAt(t, spent)
+		n.home, n.say = home, func(string) {}
+		if err := n.enter(t.Context(), ledger, &l, false); (err == nil) != welcome {
+			t.Errorf("let in as %s: %v", guest, err)
+		}
+		if joined := exists(home.path(networkFile)); joined != welcome {
+			t.Errorf("let in as %s: the home remembers the network: %t", guest, joined)
+		}
 	}
 }

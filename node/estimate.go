@@ -59,7 +59,7 @@ func (s *seller) lookAsGuest(ctx context.Context, o control.ProvideOptions) (err
 	if err := s.openGuest(o.Invite); err != nil {
 		return err
 	}
-	v, err := s.visit(ctx, "provider", o.Invite)
+	v, err := s.visit(ctx, o.Invite)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *seller) reach(ctx context.Context, address string) error {
 	if err != nil {
 		return fmt.Errorf("reach the ledger at %s: %w", address, err)
 	}
-	key, err := s.keyring.Account("provider")
+	key, err := s.keyring.Account(providerKey)
 	if err != nil {
 		return err
 	}

@@ -23,10 +23,6 @@ import (
 // nodeFile keeps how a home's ledger node runs.
 const nodeFile = "node.json"
 
-// operatorKey names the account that operates a home's validator, and carries
-// the redemption of invites.
-const operatorKey = "operator"
-
 // nodeSettings are what a testnet's founder set for one validator.
 type nodeSettings struct {
 	Peers         []string      `json:"peers"`          // ID@HOST:PORT
@@ -112,7 +108,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := n.openPeer(); err != nil {
 		return err
 	}
-	end, err := n.home.serve(serving{Ledger: n.validator.RPCAddress(), Chain: n.validator.ChainID(), Account: operatorKey})
+	end, err := n.home.serve(serving{Ledger: n.validator.RPCAddress(), Chain: n.validator.ChainID(), Account: operatorKey, Peers: n.peer.Addrs()})
 	if err != nil {
 		return err
 	}

@@ -19,12 +19,15 @@ import (
 const homeFormat = "4"
 
 // Home is the one folder in which a daulat keeps its state.
-type Home struct{ dir string }
+type Home struct {
+	dir  string
+	made bool // by this process
+}
 
 // OpenHome opens or creates a home. It refuses a folder that an older or a newer
 // program wrote, or that is no home and not empty.
 func OpenHome(dir string) (Home, error) {
-	h := Home{dir}
+	h := Home{dir: dir, made: !exists(dir)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return h, fmt.Errorf("open home: %w", err)
 	}
@@ -76,8 +79,17 @@ func inHome(dir string, work func(Home) error) error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	return work(home)
+	err = work(home)
+	release()
+	if home.made && errors.As(err, new(errNotLetIn)) { // its keys have met nobody
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func randomHex(n int) (string, error) {

@@ -1,9 +1,35 @@
 package node
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"daulat/core/invite"
+	"daulat/ui/control"
 )
+
+// TestAHomeOfNobodyIsNotLeft: an invite that lets nobody in leaves no folder behind
+// that was made for it, and none that was there is touched.
+func TestAHomeOfNobodyIsNotLeft(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	refused := control.WrongInput{Err: errNotLetIn{invite.ErrSpent}}
+	work := func(result error) func(Home) error {
+		return func(h Home) error { return errors.Join(os.WriteFile(h.path("passphrase"), nil, 0o600), result) }
+	}
+	if err := inHome(dir, work(refused)); !errors.Is(err, invite.ErrSpent) || exists(dir) {
+		t.Fatalf("a spent invite: %v, and the home is there: %t", err, exists(dir))
+	}
+	other := errors.New("no way to the network")
+	if err := inHome(dir, work(other)); !errors.Is(err, other) || !exists(dir) {
+		t.Fatalf("another failure: %v, and the home is there: %t", err, exists(dir))
+	}
+	if err := inHome(dir, work(refused)); !errors.Is(err, invite.ErrSpent) || !exists(filepath.Join(dir, "passphrase")) {
+		t.Fatalf("a spent invite in a home that was there: %v", err)
+	}
+}
 
 // TestAHomeRunsOnce: two processes in one home would pay twice, and as a validator
 // sign twice.

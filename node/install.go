@@ -21,7 +21,7 @@ func (Runtime) Install(home string, arguments []string) (s control.Service, err 
 	if home, err = filepath.Abs(home); err != nil {
 		return s, err
 	}
-	h := Home{home}
+	h := Home{dir: home}
 	kept, err := readLine(h.path("passphrase"))
 	if err != nil {
 		return s, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,10 +20,12 @@ import (
 // NewInvite implements control.Operations.
 func (o operations) NewInvite(ctx context.Context, t control.InviteTerms) (control.NewInvite, error) {
 	if o.validator == nil {
-		return control.NewInvite{}, control.WrongInput{Err: fmt.Errorf("a guest's home can't invite: nobody could reach the ledger through it")}
+		return control.NewInvite{}, errGuestInvites
 	}
 	return makeInvite(ctx, o.wallet, o.trust, o.peer.Addrs(), t)
 }
+
+var errGuestInvites = control.WrongInput{Err: errors.New("a guest's home can't invite: nobody could reach the ledger through it")}
 
 // makeInvite locks a grant of the wallet's under a new key, and returns the line
 // that names the peers.
@@ -50,7 +53,7 @@ func makeInvite(ctx context.Context, wallet account, trust client.Trust, peers [
 	if err := wallet.CreateInvite(ctx, i.Key, i.Grant, i.Expires); err != nil {
 		return control.NewInvite{}, err
 	}
-	return control.NewInvite{Invite: inviteOf(i), Line: line.Encode()}, nil
+	return control.NewInvite{Invite: inviteOf(i), Line: line.Encode(), OnlyHere: link.Local(line.Peers)}, nil
 }
 
 // lineOf is what a friend needs to know of the network.
@@ -77,11 +80,15 @@ func inviteOf(i invite.Invite) control.Invite {
 
 // Invites implements control.Operations.
 func (o operations) Invites(ctx context.Context) (control.Invites, error) {
-	limits, err := o.wallet.InviteLimits(ctx)
+	return invitesOf(ctx, o.wallet)
+}
+
+func invitesOf(ctx context.Context, wallet account) (control.Invites, error) {
+	limits, err := wallet.InviteLimits(ctx)
 	if err != nil {
 		return control.Invites{}, err
 	}
-	all, err := o.wallet.Invites(ctx, o.wallet.Account())
+	all, err := wallet.Client.Invites(ctx, wallet.Account())
 	if err != nil {
 		return control.Invites{}, err
 	}
@@ -101,7 +108,11 @@ func (o operations) Invites(ctx context.Context) (control.Invites, error) {
 
 // RevokeInvite implements control.Operations.
 func (o operations) RevokeInvite(ctx context.Context, id string) error {
-	all, err := o.wallet.Invites(ctx, o.wallet.Account())
+	return revokeInvite(ctx, o.wallet, id)
+}
+
+func revokeInvite(ctx context.Context, wallet account, id string) error {
+	all, err := wallet.Client.Invites(ctx, wallet.Account())
 	if err != nil {
 		return err
 	}
@@ -112,10 +123,10 @@ func (o operations) RevokeInvite(ctx context.Context, id string) error {
 		}
 	}
 	if len(found) != 1 {
-		return control.WrongInput{Err: fmt.Errorf("%d invites of this home have an ID that begins with %q; daulat invite ls shows them", len(found), id)}
+		return control.WrongInput{Err: fmt.Errorf("%d invites of this home have an ID that begins so; daulat invite ls shows them", len(found))}
 	}
 	if err := found[0].Pending(); err != nil {
 		return control.WrongInput{Err: err}
 	}
-	return o.wallet.RevokeInvite(ctx, found[0].Key)
+	return wallet.Client.RevokeInvite(ctx, found[0].Key)
 }

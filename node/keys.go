@@ -88,7 +88,7 @@ func over(s job.SessionState) bool { return s == job.SessionSettled || s == job.
 // Keys implements control.Operations.
 func (o operations) Keys(ctx context.Context) ([]control.Key, error) {
 	wallet := o.wallet.Account()
-	keys := []control.Key{{Name: "wallet", Kind: "account", Key: wallet, Account: wallet, State: control.KeyInForce}}
+	keys := []control.Key{{Name: walletKey, Kind: "account", Key: wallet, Account: wallet, State: control.KeyInForce}}
 	if o.sells() {
 		sellers, err := o.sellerKeys(ctx)
 		if err != nil {
@@ -114,7 +114,7 @@ func (o operations) sellerKeys(ctx context.Context) ([]control.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := []control.Key{{Name: "provider", Kind: "account", Key: seller, Account: seller, State: control.KeyInForce}}
+	keys := []control.Key{{Name: providerKey, Kind: "account", Key: seller, Account: seller, State: control.KeyInForce}}
 	for _, i := range all {
 		keys = append(keys, keyOf(i, known))
 	}
@@ -184,7 +184,7 @@ func (o operations) rotatable(name string) error {
 			return control.WrongInput{Err: errOnlyAsks}
 		}
 		return nil
-	case "wallet", "provider":
+	case walletKey, providerKey, operatorKey:
 		return control.WrongInput{Err: fmt.Errorf("key %s is an account, and its address is its key: it can't be rotated or revoked; send its coins to another account", name)}
 	case "session":
 		return control.WrongInput{Err: errors.New("the ledger binds no session key: each order names its own, up to its escrow, so there is nothing to rotate or revoke")}

@@ -136,10 +136,14 @@ func (t *testnet) inviteTo(ctx context.Context, f fleet, o control.TestnetOption
 		if err := f.trust(ctx, guest); err != nil {
 			return err
 		}
-		wallet, err := guest.enter(ctx, "wallet", "")
+		v, err := guest.visit(ctx, "")
 		if err != nil {
 			return err
 		}
+		if err := guest.enter(ctx, v); err != nil {
+			return err
+		}
+		wallet := account{v.client}
 		trust, err := wallet.Trust(ctx)
 		if err != nil {
 			return err

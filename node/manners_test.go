@@ -24,7 +24,7 @@ func mannered(t *testing.T, m control.Manners) (*seller, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &seller{tenant: tenant{home: Home{dir}, shelf: shelf, say: func(string) {}}}
+	s := &seller{tenant: tenant{home: Home{dir: dir}, shelf: shelf, say: func(string) {}}}
 	if s.served, err = importNoise(t.Context(), shelf); err != nil {
 		t.Fatal(err)
 	}

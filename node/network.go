@@ -159,7 +159,6 @@ func ledgerAt(from *link.Node, addrs []string) (client.RPC, error) {
 // admits reaches the ledger and reports whether it knows the account. If not, the
 // invite can be redeemed.
 func (n *network) admits(ctx context.Context, c *client.Client, l *invite.Line) (known bool, err error) {
-	n.say("reaching the network " + c.ChainID())
 	known, err = c.Registered(ctx)
 	if err == nil && known {
 		// Nothing else is proven to a home that knows its account already.
@@ -183,7 +182,7 @@ func (n *network) admits(ctx context.Context, c *client.Client, l *invite.Line) 
 
 // enter sees to it that the account is on the ledger: by redeeming the invite, if
 // it is not yet.
-func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, known bool) error {
+func (n *network) enter(ctx context.Context, c admitting, l *invite.Line, known bool) error {
 	if known {
 		return n.save()
 	}
@@ -194,7 +193,11 @@ func (n *network) enter(ctx context.Context, c *client.Client, l *invite.Line, k
 	n.say("redeeming the invite")
 	claim := invite.Claim{Chain: c.ChainID(), Key: key.Public(), Guest: c.Account()}
 	r := redemption{Key: key.Public(), Guest: c.Account(), Proof: key.Sign(invite.DomainRedeem, claim)}
-	if err := n.redeem(ctx, r, func(ctx context.Context) error { return admitted(ctx, c, key.Public()) }); err != nil {
+	err = n.redeem(ctx, r, func(ctx context.Context) error { return admitted(ctx, c, key.Public()) })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err() // how far it came is said by the next start
+	case err != nil:
 		return err
 	}
 	return n.save()
@@ -244,7 +247,7 @@ const blocksToProof = 3
 
 // admitted is nil if the ledger proves that the invite let the client's account in,
 // and errStillOpen if it let nobody in.
-func admitted(ctx context.Context, c *client.Client, key canon.PublicKey) error {
+func admitted(ctx context.Context, c admitting, key canon.PublicKey) error {
 	for range blocksToProof {
 		i, err := c.Invite(ctx, key)
 		switch {
@@ -253,7 +256,7 @@ func admitted(ctx context.Context, c *client.Client, key canon.PublicKey) error 
 		case i.State == invite.Redeemed && i.Guest == c.Account():
 			return nil
 		case i.State != invite.Open:
-			return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", i.Pending())}
+			return control.WrongInput{Err: errNotLetIn{fmt.Errorf("%w: its inviter has to make another", i.Pending())}}
 		}
 		if err := c.NextBlock(ctx); err != nil {
 			return err
@@ -262,19 +265,41 @@ func admitted(ctx context.Context, c *client.Client, key canon.PublicKey) error 
 	return errStillOpen
 }
 
+// admitting is what a ledger says to somebody who wants to be let in.
+type admitting interface {
+	Account() string
+	ChainID() string
+	NextBlock(ctx context.Context) error
+	Invite(ctx context.Context, key canon.PublicKey) (invite.Invite, error)
+}
+
+// errNotLetIn is of an invite that lets nobody in any more.
+type errNotLetIn struct{ error }
+
+func (e errNotLetIn) Unwrap() error { return e.error }
+
 // redeemable says what is wrong with an invite, as far as the ledger proves it.
-func redeemable(ctx context.Context, c *client.Client, key canon.PublicKey) error {
+func redeemable(ctx context.Context, c admitting, key canon.PublicKey) error {
 	i, err := c.Invite(ctx, key)
 	if errors.Is(err, client.ErrNotFound) {
-		return control.WrongInput{Err: fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}
+		return control.WrongInput{Err: errNotLetIn{fmt.Errorf("%s knows no such invite: its inviter has to make another", c.ChainID())}}
 	}
-	if err != nil {
+	if err != nil || i.Guest == c.Account() { // an earlier run redeemed it a moment ago
 		return err
 	}
 	if err := i.Pending(); err != nil {
-		return control.WrongInput{Err: fmt.Errorf("%w: its inviter has to make another", err)}
+		return control.WrongInput{Err: errNotLetIn{fmt.Errorf("%w: its inviter has to make another", err)}}
 	}
 	return nil
+}
+
+// chain is the name of the network's ledger.
+func (n *network) chain() string {
+	trust, err := client.ParseTrust(n.known.Verified)
+	if err != nil {
+		return "" // which client says
+	}
+	return trust.ChainID
 }
 
 // trustRoot is the line that this home's receipts are proved from.

@@ -10,6 +10,7 @@ import (
 
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
+	"daulat/link/session"
 	"daulat/ui/control"
 )
 
@@ -21,6 +22,8 @@ type serving struct {
 	Ledger  string `json:"ledger"` // RPC address
 	Chain   string `json:"chain"`
 	Account string `json:"account"` // name in the keyring
+	// Peers reach the ledger, for invites.
+	Peers []string `json:"peers"`
 }
 
 // serve notes s in the home until the returned function is called.
@@ -32,7 +35,7 @@ func (h Home) serve(s serving) (end func() error, err error) {
 // Operate opens the account that acts for a home, at the node that runs there, or
 // through the peers of the network that it joined.
 func (Runtime) Operate(ctx context.Context, o control.OperateOptions, say control.Progress, use func(context.Context, control.Operator) error) error {
-	home := Home{o.Home}
+	home := Home{dir: o.Home}
 	if _, err := os.Stat(home.path("format")); errors.Is(err, fs.ErrNotExist) { // none is made for this
 		return control.ErrNotRunning
 	}
@@ -56,9 +59,9 @@ func operateBeside(ctx context.Context, home Home, o control.OperateOptions, use
 		return err
 	}
 	if s.Ledger == "" {
-		return errors.New("the daulat that runs in this home has no ledger node that takes commands")
+		return errors.New("a daulat runs in this home that takes no commands: it starts or ends just now, or is busy with one command")
 	}
-	passphrase, _, err := home.passphrase(o.Passphrase)
+	passphrase, source, err := home.passphrase(o.Passphrase)
 	if err != nil {
 		return err
 	}
@@ -74,7 +77,9 @@ func operateBeside(ctx context.Context, home Home, o control.OperateOptions, use
 	if err != nil {
 		return err
 	}
-	return use(ctx, operator{account{client.New(rpc, s.Chain, key)}, home, true})
+	acts := account{client.New(rpc, s.Chain, key)}
+	return use(ctx, operator{account: acts, home: home, runs: true, trust: acts.Trust,
+		shown: control.Status{Ledger: s.Ledger, Links: s.Peers, Passphrase: source}, peers: s.Peers})
 }
 
 // operateAsGuest acts through the network's peers, whose ledger is checked.
@@ -83,42 +88,53 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 	if err != nil {
 		return err
 	}
-	if !guest && validator.Exists(t.home.path("chain")) {
+	if !guest && validator.Exists(t.home.path("chain")) && exists(t.home.path(nodeFile)) {
 		return errors.New("the ledger of this home is reached through its node alone: start that with daulat node --home " + t.home.dir)
+	}
+	if !guest && exists(t.home.path(foundedFile)) {
+		return errors.New("the validators of this home don't run: start them with daulat testnet --home " + t.home.dir)
 	}
 	if !guest {
 		return control.ErrNotRunning
 	}
-	if err := errors.Join(t.open(), t.openGuest("")); err != nil {
+	f, _, err := t.home.fleet()
+	if err != nil {
 		return err
 	}
-	name := "wallet"
-	if validator.Exists(t.home.path("chain")) {
-		name = operatorKey
-	}
-	key, err := t.keyring.Account(name)
-	if err != nil {
+	if err := errors.Join(t.open(), t.openGuest("")); err != nil {
 		return err
 	}
 	n, _, err := openNetwork(t.home, t.caller, "", t.say)
 	if err != nil {
 		return err
 	}
-	c, err := n.client(key)
+	c, err := t.openAccount(ctx, n)
+	if err == nil {
+		err = c.Current(ctx)
+	}
 	if err != nil {
-		return err
+		return unreached(err)
 	}
-	if err := c.Current(ctx); err != nil {
-		return err
+	o := operator{account: account{c}, home: t.home, trust: func(context.Context) (client.Trust, error) { return n.trustRoot() },
+		shown: control.Status{Passphrase: t.passphrase}, peers: f.peers()}
+	if exists(t.home.path(salesFile)) {
+		if o.sales, err = session.OpenJournal(t.home.path(salesFile)); err != nil {
+			return err
+		}
+		t.onClose(o.sales.Close)
 	}
-	return errors.Join(use(ctx, operator{account{c}, t.home, false}), n.save())
+	return errors.Join(use(ctx, o), n.save())
 }
 
 // operator implements control.Operator.
 type operator struct {
 	account
-	home Home
-	runs bool // the node of the home
+	home  Home
+	runs  bool // the node of the home
+	trust func(context.Context) (client.Trust, error)
+	shown control.Status   // what is known of the home itself
+	peers []string         // that reach the ledger, for invites; a guest knows them from others
+	sales *session.Journal // nil where nothing was sold, or another process has it
 }
 
 var _ control.Operator = operator{}
@@ -129,6 +145,58 @@ func (o operator) Account(ctx context.Context) (control.Account, error) {
 	return control.Account{Address: o.account.Account(), Balance: balance}, err
 }
 
+// Status implements control.Books.
+func (o operator) Status(ctx context.Context) (s control.Status, err error) {
+	s, s.Chain = o.shown, o.ChainID()
+	if s.Height, _, err = o.account.Status(ctx); err != nil {
+		return s, err
+	}
+	if s.Wallet, err = o.Account(ctx); err != nil {
+		return s, err
+	}
+	trust, err := o.trust(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Trust = trust.String()
+	if o.sales == nil {
+		return s, nil
+	}
+	earned, err := earnings(ctx, o.account, o.sales)
+	s.Provider, s.Resting = &earned, "no daulat runs in this home; daulat provide starts it"
+	return s, err
+}
+
+// Earned implements control.Books.
+func (o operator) Earned(_ context.Context, days int) ([]control.EarnedDay, error) {
+	if o.sales == nil {
+		return nil, control.WrongInput{Err: errNothingSold}
+	}
+	return perDay(o.sales, time.Now(), days)
+}
+
+// NewInvite implements control.Books.
+func (o operator) NewInvite(ctx context.Context, t control.InviteTerms) (control.NewInvite, error) {
+	if len(o.peers) == 0 {
+		return control.NewInvite{}, errGuestInvites
+	}
+	trust, err := o.account.Trust(ctx)
+	if err != nil {
+		return control.NewInvite{}, err
+	}
+	return makeInvite(ctx, o.account, trust, o.peers, t)
+}
+
+// Invites implements control.Books.
+func (o operator) Invites(ctx context.Context) (control.Invites, error) {
+	return invitesOf(ctx, o.account)
+}
+
+// RevokeInvite implements control.Books.
+func (o operator) RevokeInvite(ctx context.Context, id string) error {
+	return revokeInvite(ctx, o.account, id)
+}
+
 // Validators implements control.Operator.
 func (o operator) Validators(ctx context.Context) ([]control.Validator, error) {
 	all, err := o.account.Validators(ctx)
@@ -137,12 +205,12 @@ func (o operator) Validators(ctx context.Context) ([]control.Validator, error) {
 	}
 	out := []control.Validator{}
 	for _, v := range all {
-		out = append(out, o.shown(v))
+		out = append(out, o.show(v))
 	}
 	return out, nil
 }
 
-func (o operator) shown(v client.Validator) control.Validator {
+func (o operator) show(v client.Validator) control.Validator {
 	return control.Validator{Account: v.Account, Moniker: v.Moniker, Key: v.Key, State: stateOf(v), Power: v.Power(), Stake: v.Stake,
 		Missed: v.Missed, Window: v.Window, Why: whyAside(v), Here: v.Account == o.account.Account()}
 }
@@ -181,7 +249,7 @@ func (o operator) Validator(ctx context.Context) (*control.Validator, bool, erro
 	if err != nil {
 		return nil, o.runs, err
 	}
-	shown := o.shown(v)
+	shown := o.show(v)
 	return &shown, o.runs, nil
 }
 
@@ -194,7 +262,7 @@ func (o operator) Unjail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, now, err := o.Status(ctx)
+	_, now, err := o.account.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -249,7 +317,7 @@ func (o operator) ProposeUpgrade(ctx context.Context, plan string, height int64)
 func (o operator) Upgrades(ctx context.Context) (control.Upgrades, error) {
 	u := control.Upgrades{Proposals: []control.Proposal{}}
 	var err error
-	if u.Height, _, err = o.Status(ctx); err != nil {
+	if u.Height, _, err = o.account.Status(ctx); err != nil {
 		return u, err
 	}
 	plan, err := o.Planned(ctx)

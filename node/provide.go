@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/ui/control"
 )
 
@@ -34,6 +35,10 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 }
 
 func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
+	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
+	if price.Input > match.MaxPrice || price.Output > match.MaxPrice {
+		return control.WrongInput{Err: fmt.Errorf("a price is at most %d udlt per 1,000 tokens", uint64(match.MaxPrice))}
+	}
 	if err := s.setManners(o.Manners); err != nil {
 		return err
 	}
@@ -50,10 +55,6 @@ func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready fu
 	if s.introduce(ctx); ctx.Err() != nil {
 		return nil
 	}
-	if err := s.openPeer(ctx); err != nil {
-		return err
-	}
-	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
 	p, err := s.openProvider(ctx, price)
 	if err != nil {
 		return err
@@ -104,10 +105,18 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 	if err := s.openGuest(o.Invite); err != nil {
 		return err
 	}
-	if s.ledger, err = s.enter(ctx, "provider", o.Invite); err != nil {
+	v, err := s.visit(ctx, o.Invite)
+	if err != nil {
 		return err
 	}
-	return s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
+	s.ledger = account{v.client}
+	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) }); err != nil {
+		return err
+	}
+	if err := s.openPeer(ctx); err != nil {
+		return err
+	}
+	return s.enter(ctx, v)
 }
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
@@ -115,7 +124,10 @@ func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error
 	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
 		return err
 	}
-	return s.join(ctx, o.Ledger)
+	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return s.openPeer(ctx)
 }
 
 func (s *seller) openShelved(ctx context.Context, name string) error {

@@ -42,7 +42,7 @@ func (r running) client() control.Client { return control.Client(r) }
 
 // Guest reports whether the home has joined a network of others.
 func (Runtime) Guest(home string) bool {
-	guest, err := Home{home}.isGuest()
+	guest, err := Home{dir: home}.isGuest()
 	return guest && err == nil
 }
 
@@ -74,9 +74,9 @@ const attachTimeout = 3 * time.Second
 // is not believed: somebody else may have its port.
 func (Runtime) Attach(home string) (control.Attached, error) {
 	var r running
-	data, err := os.ReadFile(Home{home}.path(runningFile))
+	data, err := os.ReadFile(Home{dir: home}.path(runningFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return control.Attached{}, control.ErrNotRunning
+		return control.Attached{}, Home{dir: home}.unattached()
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &r)
@@ -84,7 +84,7 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 	if err != nil {
 		return control.Attached{}, fmt.Errorf("read %s: %w", runningFile, err)
 	}
-	if release, err := (Home{home}).Lock(); err == nil {
+	if release, err := (Home{dir: home}).Lock(); err == nil {
 		release()
 		return control.Attached{}, control.ErrNotRunning
 	}
@@ -95,6 +95,21 @@ func (Runtime) Attach(home string) (control.Attached, error) {
 		return control.Attached{}, control.ErrNotRunning
 	}
 	return control.Attached{Ready: ready, Operations: r.client()}, nil
+}
+
+// errLedgerAlone says what runs in a home that takes few commands.
+var errLedgerAlone = errors.New("a ledger node runs in this home and nothing else: ask and sell from another --home")
+
+// unattached is why no daulat takes the home's commands.
+func (h Home) unattached() error {
+	if !exists(h.path(servingFile)) {
+		return control.ErrNotRunning
+	}
+	if release, err := h.Lock(); err == nil { // a killed node left the file behind
+		release()
+		return control.ErrNotRunning
+	}
+	return errLedgerAlone
 }
 
 // PullModel puts the default model, or the one at an address, on the home's shelf.

@@ -56,10 +56,13 @@ func (s *seller) openLibrary() {
 	s.onClose(s.library.Close)
 }
 
+// salesFile is the journal of what a home sold.
+const salesFile = "provider.db"
+
 // openPeer opens the journal of what was sold and the peer that proves the
 // identity key in force.
 func (s *seller) openPeer(ctx context.Context) (err error) {
-	if s.sales, err = session.OpenJournal(s.home.path("provider.db")); err != nil {
+	if s.sales, err = session.OpenJournal(s.home.path(salesFile)); err != nil {
 		return err
 	}
 	s.onClose(s.sales.Close)

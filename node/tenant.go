@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"daulat/core/invite"
 	"daulat/data/blob"
 	"daulat/ledger/client"
+	"daulat/ledger/validator"
 	"daulat/link"
 	"daulat/ui/control"
 )
@@ -95,19 +98,14 @@ func (t *tenant) openGuest(line string) error {
 	return t.openCaller(guestLink(peers))
 }
 
-// enter opens an account of the home on the network that the home joined, or joins
-// with the invite in line.
-func (t *tenant) enter(ctx context.Context, name, line string) (account, error) {
-	v, err := t.visit(ctx, name, line)
-	if err != nil {
-		return account{}, err
-	}
+// enter joins the network that was reached, if the home has not yet. What can be
+// wrong with anything else that the user gave is found before: an invite works once.
+func (t *tenant) enter(ctx context.Context, v visit) error {
 	if err := v.network.enter(ctx, v.client, v.invite, v.known); err != nil {
-		return account{}, err
+		return err
 	}
-	t.network = v.network
 	t.onClose(v.network.save)
-	return account{v.client}, nil
+	return t.gather(ctx, v)
 }
 
 // visit is a network that was reached and not joined yet.
@@ -120,19 +118,89 @@ type visit struct {
 
 // visit reaches the network that the home joined, or the one of the invite in
 // line, and changes nothing there or in the home.
-func (t *tenant) visit(ctx context.Context, name, line string) (v visit, err error) {
-	key, err := t.keyring.Account(name)
-	if err != nil {
-		return v, err
-	}
+func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 	if v.network, v.invite, err = openNetwork(t.home, t.caller, line, t.say); err != nil {
 		return v, err
 	}
-	if v.client, err = v.network.client(key); err != nil {
-		return v, err
+	t.say("reaching the network " + v.network.chain())
+	if v.client, err = t.openAccount(ctx, v.network); err != nil {
+		return v, unreached(err)
 	}
+	t.network = v.network
 	v.known, err = v.network.admits(ctx, v.client, v.invite)
-	return v, err
+	return v, unreached(err)
+}
+
+// unreached leaves out of an error over what the call was carried.
+func unreached(err error) error {
+	var carried *url.Error
+	if errors.As(err, &carried) {
+		return carried.Err
+	}
+	return err
+}
+
+// Names of the accounts in a keyring. The home of a ledger of its own has a wallet
+// and a provider, who deal with each other. A guest's home has one account, which
+// asks and sells: the wallet, or that of its ledger node.
+const (
+	walletKey   = "wallet"
+	providerKey = "provider"
+	operatorKey = "operator" // operates the validator, and carries the redemption of invites
+)
+
+// openAccount opens the one account of the home on a network of others.
+func (t *tenant) openAccount(ctx context.Context, n *network) (*client.Client, error) {
+	if validator.Exists(t.home.path("chain")) {
+		return t.accountOn(n, operatorKey)
+	}
+	seller, err := t.formerSeller(ctx, n)
+	if err != nil || seller != nil {
+		return seller, err
+	}
+	return t.accountOn(n, walletKey)
+}
+
+// formerSeller is the account with which an earlier program sold in this home, nil
+// if it did not: the ledger knows the provider by it, so it is the home's.
+func (t *tenant) formerSeller(ctx context.Context, n *network) (*client.Client, error) {
+	if held, err := t.keyring.HoldsAccount(providerKey); err != nil || !held {
+		return nil, err
+	}
+	seller, err := t.accountOn(n, providerKey)
+	if err != nil {
+		return nil, err
+	}
+	if known, err := seller.Registered(ctx); err != nil || !known {
+		return nil, err
+	}
+	return seller, nil
+}
+
+func (t *tenant) accountOn(n *network, name string) (*client.Client, error) {
+	key, err := t.keyring.Account(name)
+	if err != nil {
+		return nil, err
+	}
+	return n.client(key)
+}
+
+// gather moves what an earlier program left in the wallet to the home's account.
+func (t *tenant) gather(ctx context.Context, v visit) error {
+	if held, err := t.keyring.HoldsAccount(walletKey); err != nil || !held {
+		return err
+	}
+	wallet, err := t.accountOn(v.network, walletKey)
+	to := v.client.Account()
+	if err != nil || wallet.Account() == to {
+		return err
+	}
+	coins, err := wallet.Balance(ctx, wallet.Account())
+	if err != nil || coins == 0 {
+		return err
+	}
+	t.say(fmt.Sprintf("a home has one account now: %d udlt go from %s to %s", coins, wallet.Account(), to))
+	return wallet.Send(ctx, to, coins)
 }
 
 func (t *tenant) key(name string) (canon.PrivateKey, error) {

@@ -41,14 +41,15 @@ type testnet struct {
 
 // A child is the process of one validator.
 type child struct {
-	name  string
-	home  string
-	cmd   *exec.Cmd
-	leash io.Closer // its standard input: the child ends when this process does
-	node  control.Node
-	told  chan error // once: whether node is set
-	ended chan struct{}
-	err   error // once it ended
+	name   string
+	home   string
+	cmd    *exec.Cmd
+	leash  io.Closer // its standard input: the child ends when this process does
+	node   control.Node
+	told   chan error // once: whether node is set
+	ended  chan struct{}
+	err    error // once it ended
+	serves bool  // it did, once
 }
 
 // await returns when the validator serves.
@@ -58,6 +59,7 @@ func (c *child) await(ctx context.Context) error {
 		return ctx.Err()
 	case err := <-c.told:
 		if err == nil {
+			c.serves = true
 			return nil
 		}
 		<-c.ended
@@ -151,7 +153,7 @@ type member struct {
 // found makes keys and homes of all validators, one genesis, and the wallet that
 // has the coins.
 func (t *testnet) found(o control.TestnetOptions, machines []seat) (f fleet, err error) {
-	wallet, err := t.keyring.Account("wallet")
+	wallet, err := t.keyring.Account(walletKey)
 	if err != nil {
 		return f, err
 	}
@@ -279,7 +281,7 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	}
 	t.say("waiting until they agree on a block")
 	first := t.running[0].node
-	key, err := t.keyring.Account("wallet")
+	key, err := t.keyring.Account(walletKey)
 	if err != nil {
 		return err
 	}
@@ -305,10 +307,11 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 		out.Validators = append(out.Validators, control.TestnetValidator{Node: c.node, PID: c.cmd.Process.Pid, Restart: "daulat node --home " + c.home})
 		peers = append(peers, c.node.Link[:min(1, len(c.node.Link))]...)
 	}
-	if out.Invites, err = t.invites(ctx, wallet, trust, peers[:min(len(peers), invite.MaxPeers)], o.Invites); err != nil {
+	peers = peers[:min(len(peers), invite.MaxPeers)]
+	if out.Invites, err = t.invites(ctx, wallet, trust, peers, o.Invites); err != nil {
 		return err
 	}
-	end, err := t.home.serve(serving{Ledger: first.Ledger, Chain: first.Chain, Account: "wallet"})
+	end, err := t.home.serve(serving{Ledger: first.Ledger, Chain: first.Chain, Account: walletKey, Peers: peers})
 	if err != nil {
 		return err
 	}
@@ -420,11 +423,11 @@ func (t *testnet) stop() error {
 			continue // which was said
 		default:
 		}
-		_ = c.cmd.Process.Signal(os.Interrupt) // it may end meanwhile
+		_ = c.leash.Close() // which ends it however far it came; it may end meanwhile
 		kill := time.AfterFunc(stopValidator, func() { _ = c.cmd.Process.Kill() })
 		<-c.ended
 		kill.Stop()
-		if c.err != nil {
+		if c.err != nil && c.serves { // else it ended in its start, as it should
 			failed = append(failed, fmt.Errorf("%s: %w: see %s", c.name, c.err, c.log()))
 		}
 	}

@@ -148,12 +148,17 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	if err := u.openGuest(o.Network); err != nil {
 		return err
 	}
-	if u.wallet, err = u.enter(ctx, "wallet", o.Network); err != nil {
+	v, err := u.visit(ctx, o.Network)
+	if err != nil {
 		return err
 	}
+	u.wallet = account{v.client}
 	u.declared = newCatalogue(u.store, u.wallet)
 	u.openLibrary()
 	if u.served, err = u.chooseToAsk(ctx, o.Model); err != nil {
+		return err
+	}
+	if err := u.enter(ctx, v); err != nil {
 		return err
 	}
 	if err := u.openConsumer(ctx); err != nil {
@@ -212,11 +217,11 @@ func (u *up) chooseModel(ctx context.Context, o control.UpOptions) (ModelEntry, 
 
 // openLedger starts the validator, on a new ledger if the home has none.
 func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
-	wallet, err := u.keyring.Account("wallet")
+	wallet, err := u.keyring.Account(walletKey)
 	if err != nil {
 		return err
 	}
-	seller, err := u.keyring.Account("provider")
+	seller, err := u.keyring.Account(providerKey)
 	if err != nil {
 		return err
 	}

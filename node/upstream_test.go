@@ -33,6 +33,21 @@ func looking(t *testing.T) *seller {
 	return s
 }
 
+// That no server runs where one often does is nothing to warn of.
+func TestLookingLeavesNoWarning(t *testing.T) {
+	gone := upstreamtest.New(t)
+	gone.Stop()
+	s := looking(t)
+	var log strings.Builder
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	if err := s.openServers(t.Context(), control.ProvideOptions{Probe: []string{gone.URL}}); err != nil || log.Len() > 0 {
+		t.Errorf("%v, and the log says %q", err, &log)
+	}
+	if err := s.openServers(t.Context(), control.ProvideOptions{Upstream: gone.URL}); err == nil || log.Len() == 0 {
+		t.Errorf("the server that the user named: %v, and the log says nothing", err)
+	}
+}
+
 // A provider sells what it finds, or what it was told to, and nothing that is
 // called like another model.
 func TestServersAreFound(t *testing.T) {

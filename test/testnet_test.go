@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -238,6 +239,33 @@ func TestTestnetEndsWithItsCommand(t *testing.T) {
 		t.Fatalf("trust %v: %v", trust, err)
 	}
 	stop(t, second.Process)
+}
+
+// TestTestnetEndsInItsStart: Ctrl-C while the validators start ends them in order,
+// and the command says that it was interrupted and nothing of what that broke.
+func TestTestnetEndsInItsStart(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "net")
+	cmd := exec.Command("daulat", "testnet", "--home", home, "--block-time", blockTime)
+	cmd.Env = environment(home)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	var said []string
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if said = append(said, lines.Text()); strings.Contains(lines.Text(), "starting 4 validators") {
+			_ = cmd.Process.Signal(os.Interrupt)
+		}
+	}
+	_ = cmd.Wait() // its status is in ProcessState
+	if last := said[len(said)-1]; last != "daulat: interrupted" || cmd.ProcessState.ExitCode() != 1 {
+		t.Fatalf("status %d: %s", cmd.ProcessState.ExitCode(), strings.Join(said, "\n"))
+	}
 }
 
 // TestNodeFollowsByStateSync: an invite lets an empty home follow the ledger from

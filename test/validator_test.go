@@ -25,6 +25,23 @@ func TestFifthValidator(t *testing.T) {
 		t.Fatalf("without coins it ended with status %d and said %q", r.status, r.stderr)
 	}
 	account := must[control.Account](t, home, "wallet").Address
+	if s := must[control.Status](t, home, "status"); s.Wallet.Address != account || s.Ledger != fifth.ready.Ledger || s.Chain != fifth.ready.Chain {
+		t.Errorf("the status of a node that runs: %+v", s)
+	}
+	founder := net.ready.Home
+	for _, at := range []string{home, founder} {
+		if r := run(t.Context(), t, at, "job", "ls"); r.status != 1 || !strings.Contains(r.stderr, "a ledger node runs in this home") {
+			t.Errorf("jobs where none can be: status %d: %s", r.status, r.stderr)
+		}
+	}
+	if s := must[control.Status](t, founder, "status"); s.Chain != fifth.ready.Chain || s.Wallet.Balance == 0 {
+		t.Errorf("the status of a testnet's home: %+v", s)
+	}
+	line := must[control.NewInvite](t, founder, "invite")
+	must[map[string]any](t, founder, "invite", "revoke", line.ID)
+	if all := must[control.Invites](t, founder, "invite", "ls"); len(all.Invites) != len(net.ready.Invites)+1 || all.Open != uint64(len(net.ready.Invites)) {
+		t.Errorf("the invites of a testnet: %+v", all)
+	}
 	const stake = "1000000000"
 	must[map[string]any](t, net.ready.Home, "wallet", "send", account, stake)
 	eventually(t, func() (bool, string) {

@@ -44,7 +44,7 @@ func (r Rules) Rest(s Signs) (why string) {
 	case r.Mains && s.Battery:
 		return "the machine runs on battery"
 	case r.Memory > 0 && s.Memory > r.Memory:
-		return fmt.Sprintf("it holds %d MiB, and --max-memory is %d", s.Memory>>20, r.Memory>>20)
+		return fmt.Sprintf("it holds %d MiB, and --max-memory is %d MiB", s.Memory>>20, r.Memory>>20)
 	case r.WhenIdle > 0 && s.Now.Sub(s.Input) < r.WhenIdle:
 		return fmt.Sprintf("its owner was here %s ago, and --when-idle is %s", s.Now.Sub(s.Input).Round(time.Second), r.WhenIdle)
 	case r.WhenIdle > 0 && s.Now.Sub(s.Busy) < r.WhenIdle:

@@ -27,7 +27,7 @@ func TestRules(t *testing.T) {
 		"loud":              {Rules{Quiet: Hours{7 * time.Hour, 23 * time.Hour}}, Signs{}, ""},
 		"battery":           {Rules{Mains: true}, Signs{Battery: true}, "the machine runs on battery"},
 		"mains":             {Rules{Mains: true}, Signs{}, ""},
-		"memory":            {Rules{Memory: 1 << 30}, Signs{Memory: 1<<30 + 1}, "it holds 1024 MiB, and --max-memory is 1024"},
+		"memory":            {Rules{Memory: 1 << 30}, Signs{Memory: 1<<30 + 1}, "it holds 1024 MiB, and --max-memory is 1024 MiB"},
 		"memory that fits":  {Rules{Memory: 1 << 30}, Signs{Memory: 1 << 30}, ""},
 		"owner":             {Rules{WhenIdle: time.Minute}, Signs{Input: now.Add(-59 * time.Second)}, "its owner was here 59s ago, and --when-idle is 1m0s"},
 		"owner has left":    {Rules{WhenIdle: time.Minute}, Signs{Input: now.Add(-time.Minute)}, ""},

@@ -164,12 +164,17 @@ func (k *Keyring) Secret(name string) ([]byte, error) {
 }
 
 // Holds reports that the keyring has a secret of that name.
-func (k *Keyring) Holds(name string) (bool, error) {
+func (k *Keyring) Holds(name string) (bool, error) { return k.has(secretTag + name) }
+
+// HoldsAccount reports that the keyring has an account key of that name.
+func (k *Keyring) HoldsAccount(name string) (bool, error) { return k.has(accountTag + name) }
+
+func (k *Keyring) has(name string) (bool, error) {
 	names, err := k.opened.Keys()
 	if err != nil {
 		return false, fmt.Errorf("list keyring: %w", err)
 	}
-	return slices.Contains(names, secretTag+name), nil
+	return slices.Contains(names, name), nil
 }
 
 // AccountKey is a secp256k1 key that owns money.

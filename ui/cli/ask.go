@@ -73,7 +73,10 @@ func (a *app) ask() *cobra.Command {
 				return usage("--max-tokens must be at least 1")
 			}
 			attach := a.attach
-			if network != "" {
+			if cmd.Flags().Changed("network") {
+				if err := checkInvite(network); err != nil {
+					return err
+				}
 				attach = func() (control.Attached, error) { return a.visit(network, body.Model) }
 			}
 			at, err := attach()

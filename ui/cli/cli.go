@@ -82,16 +82,12 @@ type app struct {
 // Run executes one command line and returns the exit status.
 func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) int {
 	a := &app{ctx: ctx, runtime: r, out: out, err: errOut}
-	root := a.root()
-	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
-	if a.leave != nil {
-		err = errors.Join(err, a.leave())
+	words, err := whole(args)
+	if err == nil {
+		err = a.execute(ctx, words)
 	}
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra's word for it
-		err = control.WrongInput{Err: err}
+	if err != nil && a.ctx.Err() != nil && ofEnd(a.ctx, err) {
+		err = errors.New("interrupted")
 	}
 	switch {
 	case err == nil:
@@ -110,15 +106,38 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer, r Runtime) i
 	case errors.As(err, &due):
 		status = 5
 	}
-	complain(errOut, err, status, a.json || wantsJSON(args))
+	complain(errOut, unsaid(err.Error()), status, a.json || wantsJSON(args))
 	return status
+}
+
+func (a *app) execute(ctx context.Context, words []string) error {
+	root := a.root()
+	root.SetArgs(words)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	if a.leave != nil {
+		err = errors.Join(err, a.leave())
+	}
+	if err == nil || !strings.HasPrefix(err.Error(), "unknown command") { // cobra's word for it
+		return err
+	}
+	return control.WrongInput{Err: err}
+}
+
+// ofEnd reports that the whole of an error is that ctx ended: the user knows.
+func ofEnd(ctx context.Context, err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(all.Unwrap(), func(e error) bool { return !ofEnd(ctx, e) })
+	}
+	return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
 }
 
 // complain says why a command failed: one sentence, or one JSON document in one
 // line, the last on stderr.
-func complain(w io.Writer, err error, status int, asJSON bool) {
+func complain(w io.Writer, why string, status int, asJSON bool) {
 	if !asJSON {
-		fmt.Fprintln(screen{w}, "daulat:", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		fmt.Fprintln(screen{w}, "daulat:", strings.ReplaceAll(why, "\n", "\n  "))
 		return
 	}
 	e := json.NewEncoder(w)
@@ -126,7 +145,7 @@ func complain(w io.Writer, err error, status int, asJSON bool) {
 	_ = e.Encode(struct { // nothing to do about a closed terminal
 		Error  string `json:"error"`
 		Status int    `json:"status"`
-	}{err.Error(), status})
+	}{why, status})
 }
 
 // wantsJSON finds --json in a command line that could not be parsed.
@@ -278,10 +297,30 @@ func (a *app) attach() (control.Attached, error) {
 	if err == nil {
 		return at, nil
 	}
-	if a.runtime.Guest(a.home) {
+	if errors.Is(err, control.ErrNotRunning) && a.runtime.Guest(a.home) {
 		return a.visit("", "")
 	}
 	return at, started(err)
+}
+
+// books asks the account of this home: at the daulat that runs there, or on the
+// ledger itself.
+func books[T any](a *app, do func(control.Books, context.Context) (T, error), text func(io.Writer, T)) error {
+	var v T
+	ask := func(ctx context.Context, b control.Books) (err error) {
+		v, err = do(b, ctx)
+		return err
+	}
+	at, err := a.runtime.Attach(a.home)
+	if err == nil {
+		err = ask(a.ctx, at.Operations)
+	} else {
+		err = started(a.operate(false, func(ctx context.Context, o control.Operator) error { return ask(ctx, o) }))
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(v, func(w io.Writer) { text(w, v) })
 }
 
 // started says what lets a home do what it can't yet.
@@ -306,8 +345,8 @@ func show[T any](a *app, do func(control.Operations, context.Context) (T, error)
 }
 
 // with is an operation that is given its argument.
-func with[A, T any](do func(control.Operations, context.Context, A) (T, error), arg A) func(control.Operations, context.Context) (T, error) {
-	return func(o control.Operations, ctx context.Context) (T, error) { return do(o, ctx, arg) }
+func with[O, A, T any](do func(O, context.Context, A) (T, error), arg A) func(O, context.Context) (T, error) {
+	return func(o O, ctx context.Context) (T, error) { return do(o, ctx, arg) }
 }
 
 // visit asks on a network of others until the command ends, a model of its choice

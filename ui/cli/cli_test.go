@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -69,5 +70,35 @@ func TestTable(t *testing.T) {
 	table{{"NAME", "N"}}.add("é", 12).add("longer\nname", "").write(&out)
 	if want := "NAME         N\né            12\nlonger name\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+// broken ends as it is told to.
+type broken struct {
+	Runtime
+	err error
+}
+
+func (b broken) Node(context.Context, control.NodeOptions, control.Progress, func(control.Node)) error {
+	return b.err
+}
+
+// What was interrupted says so and no more, unless something else failed, too.
+func TestInterrupted(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	carried := fmt.Errorf("receive *admittance: %w", context.Canceled)
+	for want, c := range map[string]struct {
+		ctx context.Context
+		err error
+	}{
+		"daulat: interrupted\n":                   {ended, errors.Join(carried, context.Canceled)},
+		"daulat: " + carried.Error() + "\n":       {t.Context(), carried},
+		"daulat: context canceled\n  disk full\n": {ended, errors.Join(context.Canceled, errors.New("disk full"))},
+	} {
+		var out, errOut bytes.Buffer
+		if status := Run(c.ctx, []string{"node"}, &out, &errOut, broken{err: c.err}); status != 1 || errOut.String() != want {
+			t.Errorf("status %d, %q, want %q", status, errOut.String(), want)
+		}
 	}
 }

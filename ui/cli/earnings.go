@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -21,7 +20,7 @@ it, released or still withheld.`,
 		Example: "  daulat provider earned\n  daulat provider earned --days 7 --json",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return show(a, with(control.Operations.Earned, days), plotDays)
+			return books(a, with(control.Books.Earned, days), plotDays)
 		},
 	}
 	cmd.Flags().IntVar(&days, "days", 14, "how many days, today included")
@@ -82,13 +81,16 @@ func (a *app) work() *cobra.Command {
 }
 
 func (a *app) setRest(rest bool) error {
-	do := func(o control.Operations, ctx context.Context) (control.Status, error) {
-		if err := o.Rest(ctx, rest); err != nil {
-			return control.Status{}, err
-		}
-		return o.Status(ctx)
+	at, err := a.runtime.Attach(a.home) // who serves nothing rests already
+	if err != nil {
+		return err
 	}
-	return show(a, do, func(w io.Writer, s control.Status) {
-		fmt.Fprintln(w, work(s.Resting))
-	})
+	if err := at.Operations.Rest(a.ctx, rest); err != nil {
+		return err
+	}
+	s, err := at.Operations.Status(a.ctx)
+	if err != nil {
+		return err
+	}
+	return a.print(s, func(w io.Writer) { fmt.Fprintln(w, work(s.Resting)) })
 }

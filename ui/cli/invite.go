@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -17,7 +18,8 @@ func (a *app) invite() *cobra.Command {
 	cmd.Long = `Make an invite: one line that lets somebody without coins join this network, as a provider
 (daulat provide INVITE) or to ask (daulat ask --network INVITE). It holds the network's addresses
 and trusted header, and a key under which the ledger locks a welcome grant. Whoever has the line
-first has the grant, so send it as you would send money. It works once.`
+first has the grant, so send it as you would send money. It works once, and where the addresses are
+reached: those of "daulat up --link IP:PORT", or else of this machine alone.`
 	cmd.Example = "  daulat invite\n  daulat invite --grant 500000 --expires 24h\n" +
 		"  daulat invite --peer /ip4/203.0.113.7/tcp/4700/p2p/12D3KooW...\n" + cmd.Example
 	help := cmd.RunE
@@ -25,21 +27,35 @@ first has the grant, so send it as you would send money. It works once.`
 		if len(args) > 0 {
 			return help(cmd, args)
 		}
-		return show(a, with(control.Operations.NewInvite, t), func(w io.Writer, made control.NewInvite) {
-			fmt.Fprintf(w, `An invite for one machine, good until %s, with %d udlt. Send this line to a friend:
+		return books(a, with(control.Books.NewInvite, t), func(w io.Writer, made control.NewInvite) {
+			fmt.Fprintf(w, `An invite for one machine, good until %s, with %d udlt. %s:
 
 %s
 
 To sell answers there:  daulat provide INVITE
 To ask from there:      daulat ask --network INVITE "What is the capital of Indonesia?"
 To take it back:        daulat invite revoke %s
-`, made.Expires.Local().Format(time.DateTime), made.Grant, line(made.Line), short(made.ID))
+`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), short(made.ID))
+			if made.OnlyHere {
+				fmt.Fprint(w, `
+For friends elsewhere a network needs an address that they reach: start it with "daulat up --link
+IP:PORT", or found one with "daulat testnet --machines IP,IP,...", and invite again.
+`)
+			}
 		})
 	}
 	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
 	cmd.Flags().DurationVar(&t.Life, "expires", 7*24*time.Hour, "how long the line is good")
 	cmd.Flags().StringArrayVar(&t.Peers, "peer", nil, "`ADDRESS` of one more peer that relays, as its daulat node shows it")
 	return cmd
+}
+
+// whom says for whom the line of an invite is.
+func whom(made control.NewInvite) string {
+	if made.OnlyHere {
+		return "It works on this machine alone"
+	}
+	return "Send this line to a friend"
 }
 
 // short is enough of an ID to tell it from others of the same home.
@@ -52,7 +68,7 @@ func (a *app) invites() *cobra.Command {
 		Example: "  daulat invite ls",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(a, control.Operations.Invites, func(w io.Writer, all control.Invites) {
+			return books(a, control.Books.Invites, func(w io.Writer, all control.Invites) {
 				rows := table{{"INVITE", "STATE", "UDLT", "EXPIRES", "GUEST"}}
 				for _, i := range all.Invites {
 					rows = rows.add(short(i.ID), i.State, i.Grant, i.Expires.Local().Format(time.DateTime), cmp.Or(i.Guest, "-"))
@@ -71,15 +87,11 @@ func (a *app) revokeInvite() *cobra.Command {
 		Short:   "Take an invite that nobody redeemed back, and its grant",
 		Example: "  daulat invite revoke 3f9a1c02",
 		Args:    exactly("an INVITE, as daulat invite ls shows it"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := a.attach()
-			if err != nil {
-				return err
+		RunE: func(_ *cobra.Command, args []string) error {
+			revoke := func(b control.Books, ctx context.Context) (map[string]any, error) {
+				return map[string]any{"id": args[0]}, b.RevokeInvite(ctx, args[0])
 			}
-			if err := at.Operations.RevokeInvite(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			return a.print(map[string]any{"id": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "invite %s is revoked\n", line(args[0])) })
+			return books(a, revoke, func(w io.Writer, _ map[string]any) { fmt.Fprintf(w, "invite %s is revoked\n", line(args[0])) })
 		},
 	}
 }

@@ -30,6 +30,9 @@ the key. Where the ledger stands still without it, and no other home is left, --
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				if err := checkInvite(args[0]); err != nil {
+					return err
+				}
 				o.Invite = args[0]
 			}
 			o.Home = a.home

@@ -55,6 +55,9 @@ for its first coin by its address.`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				if err := checkInvite(args[0]); err != nil {
+					return err
+				}
 				o.Invite = args[0]
 			}
 			chosen, err := w.chosen(cmd)

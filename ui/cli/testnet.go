@@ -101,8 +101,12 @@ func sayTestnet(w io.Writer, t control.Testnet) {
 }
 
 func sayInvites(w io.Writer, t control.Testnet) {
+	where := ""
+	if len(t.Machines) == 0 {
+		where = ", for this machine alone"
+	}
 	for _, i := range t.Invites {
-		fmt.Fprintf(w, "\nAn invite:\n%s\n", line(i))
+		fmt.Fprintf(w, "\nAn invite%s:\n%s\n", where, line(i))
 	}
 	if len(t.Invites) > 0 {
 		fmt.Fprint(w, `

@@ -39,6 +39,11 @@ a token, and under this machine's addresses alone, as any other host name is ref
 			if o.ChallengeWindow == 0 {
 				return usage("--challenge-window must be at least 1 second")
 			}
+			if cmd.Flags().Changed("network") {
+				if err := checkInvite(o.Network); err != nil {
+					return err
+				}
+			}
 			if o.KeyDelay == 0 {
 				return usage("--key-delay must be at least 1 second")
 			}

@@ -34,16 +34,15 @@ func (a *app) wallet() *cobra.Command {
 		Short:   "Send coins to an account",
 		Example: "  daulat wallet send ADDRESS 1000",
 		Args:    exactly("an ADDRESS", "an amount in UDLT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			amount, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil || amount == 0 {
 				return badAmount(args[1])
 			}
-			if err := a.send(args[0], amount); err != nil {
-				return err
+			send := func(b control.Books, ctx context.Context) (map[string]any, error) {
+				return map[string]any{"to": args[0], "amount_udlt": amount}, b.Send(ctx, args[0], amount)
 			}
-			sent := map[string]any{"to": args[0], "amount_udlt": amount}
-			return a.print(sent, func(w io.Writer) { fmt.Fprintf(w, "%d udlt sent to %s\n", amount, args[0]) })
+			return books(a, send, func(w io.Writer, _ map[string]any) { fmt.Fprintf(w, "%d udlt sent to %s\n", amount, args[0]) })
 		},
 	}
 	send.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -69,13 +68,6 @@ func (a *app) held() (held control.Account, err error) {
 	}))
 }
 
-func (a *app) send(to string, amount uint64) error {
-	if at, err := a.runtime.Attach(a.home); err == nil {
-		return at.Operations.Send(a.ctx, to, amount)
-	}
-	return started(a.operate(false, func(ctx context.Context, o control.Operator) error { return o.Send(ctx, to, amount) }))
-}
-
 // negative finds an amount that was taken for a flag, in what is said of it.
 var negative = regexp.MustCompile(` in (-[0-9]\S*)$`)
 
@@ -90,7 +82,7 @@ func (a *app) status() *cobra.Command {
 		Example: "  daulat status",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return show(a, control.Operations.Status, func(w io.Writer, s control.Status) {
+			return books(a, control.Books.Status, func(w io.Writer, s control.Status) {
 				fmt.Fprintf(w, "chain     %s at height %d\n", s.Chain, s.Height)
 				if s.API != "" {
 					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\nAPI       %s\n", s.Page, s.API)

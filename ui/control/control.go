@@ -116,6 +116,7 @@ type Selling interface {
 // Operations are what a running daulat does for its command line.
 type Operations interface {
 	Selling
+	Books
 	Jobs(ctx context.Context) ([]Job, error)
 	Job(ctx context.Context, id uint64) (Job, error)
 	// Providers lists the offers for a model, or all, in the order in which this
@@ -134,12 +135,6 @@ type Operations interface {
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token at once, with the answers it is being given.
 	RevokeToken(ctx context.Context, name string) error
-	// NewInvite locks a grant for whoever gets the line.
-	NewInvite(ctx context.Context, t InviteTerms) (NewInvite, error)
-	Invites(ctx context.Context) (Invites, error)
-	// RevokeInvite takes an open invite back; a part of its ID is enough if no
-	// other begins so.
-	RevokeInvite(ctx context.Context, id string) error
 	// Keys lists this home's keys, as the ledger knows them.
 	Keys(ctx context.Context) ([]Key, error)
 	// RotateKey has a fresh key take the named one's place, after the ledger's

@@ -15,6 +15,8 @@ type InviteTerms struct {
 type NewInvite struct {
 	Invite
 	Line string `json:"line"`
+	// OnlyHere says that the line leads to addresses of loopback alone.
+	OnlyHere bool `json:"only_here,omitempty"`
 }
 
 // Invite is an invite of this home's.

@@ -11,12 +11,26 @@ type OperateOptions struct {
 	Passphrase Passphrase
 }
 
+// Books are what a home's account can be asked whether a daulat runs there or not.
+type Books interface {
+	Status(ctx context.Context) (Status, error)
+	// Earned is what was earned on each of the last days, the oldest first.
+	Earned(ctx context.Context, days int) ([]EarnedDay, error)
+	Send(ctx context.Context, to string, amount uint64) error
+	// NewInvite locks a grant for whoever gets the line.
+	NewInvite(ctx context.Context, t InviteTerms) (NewInvite, error)
+	Invites(ctx context.Context) (Invites, error)
+	// RevokeInvite takes an open invite back; a part of its ID is enough if no
+	// other begins so.
+	RevokeInvite(ctx context.Context, id string) error
+}
+
 // Operator is the account of a home, as it acts on the ledger by itself: that of a
 // node operates its validator, that of a guest or a testnet's founder is a wallet.
 type Operator interface {
+	Books
 	// Account is the account and what it holds; nothing if the ledger does not know it.
 	Account(ctx context.Context) (Account, error)
-	Send(ctx context.Context, to string, amount uint64) error
 	Validators(ctx context.Context) ([]Validator, error)
 	// Validator is the home's own, and whether its node runs; nil if it is none yet.
 	Validator(ctx context.Context) (v *Validator, runs bool, err error)

@@ -147,13 +147,14 @@ func (u *Upstream) failed(public error, path string, why error) error {
 	return public
 }
 
-// turned notes how a list went, and reports whether it went otherwise before.
+// turned notes how a list went, and reports whether it went otherwise before. One that
+// never went before is of a server that need not be there.
 func (u *Upstream) turned(path, why string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	before := u.said[path]
+	before, known := u.said[path]
 	u.said[path] = why
-	return before != why
+	return known && before != why
 }
 
 // upstreamModel is a declared model.

@@ -1,0 +1,75 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"daulat/ledger/client"
+	"daulat/ui/control"
+)
+
+// TestAWrongFlagSpendsNoInvite: it works once, so all that can be wrong besides is
+// found before.
+func TestAWrongFlagSpendsNoInvite(t *testing.T) {
+	dir := t.TempDir()
+	founder, home := filepath.Join(dir, "founder"), filepath.Join(dir, "home")
+	u := up(t, founder)
+	line := must[control.NewInvite](t, founder, "invite").Line
+	taken := strings.TrimSuffix(strings.TrimPrefix(u.API, "http://"), "/v1")
+	for why, args := range map[string][]string{
+		"http://HOST:PORT":   {"provide", line, "--upstream", "foo"},
+		"gpt-4":              {"provide", line, "--model", "gpt-4"},
+		"in use":             {"provide", line, "--link", taken},
+		"a price is at most": {"provide", line, "--output-price", "18446744073709551615"},
+		"neither in":         {"ask", "hello", "--network", line, "--model", "gpt-4"},
+	} {
+		if r := run(t.Context(), t, home, args...); r.status < 1 || !strings.Contains(r.stderr, why) {
+			t.Errorf("%s ended with status %d: %s", strings.Join(args[:1], " "), r.status, r.stderr)
+		}
+	}
+	if all := must[control.Invites](t, founder, "invite", "ls"); all.Open != 1 {
+		t.Errorf("the invite is %s", all.Invites[0].State)
+	}
+	must[map[string]any](t, home, "ask", "--network", line, "--max-tokens", "1", "hello")
+}
+
+// TestAHomeOfTwoAccounts: earlier programs sold and asked under two accounts of one
+// home. Where the ledger knows that which sold, it is the home's, and gets what the
+// other has; where it does not, nothing changes.
+func TestAHomeOfTwoAccounts(t *testing.T) {
+	dir := t.TempDir()
+	founder, home := filepath.Join(dir, "founder"), filepath.Join(dir, "home")
+	up(t, founder)
+	line := must[control.NewInvite](t, founder, "invite")
+	if !line.OnlyHere {
+		t.Error("an invite to a network of loopback does not say that it is of use here alone")
+	}
+	must[map[string]any](t, home, "ask", "--network", line.Line, "--max-tokens", "1", "hello")
+	before := must[control.Account](t, home, "wallet")
+
+	passphrase, err := os.ReadFile(filepath.Join(home, "passphrase"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring, err := client.OpenKeyring(filepath.Join(home, "keyring"), strings.TrimSpace(string(passphrase)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seller, err := keyring.Account("provider") // as one that was refused for want of an invite left it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := must[control.Account](t, home, "wallet"); now != before {
+		t.Fatalf("the home's account was %+v and is %+v", before, now)
+	}
+	must[map[string]any](t, founder, "wallet", "send", seller.Account(), "5")
+	if now := must[control.Account](t, home, "wallet"); now.Address != seller.Account() || now.Balance != 5 {
+		t.Fatalf("the home's account is %+v and not the one that sold", now)
+	}
+	must[[]control.Receipt](t, home, "receipt", "ls") // the next start
+	if now := must[control.Account](t, home, "wallet"); now.Address != seller.Account() || now.Balance != before.Balance+5 {
+		t.Fatalf("the home's account is %+v, and the other had %d udlt", now, before.Balance)
+	}
+}
