@@ -78,7 +78,7 @@ func (s *seller) isOwn(name string) bool {
 
 // useServer takes the server that the user named.
 func (s *seller) useServer(ctx context.Context, o control.ProvideOptions) error {
-	u, err := s.openServer(o.Upstream, o.UpstreamKey)
+	u, err := s.openServer(inference.UpstreamConfig{URL: o.Upstream, Key: o.UpstreamKey})
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *seller) useServer(ctx context.Context, o control.ProvideOptions) error 
 func (s *seller) lookForServers(ctx context.Context, o control.ProvideOptions) error {
 	s.servers.name = o.Model
 	for _, url := range o.Probe {
-		if _, err := s.openServer(url, o.UpstreamKey); err != nil {
+		if _, err := s.openServer(inference.UpstreamConfig{URL: url, Key: o.UpstreamKey, Maybe: true}); err != nil {
 			return err
 		}
 	}
@@ -116,13 +116,14 @@ func (s *seller) lookForServers(ctx context.Context, o control.ProvideOptions) e
 	return ctx.Err()
 }
 
-func (s *seller) openServer(url, key string) (*server, error) {
-	u, err := inference.OpenUpstream(inference.UpstreamConfig{URL: url, Key: key, Log: s.log})
+func (s *seller) openServer(c inference.UpstreamConfig) (*server, error) {
+	c.Log = s.log
+	u, err := inference.OpenUpstream(c)
 	if err != nil {
 		return nil, control.WrongInput{Err: err}
 	}
 	s.onClose(func() error { u.Close(); return nil })
-	v := &server{Upstream: u, url: url}
+	v := &server{Upstream: u, url: c.URL}
 	s.servers.all = append(s.servers.all, v)
 	return v, nil
 }

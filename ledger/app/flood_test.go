@@ -198,7 +198,7 @@ func TestFloodLeavesOthersTheirPlace(t *testing.T) {
 		t.Fatalf("a message of the network is refused: %s", r.Log)
 	}
 	first := b.proposal()
-	if n := len(first); n != 1+app.MaxBlockGas/5/sendGas {
+	if n := len(first); n != 1+app.MaxBlockGas/16/sendGas {
 		t.Fatalf("a block holds %d transactions", n)
 	}
 	if string(first[0]) != string(market) || string(first[2]) != string(honest) {

@@ -33,16 +33,17 @@ func names(raws [][]byte) (all []string) {
 func TestBlockIsSharedByAccounts(t *testing.T) {
 	var all []waiting
 	for i := range 100 {
-		all = append(all, wait("mallory", fmt.Sprint("send", i), 1000, false), wait("mallory", fmt.Sprint("order", i), 1000, true))
+		all = append(all, wait("mallory", fmt.Sprint("send", i), 300, false), wait("mallory", fmt.Sprint("order", i), 1000, true))
 	}
-	all = append(all, wait("alice", "send", 1000, false), wait("alice", "order", 1000, true), wait("bob", "order", 1000, true))
+	all = append(all, wait("alice", "send", 300, false), wait("alice", "order", 1000, true), wait("bob", "order", 1000, true))
 	for what, c := range map[string]struct {
 		bytes, gas uint64
 		want       []string
 	}{
-		"by gas":     {1 << 20, 10_000, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:order3", "mallory:order4", "mallory:order5", "mallory:send0", "alice:send"}},
-		"by bytes":   {100, 1 << 40, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:send0"}},
-		"not enough": {1 << 20, 999, nil},
+		"by gas": {1 << 20, 10_000, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:order3", "mallory:order4", "mallory:order5", "mallory:order6", "mallory:send0", "alice:send"}},
+		"by bytes": {256, 1 << 40, []string{"mallory:order0", "alice:order", "bob:order", "mallory:order1", "mallory:order2", "mallory:order3", "mallory:order4", "mallory:order5", "mallory:order6",
+			"mallory:order7", "mallory:order8", "mallory:order9", "mallory:order10", "mallory:order11", "mallory:order12", "mallory:send0"}},
+		"not enough": {1 << 20, 299, nil},
 	} {
 		if got := names(newPool(all...).choose(c.bytes, c.gas)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v", what, got)
@@ -54,7 +55,7 @@ func TestBlockIsSharedByAccounts(t *testing.T) {
 func TestOrderOfAnAccountIsKept(t *testing.T) {
 	p := newPool(wait("alice", "1", 10, false), wait("alice", "2", 90, false), wait("alice", "3", 10, false),
 		wait("bob", "1", 10, false), wait("bob", "2", 10, false))
-	if got := names(p.choose(1<<20, 5*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
+	if got := names(p.choose(1<<20, plainShare*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
 		t.Fatal(got)
 	}
 }

@@ -27,6 +27,8 @@ type UpstreamConfig struct {
 	URL string       // of an OpenAI-compatible server, with or without /v1
 	Key string       // bearer token that the server wants, if it wants one
 	Log *slog.Logger // is told what went wrong there; nobody else is
+	// Maybe is of a server that need not be there: what was never heard of it is not logged.
+	Maybe bool
 }
 
 // Upstream is an OpenAI-compatible server of the provider's own (Ollama,
@@ -46,6 +48,7 @@ type Upstream struct {
 	mu     sync.Mutex
 	served map[canon.CID]string // the server's own names, as List last saw them
 	said   map[string]string    // why each list failed the last time
+	maybe  bool
 }
 
 const (
@@ -76,7 +79,7 @@ func OpenUpstream(c UpstreamConfig) (*Upstream, error) {
 		DisableCompression:     true, // what it sends is bounded as it comes
 	}
 	base := strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/v1")
-	return &Upstream{base: base, key: c.Key, log: c.Log, served: map[canon.CID]string{}, said: map[string]string{}, client: &http.Client{
+	return &Upstream{base: base, key: c.Key, log: c.Log, served: map[canon.CID]string{}, said: map[string]string{}, maybe: c.Maybe, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -147,14 +150,13 @@ func (u *Upstream) failed(public error, path string, why error) error {
 	return public
 }
 
-// turned notes how a list went, and reports whether it went otherwise before. One that
-// never went before is of a server that need not be there.
+// turned notes how a list went, and reports whether it went otherwise before.
 func (u *Upstream) turned(path, why string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	before, known := u.said[path]
 	u.said[path] = why
-	return known && before != why
+	return before != why && (known || !u.maybe)
 }
 
 // upstreamModel is a declared model.
