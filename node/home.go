@@ -15,8 +15,9 @@ import (
 
 // homeFormat is the layout of a home folder that this program writes. Formats 1 to
 // 3 had a ledger without invites, without evidence against validators, or without
-// preferences and declared models, which this program cannot go on with.
-const homeFormat = "4"
+// preferences and declared models, which this program cannot go on with. In format 4
+// the ledger had no bounds on transactions; a home without one is as now.
+const homeFormat = "5"
 
 // Home is the one folder in which a daulat keeps its state.
 type Home struct {
@@ -35,7 +36,9 @@ func OpenHome(dir string) (Home, error) {
 	switch {
 	case err == nil && strings.TrimSpace(string(format)) == homeFormat:
 		return h, nil
-	case err == nil && slices.Contains([]string{"1", "2", "3"}, strings.TrimSpace(string(format))):
+	case err == nil && strings.TrimSpace(string(format)) == "4" && !exists(h.path("chain")):
+		return h, writeFile(h.path("format"), []byte(homeFormat+"\n"))
+	case err == nil && slices.Contains([]string{"1", "2", "3", "4"}, strings.TrimSpace(string(format))):
 		return h, fmt.Errorf("open home %s: an older program made it, with a ledger that this one can't go on with: move the folder away, or use another --home", dir)
 	case err == nil:
 		return h, fmt.Errorf("open home %s: it has format %q and this program knows %s: use a newer program", dir, strings.TrimSpace(string(format)), homeFormat)

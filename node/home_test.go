@@ -55,3 +55,32 @@ func TestAHomeRunsOnce(t *testing.T) {
 	}
 	again()
 }
+
+// Homes of earlier programs are refused where their ledger, if they have one, follows
+// other rules; a guest's of the last format is taken over.
+func TestHomesOfEarlierPrograms(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		ledger bool
+		fits   bool
+	}{{"1", false, false}, {"3", true, false}, {"4", true, false}, {"4", false, true}, {homeFormat, true, true}, {"99", false, false}} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "format"), []byte(c.format+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c.ledger {
+			if err := os.Mkdir(filepath.Join(dir, "chain"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := OpenHome(dir)
+		now, _ := os.ReadFile(filepath.Join(dir, "format"))
+		want := c.format
+		if c.fits {
+			want = homeFormat
+		}
+		if (err == nil) != c.fits || strings.TrimSpace(string(now)) != want {
+			t.Errorf("format %s, with a ledger %t: %v, and it has format %s now", c.format, c.ledger, err, now)
+		}
+	}
+}
