@@ -15,6 +15,7 @@ import (
 	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/cosmos/cosmos-sdk/codec/address"
 	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	"github.com/cosmos/gogoproto/proto"
 
@@ -147,9 +148,31 @@ func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, heigh
 		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if err := verifyValue(&ops, header.AppHash, store, key, value); err != nil {
+		if absent != nil && besideEmpty(&ops) {
+			return nil, nil, absent
+		}
 		return nil, nil, fmt.Errorf("%w: %s of height %d", ErrState, store, header.Height-1)
 	}
 	return value, header, absent
+}
+
+// besideEmpty reports that a proof of absence rests on a record that is empty, beside
+// which ICS-23 proves nothing: the SDK keeps the nonces of unordered transactions as
+// such, right after the accounts. That an account is not there is hearsay then.
+func besideEmpty(ops *cmtcrypto.ProofOps) bool {
+	if len(ops.Ops) == 0 {
+		return false
+	}
+	op, err := storetypes.CommitmentOpDecoder(ops.Ops[0])
+	if err != nil {
+		return false
+	}
+	commitment, ok := op.(storetypes.CommitmentOp)
+	if !ok || commitment.Proof.GetNonexist() == nil {
+		return false
+	}
+	right := commitment.Proof.GetNonexist().GetRight()
+	return right != nil && len(right.Value) == 0
 }
 
 // verifiedProvider is a provider with its keys as they stood at the header's time.

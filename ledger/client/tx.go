@@ -122,8 +122,10 @@ func (c *Client) askNumber(ctx context.Context) (uint64, error) {
 		return c.verifiedNumber(ctx)
 	}
 	var info authtypes.QueryAccountInfoResponse
-	err := c.query(ctx, "/cosmos.auth.v1beta1.Query/AccountInfo", &authtypes.QueryAccountInfoRequest{Address: c.Account()}, &info)
-	return info.Info.GetAccountNumber(), err
+	if err := c.query(ctx, "/cosmos.auth.v1beta1.Query/AccountInfo", &authtypes.QueryAccountInfoRequest{Address: c.Account()}, &info); err != nil {
+		return 0, err
+	}
+	return info.Info.GetAccountNumber(), nil
 }
 
 // Registered reports whether the account is on the ledger: proven if the client is

@@ -23,7 +23,7 @@ func (behind) Node(context.Context, control.NodeOptions, control.Progress, func(
 // unaudited answer's among them.
 func TestUpgradeHasItsOwnStatus(t *testing.T) {
 	var out, errOut bytes.Buffer
-	if status := Run(t.Context(), []string{"node", "INVITE"}, &out, &errOut, behind{}); status != 5 || errOut.String() != "daulat: the rules change here\n" {
+	if status := Run(t.Context(), []string{"node", someInvite()}, &out, &errOut, behind{}); status != 5 || errOut.String() != "daulat: the rules change here\n" {
 		t.Errorf("status %d, %q", status, errOut.String())
 	}
 }
