@@ -157,8 +157,8 @@ func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, heigh
 }
 
 // besideEmpty reports that a proof of absence rests on a record that is empty, beside
-// which ICS-23 proves nothing: the SDK keeps the nonces of unordered transactions as
-// such, right after the accounts. That an account is not there is hearsay then.
+// which ICS-23 proves nothing: indexes are made of such, and the nonces of unordered
+// transactions, right after the accounts. That something is not there is hearsay then.
 func besideEmpty(ops *cmtcrypto.ProofOps) bool {
 	if len(ops.Ops) == 0 {
 		return false
@@ -171,8 +171,8 @@ func besideEmpty(ops *cmtcrypto.ProofOps) bool {
 	if !ok || commitment.Proof.GetNonexist() == nil {
 		return false
 	}
-	right := commitment.Proof.GetNonexist().GetRight()
-	return right != nil && len(right.Value) == 0
+	left, right := commitment.Proof.GetNonexist().GetLeft(), commitment.Proof.GetNonexist().GetRight()
+	return left != nil && len(left.Value) == 0 || right != nil && len(right.Value) == 0
 }
 
 // verifiedProvider is a provider with its keys as they stood at the header's time.

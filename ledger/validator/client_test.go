@@ -2,6 +2,7 @@ package validator_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	coretypes "github.com/cometbft/cometbft/rpc/core/types"
+	"github.com/cosmos/cosmos-sdk/codec/address"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
@@ -48,6 +50,24 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
+// lastAccount is one whose address comes after most others.
+func lastAccount(t *testing.T) *client.AccountKey {
+	t.Helper()
+	for n := uint64(0); ; n++ {
+		k, err := client.NewAccountKey(binary.BigEndian.AppendUint64(make([]byte, 24), n+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := address.NewBech32Codec(client.Prefix).StringToBytes(k.Account())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw[0] == 0xff {
+			return k
+		}
+	}
+}
+
 func TestTransfers(t *testing.T) {
 	v := network(t)
 	ctx := t.Context()
@@ -83,6 +103,15 @@ func TestTransfers(t *testing.T) {
 	t.Run("account without coins", func(t *testing.T) {
 		if err := as(t, v, strangerSeed).Send(ctx, bob, 1); !errors.Is(err, client.ErrNoAccount) {
 			t.Fatalf("got %v", err)
+		}
+	})
+	t.Run("account that would be the last one", func(t *testing.T) { // beside the nonces, which are empty
+		trust, err := alice.Trust(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known, err := client.NewVerified(v.RPC(), trust, lastAccount(t), nil).Registered(ctx); err != nil || known {
+			t.Fatalf("known: %t, %v", known, err)
 		}
 	})
 	t.Run("module account", func(t *testing.T) {
