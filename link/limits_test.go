@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"daulat/core/canon"
+	"daulat/test/leak"
 )
 
 func TestStreamsAreCounted(t *testing.T) {
@@ -218,7 +218,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
-	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	allEnded, files := leak.Watch(t), openFiles(t)
 	for range 3 {
 		a, err := Open(Config{Key: newKey(t)})
 		if err != nil {
@@ -262,7 +262,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Fatalf("dial after close: %v", err)
 		}
 	}
-	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	allEnded()
 	eventually(t, "all descriptors close", func() bool { return openFiles(t) <= files })
 }
 
@@ -278,11 +278,11 @@ func openFiles(t *testing.T) int {
 }
 
 func TestBadListenAddressIsOneError(t *testing.T) {
-	goroutines := runtime.NumGoroutine()
+	allEnded := leak.Watch(t)
 	for _, bad := range []string{"", "127.0.0.1:80", "/ip4/203.0.113.1/tcp/1", "/ip4/127.0.0.1/udp/0/quic-v1"} {
 		if n, err := Open(Config{Key: newKey(t), Listen: []string{bad}}); err == nil {
 			t.Errorf("listens on %q at %v", bad, n.Addrs())
 		}
 	}
-	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	allEnded()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"daulat/core/canon"
+	"daulat/test/leak"
 )
 
 func contextEnded(t *testing.T) (context.Context, context.CancelFunc) {
@@ -558,7 +558,7 @@ func TestOnlyNamedPeersAreBelieved(t *testing.T) {
 }
 
 func TestCloseWithRelaysLeavesNothing(t *testing.T) {
-	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	allEnded, files := leak.Watch(t), openFiles(t)
 	r, err := Open(Config{Key: newKey(t), Relay: DefaultRelay})
 	if err != nil {
 		t.Fatal(err)
@@ -588,6 +588,6 @@ func TestCloseWithRelaysLeavesNothing(t *testing.T) {
 	if err := s.Receive(&note{}); err == nil || err == io.EOF {
 		t.Errorf("a stream outlived its node: %v", err)
 	}
-	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	allEnded()
 	eventually(t, "all descriptors close", func() bool { return openFiles(t) <= files })
 }

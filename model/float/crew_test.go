@@ -4,7 +4,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"daulat/test/leak"
 )
 
 // TestCrewDoesEachPieceOnce, in loops of all sizes one after the other.
@@ -64,18 +65,14 @@ func TestCrewSleepsAndWakes(t *testing.T) {
 
 // TestCrewEnds: no goroutine outlives the call of Append that needed it.
 func TestCrewEnds(t *testing.T) {
-	before := runtime.NumGoroutine()
+	allEnded := leak.Watch(t)
 	for range 20 {
 		c := hire(4)
 		c.run(100, 1, func(int, int, int) {})
 		c.dismiss()
 		c.dismiss()
 	}
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines became %d", before, runtime.NumGoroutine())
-		}
-	}
+	allEnded()
 }
 
 func until(f func() bool) {

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"daulat/test/leak"
 )
 
 // serve runs g on a loopback socket and returns its address and how to stop it.
@@ -46,7 +47,7 @@ func dial(t *testing.T, addr, body string) net.Conn {
 }
 
 func TestClientThatLeavesCancels(t *testing.T) {
-	before := runtime.NumGoroutine()
+	allEnded := leak.Watch(t)
 	ended := make(chan error, 1)
 	b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		if err := errors.Join(begin(admission), piece("first")); err != nil {
@@ -73,7 +74,7 @@ func TestClientThatLeavesCancels(t *testing.T) {
 	if got := c.Ledger.(*memory).spent("t"); got != 10 {
 		t.Errorf("spent %d, want 10", got)
 	}
-	noMoreThan(t, before)
+	allEnded()
 }
 
 func TestClientThatDoesNotReadIsDropped(t *testing.T) {
@@ -106,7 +107,7 @@ func TestClientThatDoesNotReadIsDropped(t *testing.T) {
 }
 
 func TestStoppingEndsAnswersAndConnections(t *testing.T) {
-	before := runtime.NumGoroutine()
+	allEnded := leak.Watch(t)
 	h := newHeld()
 	c := config(h.backend())
 	c.Connections = 2
@@ -126,7 +127,7 @@ func TestStoppingEndsAnswersAndConnections(t *testing.T) {
 	for _, conn := range []net.Conn{busy, idle, queued} {
 		conn.Close()
 	}
-	noMoreThan(t, before)
+	allEnded()
 }
 
 func TestConnectionsFreeTheirPlaces(t *testing.T) {
@@ -141,18 +142,5 @@ func TestConnectionsFreeTheirPlaces(t *testing.T) {
 			t.Fatalf("%q %v", line, err)
 		}
 		conn.Close()
-	}
-}
-
-// noMoreThan waits for goroutines to end; one that leaked fails by time-out.
-func noMoreThan(t *testing.T, before int) {
-	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for runtime.NumGoroutine() > before {
-		if time.Now().After(deadline) {
-			stack := make([]byte, 1<<16)
-			t.Fatalf("goroutines leaked:\n%s", stack[:runtime.Stack(stack, true)])
-		}
-		runtime.Gosched()
 	}
 }
