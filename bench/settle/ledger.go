@@ -252,7 +252,7 @@ func (w *world) start(ctx context.Context) (err error) {
 		return err
 	}
 	for i, home := range homes {
-		c := validator.Config{Home: home}
+		c := validator.Config{Home: home, PlainShare: 1} // sends get whole blocks, as entries do
 		for j, other := range homes {
 			if j == i {
 				continue

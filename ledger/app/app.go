@@ -140,7 +140,7 @@ func New(logger log.Logger, db dbm.DB, home string, options ...func(*baseapp.Bas
 	objects := storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey)
 
 	a := &App{BaseApp: base, codecs: c, keepers: newKeepers(base, c, keys, objects, home, logger),
-		pool: pool{by: map[string]load{}}}
+		pool: newPool()}
 	if err := a.wireModules(); err != nil {
 		return nil, err
 	}

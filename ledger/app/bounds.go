@@ -11,7 +11,7 @@ import (
 
 // Limits of a block, and of each transaction in it. Fees are zero, so these are
 // what keeps blocks short: at 8 to 10 ns of one processor for a unit of gas, a full
-// block runs for about a second, of which plain transactions take 0.1 s at most.
+// block runs for about a second, of which plain transactions take 0.3 s at most.
 const (
 	MaxBlockBytes = 5 << 20
 	MaxBlockGas   = 128_000_000
@@ -19,8 +19,7 @@ const (
 
 	maxMessages = 256        // of a transaction: an announcement has up to 129
 	maxTxGas    = 20_000_000 // of the network's own messages: a full batch of settlements for good wants 16 million
-	maxPlainGas = MaxBlockGas / plainShare
-	plainShare  = 16 // one in so many parts of a block is for what are not the network's own messages
+	maxPlainGas = MaxBlockGas / 16
 )
 
 // own reports whether a transaction is made of market, registry and invite

@@ -198,7 +198,7 @@ func TestFloodLeavesOthersTheirPlace(t *testing.T) {
 		t.Fatalf("a message of the network is refused: %s", r.Log)
 	}
 	first := b.proposal()
-	if n := len(first); n != 1+app.MaxBlockGas/16/sendGas {
+	if n := len(first); n != 1+app.MaxBlockGas/app.PlainShare/sendGas {
 		t.Fatalf("a block holds %d transactions", n)
 	}
 	if string(first[0]) != string(market) || string(first[2]) != string(honest) {
@@ -294,7 +294,7 @@ func TestBlocksAreSmall(t *testing.T) {
 			t.Fatal(r.Log)
 		}
 	}
-	if n := len(old.proposal()); n != 1 {
+	if n := len(old.proposal()); n != app.MaxBlockGas/app.PlainShare/8_000_000 {
 		t.Errorf("a block on an older ledger holds %d of the largest transactions", n)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	freeShare = 4 // an account may have as much waiting as one in so many parts of what is free
 )
 
+// PlainShare is the default of [App.SetPlainShare].
+const PlainShare = 4
+
 // waiting is a transaction that passed the node's check.
 type waiting struct {
 	key     [sha256.Size]byte
@@ -41,11 +44,19 @@ func (l load) plus(w waiting, sign int) load {
 // same, but knows no accounts. It decides what this node takes and proposes, and never
 // whether a block is valid.
 type pool struct {
+	plainShare uint64 // one in so many parts of a block is for what are not the network's own messages
+
 	mu    sync.Mutex
 	list  []waiting
 	total load
 	by    map[string]load
 }
+
+func newPool() pool { return pool{plainShare: PlainShare, by: map[string]load{}} }
+
+// SetPlainShare gives transactions other than the network's own one in so many parts
+// of the blocks that this node proposes. It is called before the node runs.
+func (a *App) SetPlainShare(parts uint64) { a.pool.plainShare = parts }
 
 // newWaiting reads what the pool has to know of a transaction.
 func newWaiting(raw []byte, tx sdk.Tx) (waiting, error) {
@@ -111,7 +122,7 @@ func (p *pool) choose(bytes, gas uint64) [][]byte {
 			plain = append(plain, w)
 		}
 	}
-	last, usedBytes, usedGas := fair(plain, bytes/plainShare, gas/plainShare)
+	last, usedBytes, usedGas := fair(plain, bytes/p.plainShare, gas/p.plainShare)
 	chosen, _, _ := fair(first, bytes-usedBytes, gas-usedGas)
 	return append(chosen, last...)
 }

@@ -13,12 +13,14 @@ func wait(account, name string, gas uint64, own bool) waiting {
 	return waiting{key: sha256.Sum256(raw), raw: raw, account: account, gas: gas, own: own}
 }
 
-func newPool(all ...waiting) *pool {
-	p := &pool{by: map[string]load{}}
+// holding is a pool in which all wait, with a sixteenth of each block for plain ones.
+func holding(all ...waiting) *pool {
+	p := newPool()
+	p.plainShare = 16
 	for _, w := range all {
 		p.add(w)
 	}
-	return p
+	return &p
 }
 
 func names(raws [][]byte) (all []string) {
@@ -45,7 +47,7 @@ func TestBlockIsSharedByAccounts(t *testing.T) {
 			"mallory:order7", "mallory:order8", "mallory:order9", "mallory:order10", "mallory:order11", "mallory:order12", "mallory:send0"}},
 		"not enough": {1 << 20, 299, nil},
 	} {
-		if got := names(newPool(all...).choose(c.bytes, c.gas)); !slices.Equal(got, c.want) {
+		if got := names(holding(all...).choose(c.bytes, c.gas)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
@@ -53,9 +55,9 @@ func TestBlockIsSharedByAccounts(t *testing.T) {
 
 // A transaction that does not fit ends its account's turns, and no other's.
 func TestOrderOfAnAccountIsKept(t *testing.T) {
-	p := newPool(wait("alice", "1", 10, false), wait("alice", "2", 90, false), wait("alice", "3", 10, false),
+	p := holding(wait("alice", "1", 10, false), wait("alice", "2", 90, false), wait("alice", "3", 10, false),
 		wait("bob", "1", 10, false), wait("bob", "2", 10, false))
-	if got := names(p.choose(1<<20, plainShare*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
+	if got := names(p.choose(1<<20, 16*50)); !slices.Equal(got, []string{"alice:1", "bob:1", "bob:2"}) {
 		t.Fatal(got)
 	}
 }
@@ -64,7 +66,7 @@ func TestOrderOfAnAccountIsKept(t *testing.T) {
 // what has left makes room again.
 func TestPoolLeavesRoom(t *testing.T) {
 	for what, size := range map[string]int{"small": 200, "large": MaxTxBytes} {
-		p, capacity := newPool(), min(MaxWaiting, MaxWaitingBytes/size)
+		p, capacity := holding(), min(MaxWaiting, MaxWaitingBytes/size)
 		for _, accounts := range []int{1, 10} {
 			for n := range 2 * capacity {
 				w := wait(fmt.Sprint("mallory", n%accounts), fmt.Sprint(n), 1, false)
@@ -89,7 +91,7 @@ func TestPoolLeavesRoom(t *testing.T) {
 
 // A great many accounts fill the pool, and no further.
 func TestPoolIsBounded(t *testing.T) {
-	p := newPool()
+	p := holding()
 	for n := range MaxWaiting + 1 {
 		if w := wait(fmt.Sprint("account", n), "1", 1, false); p.room(w) == nil {
 			p.add(w)

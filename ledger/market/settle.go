@@ -18,11 +18,12 @@ import (
 // (bench/settle.md), and take a block that others need.
 const MaxEntries = 100
 
-// What settling is charged for is the time that it takes (bench/settle.md), at the 8
-// to 10 ns of a unit of gas elsewhere. By reads and writes it would seem three times
-// as long, and a block would hold that much less of what the ledger is for.
+// What settling is charged for is the time that it takes on two processors
+// (bench/settle.md), at the 8 to 10 ns of a unit of gas elsewhere. By reads and writes
+// it would seem several times as long, and a block would hold that much less of what
+// the ledger is for.
 const (
-	entryGas storetypes.Gas = 22_000 // a pair: two signatures, and a session that is stored
+	entryGas storetypes.Gas = 8_000  // a pair: two signatures and a stored session; its bytes are some 4,000 more
 	finalGas storetypes.Gas = 80_000 // a session that ends besides: its escrow is split and paid back
 )
 

@@ -25,6 +25,7 @@
 package validator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,7 @@ type Config struct {
 	Sync          *StateSync    // where a home without state gets it; nil: block by block
 	Sole          bool          // no other home signs with the validator's key, though one did lately
 	SnapshotEvery uint64        // blocks between two snapshots for others; default SnapshotEvery
+	PlainShare    uint64        // one in so many parts of its blocks is for what are not the network's own messages; default app.PlainShare
 	Logger        *slog.Logger  // gets what the log file gets; may be nil
 }
 
@@ -161,6 +163,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	v.app.SetPlainShare(cmp.Or(c.PlainShare, app.PlainShare))
 	if err := v.app.CheckUpgrade(); err != nil {
 		return err
 	}
