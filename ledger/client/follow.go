@@ -52,15 +52,26 @@ func (f *follower) sent(height int64) {
 	}
 }
 
+// fork begins where f stands, and tells nobody how far it comes.
+func (f *follower) fork() *follower {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &follower{trust: f.trust, now: f.now, block: f.block}
+}
+
 // NewVerified is [New] for those who reach the ledger through a stranger. What
-// money hangs on (sessions, what providers are and stand at, invites) comes with
-// a proof from trust on and is refused without; so does their absence. The rest is
+// money hangs on (sessions, what providers are and stand at, invites, what became of
+// transactions that were sent) comes with a proof from trust on and is refused without; so does their absence. The rest is
 // the node's word, and a lie in it costs time at the most. What is proven may be a block older
 // than the newest state, but not than what the client sent. keep is
 // told of newer headers that can take the place of trust; it may be nil.
 func NewVerified(rpc RPC, trust Trust, signer Signer, keep func(Trust) error) *Client {
 	c := New(rpc, trust.ChainID, signer)
 	c.follower = &follower{trust: trust, keep: keep, now: time.Now}
+	c.watcher.trusts = c.follower
 	return c
 }
 
@@ -225,26 +236,14 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 	f := c.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.block == nil {
-		root, err := c.trusted(ctx)
-		if err != nil {
-			return nil, err
-		}
-		f.block = root
+	before := f.trust.Height
+	if f.block != nil {
+		before = f.block.Height
 	}
-	now := f.now()
-	if light.HeaderExpired(f.block.SignedHeader, TrustingPeriod, now) {
-		return nil, ErrStale
-	}
-	before := f.block.Height
-	path, err := c.path(ctx, f.block, height, now)
-	if err != nil {
+	if err := c.extend(ctx, height); err != nil {
 		return nil, err
 	}
-	if len(path) > 0 {
-		f.block = path[len(path)-1]
-	}
-	if now.Sub(f.block.Time) > maxLag {
+	if f.now().Sub(f.block.Time) > maxLag {
 		return nil, fmt.Errorf("%w: its newest block is of %s", ErrLagging, f.block.Time.UTC().Format(time.RFC3339))
 	}
 	if f.keep != nil && f.block.Height > before {
@@ -255,6 +254,42 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 		}
 	}
 	return f.block.SignedHeader, nil
+}
+
+// verify is advance for what may be old: it asks nothing but that headers are signed.
+func (c *Client) verify(ctx context.Context, height int64) (*cmttypes.SignedHeader, error) {
+	f := c.follower
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := c.extend(ctx, height); err != nil {
+		return nil, err
+	}
+	return f.block.SignedHeader, nil
+}
+
+// extend makes the header of height the follower's newest unless a later one is. The
+// follower is locked.
+func (c *Client) extend(ctx context.Context, height int64) error {
+	f := c.follower
+	if f.block == nil {
+		root, err := c.trusted(ctx)
+		if err != nil {
+			return err
+		}
+		f.block = root
+	}
+	now := f.now()
+	if light.HeaderExpired(f.block.SignedHeader, TrustingPeriod, now) {
+		return ErrStale
+	}
+	path, err := c.path(ctx, f.block, height, now)
+	if err != nil {
+		return err
+	}
+	if len(path) > 0 {
+		f.block = path[len(path)-1]
+	}
+	return nil
 }
 
 // trusted asks for the header that is trusted by its hash.

@@ -112,9 +112,9 @@ func (l *ledger) block(t testing.TB, chain string, height int64) *cmttypes.Light
 	header := &cmttypes.Header{Version: cmtversion.Consensus{Block: version.BlockProtocol}, ChainID: chain, Height: height,
 		Time: testStart.Add(time.Duration(height) * time.Second), ValidatorsHash: set.Hash(),
 		NextValidatorsHash: l.validators(height + 1).Hash(), ConsensusHash: tmhash.Sum(nil), AppHash: l.hash,
-		LastCommitHash: tmhash.Sum(nil), DataHash: tmhash.Sum(nil), EvidenceHash: tmhash.Sum(nil),
-		LastResultsHash: tmhash.Sum(nil), ProposerAddress: set.Proposer.Address,
-		LastBlockID: cmttypes.BlockID{Hash: tmhash.Sum(nil), PartSetHeader: cmttypes.PartSetHeader{Total: 1, Hash: tmhash.Sum(nil)}}}
+		LastCommitHash: tmhash.Sum(nil), DataHash: sentAt(height).Hash(), EvidenceHash: tmhash.Sum(nil),
+		LastResultsHash: cmttypes.NewResults(resultsOf(height - 1)).Hash(), ProposerAddress: set.Proposer.Address,
+		LastBlockID: cmttypes.BlockID{Hash: l.hashOf(height - 1), PartSetHeader: cmttypes.PartSetHeader{Total: 1, Hash: tmhash.Sum(nil)}}}
 	id := cmttypes.BlockID{Hash: header.Hash(), PartSetHeader: cmttypes.PartSetHeader{Total: 1, Hash: tmhash.Sum(nil)}}
 	commit := &cmttypes.Commit{Height: height, BlockID: id, Signatures: make([]cmttypes.CommitSig, 4)}
 	for i := range commit.Signatures {
@@ -135,6 +135,22 @@ func (l *ledger) block(t testing.TB, chain string, height int64) *cmttypes.Light
 	return &cmttypes.LightBlock{SignedHeader: &cmttypes.SignedHeader{Header: header, Commit: commit}, ValidatorSet: set}
 }
 
+func (l *ledger) hashOf(height int64) []byte {
+	if b := l.blocks[height]; b != nil {
+		return b.Hash()
+	}
+	return tmhash.Sum(nil)
+}
+
+// sentAt are the transactions of a block: every second one is refused.
+func sentAt(height int64) cmttypes.Txs {
+	return cmttypes.Txs{fmt.Appendf(nil, "first of %d", height), fmt.Appendf(nil, "second of %d", height)}
+}
+
+func resultsOf(height int64) []*abci.ExecTxResult {
+	return []*abci.ExecTxResult{{Data: fmt.Appendf(nil, "order %d", height), GasUsed: 1}, {Code: 7, GasUsed: 2}}
+}
+
 func (l *ledger) trust(height int64) Trust {
 	return Trust{ChainID: testChain, GenesisHash: hex.EncodeToString(tmhash.Sum(nil)), Height: height,
 		Hash: hex.EncodeToString(l.blocks[height].Hash())}
@@ -148,6 +164,14 @@ func (l *ledger) ABCIInfo(context.Context) (*ctypes.ResultABCIInfo, error) {
 
 func (l *ledger) Commit(_ context.Context, height *int64) (*ctypes.ResultCommit, error) {
 	return ctypes.NewResultCommit(l.blocks[*height].Header, l.blocks[*height].Commit, true), nil
+}
+
+func (l *ledger) Block(_ context.Context, height *int64) (*ctypes.ResultBlock, error) {
+	return &ctypes.ResultBlock{Block: &cmttypes.Block{Header: *l.blocks[*height].Header, Data: cmttypes.Data{Txs: sentAt(*height)}}}, nil
+}
+
+func (l *ledger) BlockResults(_ context.Context, height *int64) (*ctypes.ResultBlockResults, error) {
+	return &ctypes.ResultBlockResults{Height: *height, TxsResults: resultsOf(*height)}, nil
 }
 
 func (l *ledger) Validators(_ context.Context, height *int64, _, _ *int) (*ctypes.ResultValidators, error) {

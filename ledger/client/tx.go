@@ -238,7 +238,11 @@ func (c *Client) deliver(ctx context.Context, raw []byte, height int64, timeout 
 		return fmt.Errorf("send transaction: %w", err)
 	}
 	if err == nil && sent.Code != 0 {
-		return refused(sent.Codespace, sent.Code, sent.Log)
+		// A stranger's word that it came too late is no reason to send another: the
+		// blocks tell.
+		if err := refused(sent.Codespace, sent.Code, sent.Log); c.follower == nil || !errors.Is(err, ErrExpired) {
+			return err
+		}
 	}
 	select {
 	case <-ctx.Done():

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,14 +14,18 @@ import (
 )
 
 // watcher reads new blocks for the transactions that calls wait for: one reader
-// however many calls, none while there are none. It needs no index of the node.
+// however many calls, none while there are none. It needs no index of the node. Of a
+// stranger's node it takes only blocks and results that verified headers commit to, so
+// nobody can have a payment made twice by hiding that it was made.
 type watcher struct {
 	rpc     RPC
+	trusts  *follower // nil if the node is trusted
 	mu      sync.Mutex
 	waiting map[string]*waiter // by transaction hash
 	running bool
 	next    int64     // height of the first block not read yet
 	moved   time.Time // when there was a new block
+	follows *follower // the runner's own, which is never ahead of what it reads
 }
 
 type waiter struct {
@@ -39,6 +45,7 @@ type outcome struct {
 const (
 	maxFailures = 500
 	callPeriod  = 10 * time.Second
+	stride      = 16 // blocks that are proven by one header
 )
 
 // await registers a transaction before it is sent. height is of a block that
@@ -53,6 +60,7 @@ func (w *watcher) await(hash []byte, height int64, timeout time.Time) *waiter {
 	w.waiting[x.hash] = x
 	if !w.running {
 		w.running, w.next, w.moved = true, height+1, time.Now()
+		w.follows = w.trusts.fork()
 		go w.run()
 	}
 	return x
@@ -93,10 +101,14 @@ func (w *watcher) idle() bool {
 func (w *watcher) advance() error {
 	ctx, cancel := context.WithTimeout(context.Background(), callPeriod)
 	defer cancel()
-	return New(w.rpc, "", nil).from(ctx, func(ctx context.Context, c *Client) error {
+	reader := &Client{rpc: w.rpc, follower: w.follows}
+	return reader.from(ctx, func(ctx context.Context, c *Client) error {
 		height, err := committed(ctx, c.rpc)
 		if err != nil {
 			return err
+		}
+		if c.follower != nil {
+			return w.readProven(ctx, c, min(height, w.next+stride))
 		}
 		for ; w.next <= height; w.next++ { // next and moved belong to the runner
 			if err := w.read(ctx, c.rpc, w.next); err != nil {
@@ -121,20 +133,67 @@ func (w *watcher) read(ctx context.Context, rpc RPC, height int64) error {
 	if err != nil {
 		return err
 	}
-	found := w.find(answer.Block.Txs)
-	if len(found) > 0 {
-		results, err := rpc.BlockResults(ctx, &height)
+	if err := w.settle(ctx, rpc, answer.Block, nil); err != nil {
+		return err
+	}
+	w.expire(answer.Block.Time)
+	return nil
+}
+
+// readProven reads the blocks before height, the newest first: each is the one that
+// the header after it names, which is verified at height. That header names the
+// block's results, too.
+func (w *watcher) readProven(ctx context.Context, c *Client, height int64) error {
+	if height <= w.next {
+		return nil
+	}
+	header, err := c.verify(ctx, height)
+	if err != nil {
+		return err
+	}
+	after, now := header.Header, time.Time{}
+	for h := header.Height - 1; h >= w.next; h-- {
+		answer, err := c.rpc.Block(ctx, &h)
 		if err != nil {
 			return err
 		}
-		for i, x := range found {
-			if i >= len(results.TxsResults) {
-				return fmt.Errorf("block %d lacks the result of transaction %d", height, i)
-			}
-			x.finish(outcome{tx: results.TxsResults[i], height: height})
+		b := answer.Block
+		if b == nil || !bytes.Equal(b.Header.Hash(), after.LastBlockID.Hash) || !bytes.Equal(b.Txs.Hash(), b.DataHash) {
+			return fmt.Errorf("%w: block %d is not what the next header names", ErrHeader, h)
 		}
+		if err := w.settle(ctx, c.rpc, b, after.LastResultsHash); err != nil {
+			return err
+		}
+		if now.IsZero() {
+			now = b.Time
+		}
+		after = &b.Header
 	}
-	w.expire(answer.Block.Time)
+	w.next, w.moved = header.Height, time.Now()
+	w.expire(now)
+	return nil
+}
+
+// settle gives those who wait for a transaction of b its result, which root commits to
+// unless that is nil.
+func (w *watcher) settle(ctx context.Context, rpc RPC, b *cmttypes.Block, root []byte) error {
+	found := w.find(b.Txs)
+	if len(found) == 0 {
+		return nil
+	}
+	results, err := rpc.BlockResults(ctx, &b.Height)
+	if err != nil {
+		return err
+	}
+	if all := results.TxsResults; len(all) != len(b.Txs) || slices.Contains(all, nil) {
+		return fmt.Errorf("%w: block %d lacks results of its transactions", ErrMalformed, b.Height)
+	}
+	if root != nil && !bytes.Equal(cmttypes.NewResults(results.TxsResults).Hash(), root) {
+		return fmt.Errorf("%w: results of block %d", ErrState, b.Height)
+	}
+	for i, x := range found {
+		x.finish(outcome{tx: results.TxsResults[i], height: b.Height})
+	}
 	return nil
 }
 
