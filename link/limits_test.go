@@ -12,9 +12,9 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"go.uber.org/goleak"
 
 	"daulat/core/canon"
-	"daulat/test/leak"
 )
 
 func TestStreamsAreCounted(t *testing.T) {
@@ -218,7 +218,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
-	allEnded, files := leak.Watch(t), openFiles(t)
+	before, files := goleak.IgnoreCurrent(), openFiles(t)
 	for range 3 {
 		a, err := Open(Config{Key: newKey(t)})
 		if err != nil {
@@ -262,7 +262,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Fatalf("dial after close: %v", err)
 		}
 	}
-	allEnded()
+	allEnd(t, before)
 	eventually(t, "all descriptors close", func() bool { return openFiles(t) <= files })
 }
 
@@ -278,11 +278,11 @@ func openFiles(t *testing.T) int {
 }
 
 func TestBadListenAddressIsOneError(t *testing.T) {
-	allEnded := leak.Watch(t)
+	before := goleak.IgnoreCurrent()
 	for _, bad := range []string{"", "127.0.0.1:80", "/ip4/203.0.113.1/tcp/1", "/ip4/127.0.0.1/udp/0/quic-v1"} {
 		if n, err := Open(Config{Key: newKey(t), Listen: []string{bad}}); err == nil {
 			t.Errorf("listens on %q at %v", bad, n.Addrs())
 		}
 	}
-	allEnded()
+	allEnd(t, before)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"daulat/core/canon"
 )
 
@@ -77,6 +79,13 @@ func eventually(t testing.TB, what string, happened func() bool) {
 			t.Fatal("never happened:", what)
 		}
 	}
+}
+
+// allEnd waits for the goroutines that began since before. A count would be fooled by
+// others that end meanwhile.
+func allEnd(t testing.TB, before goleak.Option) {
+	t.Helper()
+	eventually(t, "all goroutines end", func() bool { return goleak.Find(before) == nil })
 }
 
 // wait takes what another goroutine says, if it ever does.

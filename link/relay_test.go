@@ -15,10 +15,10 @@ import (
 	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/util"
+	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
 	"daulat/core/canon"
-	"daulat/test/leak"
 )
 
 func contextEnded(t *testing.T) (context.Context, context.CancelFunc) {
@@ -558,7 +558,7 @@ func TestOnlyNamedPeersAreBelieved(t *testing.T) {
 }
 
 func TestCloseWithRelaysLeavesNothing(t *testing.T) {
-	allEnded, files := leak.Watch(t), openFiles(t)
+	before, files := goleak.IgnoreCurrent(), openFiles(t)
 	r, err := Open(Config{Key: newKey(t), Relay: DefaultRelay})
 	if err != nil {
 		t.Fatal(err)
@@ -588,6 +588,6 @@ func TestCloseWithRelaysLeavesNothing(t *testing.T) {
 	if err := s.Receive(&note{}); err == nil || err == io.EOF {
 		t.Errorf("a stream outlived its node: %v", err)
 	}
-	allEnded()
+	allEnd(t, before)
 	eventually(t, "all descriptors close", func() bool { return openFiles(t) <= files })
 }

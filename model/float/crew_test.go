@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"daulat/test/leak"
+	"go.uber.org/goleak"
 )
 
 // TestCrewDoesEachPieceOnce, in loops of all sizes one after the other.
@@ -65,14 +65,14 @@ func TestCrewSleepsAndWakes(t *testing.T) {
 
 // TestCrewEnds: no goroutine outlives the call of Append that needed it.
 func TestCrewEnds(t *testing.T) {
-	allEnded := leak.Watch(t)
+	before := goleak.IgnoreCurrent()
 	for range 20 {
 		c := hire(4)
 		c.run(100, 1, func(int, int, int) {})
 		c.dismiss()
 		c.dismiss()
 	}
-	allEnded()
+	goleak.VerifyNone(t, before)
 }
 
 func until(f func() bool) {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"daulat/test/leak"
+	"go.uber.org/goleak"
 )
 
 // serve runs g on a loopback socket and returns its address and how to stop it.
@@ -47,7 +47,7 @@ func dial(t *testing.T, addr, body string) net.Conn {
 }
 
 func TestClientThatLeavesCancels(t *testing.T) {
-	allEnded := leak.Watch(t)
+	before := goleak.IgnoreCurrent()
 	ended := make(chan error, 1)
 	b := &backend{answer: func(ctx context.Context, _ Prompt, begin func(Admission) error, piece func(string, ...AnswerToken) error) (Result, error) {
 		if err := errors.Join(begin(admission), piece("first")); err != nil {
@@ -74,7 +74,7 @@ func TestClientThatLeavesCancels(t *testing.T) {
 	if got := c.Ledger.(*memory).spent("t"); got != 10 {
 		t.Errorf("spent %d, want 10", got)
 	}
-	allEnded()
+	allEnd(t, before)
 }
 
 func TestClientThatDoesNotReadIsDropped(t *testing.T) {
@@ -107,7 +107,7 @@ func TestClientThatDoesNotReadIsDropped(t *testing.T) {
 }
 
 func TestStoppingEndsAnswersAndConnections(t *testing.T) {
-	allEnded := leak.Watch(t)
+	before := goleak.IgnoreCurrent()
 	h := newHeld()
 	c := config(h.backend())
 	c.Connections = 2
@@ -127,7 +127,7 @@ func TestStoppingEndsAnswersAndConnections(t *testing.T) {
 	for _, conn := range []net.Conn{busy, idle, queued} {
 		conn.Close()
 	}
-	allEnded()
+	allEnd(t, before)
 }
 
 func TestConnectionsFreeTheirPlaces(t *testing.T) {
@@ -143,4 +143,16 @@ func TestConnectionsFreeTheirPlaces(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// allEnd waits for the goroutines that began since before.
+func allEnd(t *testing.T, before goleak.Option) {
+	t.Helper()
+	var err error
+	for range 10 { // of half a second each
+		if err = goleak.Find(before); err == nil {
+			return
+		}
+	}
+	t.Error(err)
 }

@@ -1,3 +1,7 @@
 package tested
 
-import _ "daulat/compute/provider"
+import (
+	_ "go.uber.org/goleak"
+
+	_ "daulat/compute/provider"
+)

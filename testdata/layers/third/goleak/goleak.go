@@ -1,0 +1,2 @@
+// Package goleak stands for what tests alone may import.
+package goleak
