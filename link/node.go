@@ -98,6 +98,7 @@ type Node struct {
 	relay    *relay.Relay // nil if it carries nothing
 	meter    *meter       // of the relay
 	places   *places
+	cutters  cutters
 	outside  outside
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -169,7 +170,7 @@ func assemble(c Config) (n *Node, listen []multiaddr.Multiaddr, err error) {
 		return nil, nil, err
 	}
 	n = &Node{config: c, key: c.Key.Public(), reach: reach, named: keysIn(append(c.Named[:len(c.Named):len(c.Named)], c.Relays...)), punches: slices.ContainsFunc(listen, manet.IsIPUnspecified),
-		places: kept, outside: outside{seen: map[peer.ID]multiaddr.Multiaddr{}, probed: map[network.Conn]time.Time{}},
+		places: kept, cutters: cutters{at: map[peer.ID]time.Time{}}, outside: outside{seen: map[peer.ID]multiaddr.Multiaddr{}, probed: map[network.Conn]time.Time{}},
 		muxer: multistream.NewMultistreamMuxer[string](), handlers: map[string]serve{}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n, listen, nil
@@ -220,14 +221,16 @@ func (n *Node) DialKey(ctx context.Context, key canon.PublicKey, addrs []string,
 func (n *Node) dial(ctx context.Context, key canon.PublicKey, targets []multiaddr.Multiaddr, protocol string) (*Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.config.HandshakeTimeout)
 	defer cancel()
-	s, err := n.open(ctx, key, targets, protocol)
+	raw, err := n.open(ctx, key, targets, protocol)
 	if err != nil {
 		if nobodyThere(err) {
 			err = fmt.Errorf("%w: %w", ErrNobody, err)
 		}
 		return nil, fmt.Errorf("dial %s for %s: %w", PeerID(key), protocol, err)
 	}
-	return newStream(s, key), nil
+	s := newStream(raw, key)
+	s.ended = func() { n.cutters.note(raw.Conn().RemoteMultiaddr()) }
+	return s, nil
 }
 
 // nobodyThere reports whether each address was dialed and refused the connection.

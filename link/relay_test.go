@@ -275,6 +275,7 @@ type crook struct {
 	carry func(piece []byte) ([]byte, bool) // false ends the circuit
 	to    *peer.ID                          // whom it connects with, in place of whom was asked for
 	mute  bool                              // never answers who asks for a circuit
+	slow  time.Duration                     // before it answers
 	asked chan struct{}                     // told when one is asked for
 }
 
@@ -302,6 +303,7 @@ func (c *crook) hop(s network.Stream) {
 	if c.mute {
 		return // the stream stays open
 	}
+	time.Sleep(c.slow)
 	to, err := util.PeerToPeerInfoV2(m.GetPeer())
 	if err != nil {
 		s.Reset()
@@ -431,6 +433,61 @@ func TestStallingRelayIsLeft(t *testing.T) {
 	eventually(t, "the circuit is given up", s.Cut)
 	if err := echoes(dialAt(t, client, circuitsTo(n)), "halo again"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A relay that ends each circuit early, as if its limit were used up, is not the way
+// that is tried first again while there is another; alone it is taken at once.
+func TestRelayThatCutsComesLast(t *testing.T) {
+	c, honest := newCrook(t), newCrook(t)
+	honest.slow = cutDelay / 4 // the other would win, though libp2p dials it 250 ms later
+	honest.carry = func(piece []byte) ([]byte, bool) { return piece, true }
+	left := 0 // pieces that it still carries
+	carries := func(pieces int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		left = pieces
+	}
+	c.carry = func(piece []byte) ([]byte, bool) {
+		left--
+		return piece, left > 0
+	}
+	n, client := behind(t, Config{}, c.Node, honest.Node), node(t, Config{})
+	n.Handle(echo, serveEcho)
+	var crooked []string
+	for _, a := range circuitsTo(n) {
+		if strings.Contains(a, PeerID(c.Key())) {
+			crooked = append(crooked, a)
+		}
+	}
+	ask := func(addrs []string) *Stream {
+		t.Helper()
+		s := dialAt(t, client, addrs)
+		if err := echoes(s, "halo"); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for range 2 {
+		carries(1000)
+		s := ask(crooked)
+		wait(t, c.asked)
+		carries(1)
+		if err := echoes(s, "halo"); err == nil || !s.Cut() {
+			t.Fatalf("the circuit holds: %v", err)
+		}
+		eventually(t, "the connection ends", func() bool { return len(client.Peers()) <= 1 })
+	}
+	_, alone, err := parseAddrs(crooked, zeroKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := client.cutters.rank(alone)[0]; first.Delay != 0 {
+		t.Errorf("where there is no other, it waits for %s", first.Delay)
+	}
+	carries(1000)
+	if _, by, _ := splitCircuit(ask(circuitsTo(n)).raw.Conn().RemoteMultiaddr()); by.String() != PeerID(honest.Key()) {
+		t.Error("the relay that cuts is taken while another works")
 	}
 }
 

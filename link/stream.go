@@ -38,6 +38,7 @@ type Stream struct {
 	peer    canon.PublicKey
 	limit   int
 	timeout time.Duration
+	ended   func() // is told if the connection ends under the stream; may be nil
 	read    deadline
 	write   deadline
 }
@@ -217,6 +218,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 }
 
 func (s *Stream) fail(err error) error {
+	if s.ended != nil && s.Cut() {
+		s.ended()
+	}
 	s.raw.Reset()
 	return err
 }

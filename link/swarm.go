@@ -57,6 +57,7 @@ func (n *Node) openSwarm() error {
 	n.swarm, err = swarm.NewSwarm(id, peers, bus,
 		swarm.WithResourceManager(limits),
 		swarm.WithConnectionGater(n.reach),
+		swarm.WithDialRanker(n.cutters.rank),
 		swarm.WithDialTimeout(c.HandshakeTimeout),
 		swarm.WithDialTimeoutLocal(c.HandshakeTimeout))
 	if err != nil {
