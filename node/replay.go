@@ -34,11 +34,11 @@ func openReplay(ctx context.Context, o control.VerifyOptions, shelf *Shelf, say 
 	}
 	r := &replaying{with: o.Replay, forced: inference.Forced{Against: map[replay.Kind]inference.Teacher{}}}
 	var err error
-	if r.forced.Reference, err = openTeacher(ctx, shelf, o.Replay, say); err != nil {
+	if r.forced.Reference, err = openTeacher(ctx, shelf, o.Replay, o.ReplayKey, say); err != nil {
 		return nil, err
 	}
 	for _, kind := range slices.Sorted(maps.Keys(o.Against)) {
-		if r.forced.Against[replay.Kind(kind)], err = openTeacher(ctx, shelf, o.Against[kind], say); err != nil {
+		if r.forced.Against[replay.Kind(kind)], err = openTeacher(ctx, shelf, o.Against[kind], o.ReplayKey, say); err != nil {
 			return nil, err
 		}
 	}
@@ -54,10 +54,10 @@ func given() string {
 }
 
 // openTeacher finds a server, a file, or a model of the home.
-func openTeacher(ctx context.Context, shelf *Shelf, where string, say control.Progress) (inference.Teacher, error) {
+func openTeacher(ctx context.Context, shelf *Shelf, where, key string, say control.Progress) (inference.Teacher, error) {
 	if isURL(where) {
 		say("reaching " + where)
-		return inference.OpenServed(ctx, where)
+		return inference.OpenServed(ctx, where, key)
 	}
 	path := where
 	if e, err := shelf.Find(where); err == nil {

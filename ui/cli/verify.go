@@ -31,15 +31,16 @@ not be done, and 2 for a wrong input such as a file that is no receipt. It is 4 
 only declared: signatures and payment are checked then, and what it says is unaudited.
 
 Of a declared model, --replay has the answer read again by what you believe to be that model: a
-GGUF file, a model of this home, or the address of a llama.cpp server. A server must be yours or of
-somebody you trust, and never the provider's: whoever replays decides what fits. The answer is
-compared with what could have been run instead: a smaller model, its weights in 4 bits, half its
-layers, a cut prompt, another sampler. A file gives all but the smaller model by itself; --against
-names that, and for a server also the 4-bit and the half model (other servers). The table shows for
-each how much the answer speaks for it, from where on it does not fit (an honest answer does so in
-1 of 1000 cases at most), and in how many cases such an answer would be seen, at the least. Below
-99 %, or where one is not given, it is inconclusive. The status is 3 if the answer does not fit,
-else 4: even consistent is a statistical statement by this home alone, and no yes.`,
+GGUF file, a model of this home, or the address of a llama.cpp server. A server must be yours or
+of somebody you trust, and never the provider's: whoever replays decides what fits. If it wants a
+key, that is in DAULAT_REPLAY_KEY, which each server that you name gets. The answer is compared
+with what could have been run instead: a smaller model, its weights in 4 bits, half its layers, a
+cut prompt, another sampler. A file gives all but the smaller model by itself; --against names
+that, and for a server also the 4-bit and the half model (other servers). The table shows for each
+how much the answer speaks for it, from where on it does not fit (an honest answer does so in 1 of
+1000 cases at most), and in how many cases such an answer would be seen, at the least. Below 99 %,
+or where one is not given, it is inconclusive. The status is 3 if the answer does not fit, else 4:
+even consistent is a statistical statement by this home alone, and no yes.`,
 		Example: `  daulat verify answer.receipt --trust daulat-1@0f3a…:12:9bc4…
   daulat verify answer.receipt --trust LINE --model SmolLM2-135M-Instruct.Q4_1.gguf
   daulat verify answer.receipt --trust LINE --replay llama-8b.gguf --against smaller=llama-1b.gguf
@@ -58,7 +59,7 @@ else 4: even consistent is a statistical statement by this home alone, and no ye
 			if err != nil {
 				return err
 			}
-			o.Home, o.Bundle = a.home, bundle
+			o.Home, o.Bundle, o.ReplayKey = a.home, bundle, os.Getenv("DAULAT_REPLAY_KEY")
 			r, err := a.runtime.Verify(cmd.Context(), o, a.progress())
 			if err != nil {
 				return err

@@ -135,8 +135,9 @@ type VerifyOptions struct {
 	Model  string // GGUF file to use instead of fetching one
 	// Replay is with what the answer of a declared model is read again: a GGUF file, a model of the home, or the
 	// address of a llama.cpp server; Against is the same by what may have been run instead.
-	Replay  string
-	Against map[string]string
+	Replay    string
+	Against   map[string]string
+	ReplayKey string // bearer token that these servers want
 }
 
 // Report is the outcome of a check.

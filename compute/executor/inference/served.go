@@ -36,9 +36,10 @@ type servedTeacher struct {
 	context int
 }
 
-// OpenServed takes a llama.cpp server, which must not be the provider's.
-func OpenServed(ctx context.Context, url string) (Teacher, error) {
-	u, err := OpenUpstream(UpstreamConfig{URL: url})
+// OpenServed takes a llama.cpp server, which must not be the provider's. key is the
+// bearer token that it wants, or empty.
+func OpenServed(ctx context.Context, url, key string) (Teacher, error) {
+	u, err := OpenUpstream(UpstreamConfig{URL: url, Key: key})
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +191,9 @@ func (s servedTeacher) ask(ctx context.Context, method, path string, body any, m
 	req, err := http.NewRequestWithContext(ctx, method, s.base+path, bytes.NewReader(data))
 	if err != nil {
 		return err
+	}
+	if s.key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.key)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.client.Do(req)

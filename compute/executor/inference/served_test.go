@@ -9,6 +9,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,6 +84,25 @@ func llamaServer(t *testing.T, by fileTeacher, bad func(w http.ResponseWriter)) 
 	return s.URL
 }
 
+// locked is a server that wants a key for all that it is asked.
+func locked(t *testing.T, url, key string) string {
+	t.Helper()
+	to, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+key {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 // completed tells the likeliest n tokens, the end among them: llama.cpp shows it without bytes.
 func completed(t *testing.T, by fileTeacher, prompt []uint32, n int) any {
 	var top []any
@@ -106,11 +127,15 @@ func completed(t *testing.T, by fileTeacher, prompt []uint32, n int) any {
 // A server's rows are those of the model that it has, and lead to the same results.
 func TestServedTeacher(t *testing.T) {
 	s := newStage(t, 1)
-	served, err := OpenServed(t.Context(), llamaServer(t, s.reference, nil))
+	url := locked(t, llamaServer(t, s.reference, nil), "sesame")
+	if _, err := OpenServed(t.Context(), url, "wrong"); err == nil {
+		t.Error("a server was opened without its key")
+	}
+	served, err := OpenServed(t.Context(), url, "sesame")
 	if err != nil {
 		t.Fatal(err)
 	}
-	small, err := OpenServed(t.Context(), llamaServer(t, s.smaller, nil))
+	small, err := OpenServed(t.Context(), llamaServer(t, s.smaller, nil), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +250,7 @@ func TestServedTeacherRefuses(t *testing.T) {
 			}
 		}, "longer than"},
 	} {
-		served, err := OpenServed(t.Context(), llamaServer(t, s.reference, c.bad))
+		served, err := OpenServed(t.Context(), llamaServer(t, s.reference, c.bad), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,12 +264,12 @@ func TestServedTeacherRefuses(t *testing.T) {
 	}
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	if _, err := OpenServed(t.Context(), other.URL); err == nil || !strings.Contains(err.Error(), "only llama.cpp") {
+	if _, err := OpenServed(t.Context(), other.URL, ""); err == nil || !strings.Contains(err.Error(), "only llama.cpp") {
 		t.Errorf("a server without props: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	silent := llamaServer(t, s.reference, func(w http.ResponseWriter) { cancel() })
-	served, err := OpenServed(ctx, silent)
+	served, err := OpenServed(ctx, silent, "")
 	if err != nil {
 		t.Fatal(err)
 	}
