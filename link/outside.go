@@ -30,10 +30,12 @@ const (
 	seenProtocol = "/ipfs/id/1.0.0"
 	maxSeen      = 8 << 10 // bytes of an answer
 
-	lookEvery    = time.Second
-	probeBusy    = time.Second     // between signs of life of a peer that has a stream
-	probeIdle    = 5 * time.Second // and of a relay
-	probeTimeout = 3 * time.Second
+	lookEvery = time.Second
+	probeBusy = time.Second     // between signs of life of a peer that has a stream
+	probeIdle = 5 * time.Second // and of a relay
+	// probeTimeout leaves an answer whose peer moved five seconds from its last token
+	// to the next: two looks before the probe, and a way to be found after it.
+	probeTimeout = 2500 * time.Millisecond
 	// formerTimeout is for a connection whose peer has just opened another one.
 	formerTimeout = time.Second
 	maxPunched    = 4 // addresses of a peer that are tried
