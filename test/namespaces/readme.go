@@ -27,7 +27,7 @@ var story = []struct{ who, typed, until string }{
 var (
 	lineOfInvite = regexp.MustCompile(`\bdaulat1[.…]\S*`)
 	typedLine    = regexp.MustCompile(`^[a-z]+\$ `)
-	earnedLine   = regexp.MustCompile(`(?m)^.*earned [1-9].*$`)
+	releasedLine = regexp.MustCompile(`(?m)^.*earned .* [1-9]\d* released.*$`)
 )
 
 // checkReadme types the story on three machines, shows what came of it if it is told
@@ -78,9 +78,9 @@ func (v *village) tell(ctx context.Context) (told string, err error) {
 		told += s.who + "$ " + typed + "\n" + said
 	}
 	err = eventually(ctx, "pay for the laptop", startLimit, func() (bool, error) {
-		return earnedLine.MatchString(stay["laptop"].Said()), nil
+		return releasedLine.MatchString(stay["laptop"].Said()), nil
 	})
-	return told + "laptop: " + earnedLine.FindString(stay["laptop"].Said()), err
+	return told + "laptop: " + releasedLine.FindString(stay["laptop"].Said()), err
 }
 
 // types starts a command as a shell of the person does. All that it prints is what
