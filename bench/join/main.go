@@ -34,7 +34,7 @@ const (
 
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program under test")
-	rounds := flag.Int("rounds", 3, "friends who join, one after the other")
+	rounds := flag.Int("rounds", 20, "friends who join, one after the other; about half a minute each")
 	noise := flag.Bool("noise", false, "sell the generated model")
 	flag.Parse()
 	report.Context()

@@ -78,6 +78,10 @@ func TestFullDiskOfOneOfFour(t *testing.T) {
 	if err := child.Wait(); ctx.Err() != nil {
 		t.Fatalf("a validator on a full disk goes on: %v", err)
 	}
+	// Its own end, or that of a database that could not write: nothing else.
+	if code := child.ProcessState.ExitCode(); code != 0 && code != 1 {
+		t.Fatalf("a validator on a full disk ends with status %d", code)
+	}
 	goesOn := height(t, as(t, nodes[0], aliceSeed)) + 5
 	reach(t, goesOn, nodes...)
 	nodes = append(nodes, s.start(t, s.config(full)))
