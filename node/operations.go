@@ -34,7 +34,7 @@ func (o operations) Ready(context.Context) (control.Ready, error) { return o.rea
 
 // Status implements control.Operations.
 func (o operations) Status(ctx context.Context) (control.Status, error) {
-	height, _, err := o.wallet.Status(ctx)
+	height, newest, err := o.wallet.Status(ctx)
 	if err != nil {
 		return control.Status{}, err
 	}
@@ -42,7 +42,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if err != nil {
 		return control.Status{}, err
 	}
-	s := control.Status{Chain: o.trust.ChainID, Height: height, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
+	s := control.Status{Chain: o.trust.ChainID, Height: height, Newest: newest, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
 		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Passphrase: o.passphrase}
 	if !o.sells() {
 		return s, nil

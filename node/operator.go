@@ -148,7 +148,7 @@ func (o operator) Account(ctx context.Context) (control.Account, error) {
 // Status implements control.Books.
 func (o operator) Status(ctx context.Context) (s control.Status, err error) {
 	s, s.Chain = o.shown, o.ChainID()
-	if s.Height, _, err = o.account.Status(ctx); err != nil {
+	if s.Height, s.Newest, err = o.account.Status(ctx); err != nil {
 		return s, err
 	}
 	if s.Wallet, err = o.Account(ctx); err != nil {

@@ -26,7 +26,7 @@ func (s selling) Ready(context.Context) (control.Ready, error) {
 
 // Status implements control.Selling.
 func (s selling) Status(ctx context.Context) (control.Status, error) {
-	height, _, err := s.ledger.Status(ctx)
+	height, newest, err := s.ledger.Status(ctx)
 	if err != nil {
 		return control.Status{}, err
 	}
@@ -35,7 +35,7 @@ func (s selling) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, err
 	}
 	earned, err := s.earnings(ctx)
-	return control.Status{Chain: s.ledger.ChainID(), Height: height, Trust: s.trust.String(), Wallet: control.Account{Address: s.ledger.Account(), Balance: balance},
+	return control.Status{Chain: s.ledger.ChainID(), Height: height, Newest: newest, Trust: s.trust.String(), Wallet: control.Account{Address: s.ledger.Account(), Balance: balance},
 		Passphrase: s.passphrase, Provider: &earned, Links: s.peer.Addrs(), Resting: s.resting()}, err
 }
 

@@ -178,7 +178,10 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking 
 	}
 	req.Header.Set("Authorization", "Bearer "+at.Token)
 	req.Header.Set("Content-Type", "application/json")
-	begun := sync.OnceFunc(a.waiting())
+	begun := sync.OnceFunc(a.waiting(ctx, stillPoll, func(ctx context.Context) (int64, error) {
+		s, err := at.Operations.Status(ctx)
+		return s.Height, err
+	}))
 	defer begun()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -198,21 +201,42 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking 
 // slow is how long a person waits for the first token without a word.
 const slow = time.Second
 
-// waiting says that the answer has not begun, if it has not for long. The caller
-// ends it with the first token. A program that reads JSON is told nothing.
-func (a *app) waiting() (end func()) {
+// stillPoll is between two looks at the ledger's height.
+const stillPoll = 10 * time.Second
+
+// waiting says that the answer has not begun, if it has not for long, and once that
+// the ledger makes no blocks meanwhile. The caller ends it with the first token. A
+// program that reads JSON is told nothing.
+func (a *app) waiting(ctx context.Context, poll time.Duration, height func(context.Context) (int64, error)) (end func()) {
 	if a.json {
 		return func() {}
 	}
+	ctx, stop := context.WithCancel(ctx)
 	say, done := a.progress(), make(chan struct{})
-	late := time.AfterFunc(slow, func() {
-		defer close(done)
-		say("waiting for the first token")
-	})
-	return func() {
-		if !late.Stop() {
-			<-done // the line comes whole before what follows
+	go func() {
+		defer close(done) // a line comes whole before what follows
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(slow):
+			say("waiting for the first token")
 		}
+		for last, told := int64(0), false; !told; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(poll):
+			}
+			now, err := height(ctx)
+			if told = err == nil && now == last; told {
+				say("the ledger makes no blocks now: the order waits for one")
+			}
+			last = now
+		}
+	}()
+	return func() {
+		stop()
+		<-done
 	}
 }
 

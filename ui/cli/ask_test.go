@@ -61,6 +61,32 @@ func (w told) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// TestStandingLedgerIsSpokenOf: once, and not while there are new blocks.
+func TestStandingLedgerIsSpokenOf(t *testing.T) {
+	said := told{make(chan string, 1)}
+	heights := make(chan int64)
+	end := (&app{err: said}).waiting(t.Context(), time.Millisecond, func(ctx context.Context) (int64, error) {
+		select {
+		case h := <-heights:
+			return h, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
+	<-said.lines // that it waits
+	for _, h := range []int64{7, 8, 9} {
+		heights <- h
+	}
+	if len(said.lines) > 0 {
+		t.Errorf("with new blocks it says %q", <-said.lines)
+	}
+	heights <- 9
+	if line := <-said.lines; !strings.Contains(line, "makes no blocks") {
+		t.Errorf("it says %q", line)
+	}
+	end()
+}
+
 // An answer that does not begin is spoken of; this one begins only then.
 func TestSlowAnswersAreSpokenOf(t *testing.T) {
 	said := told{make(chan string, 1)}
@@ -81,5 +107,14 @@ func TestSlowAnswersAreSpokenOf(t *testing.T) {
 	at := control.Attached{Ready: control.Ready{API: server.URL}}
 	if got, err := a.chat(context.Background(), at, struct{}{}, false); err != nil || got.Text != "hello" || out.String() != "hello" {
 		t.Errorf("%+v, %v, %q", got, err, out.String())
+	}
+}
+
+func TestOldBlocksAreSaid(t *testing.T) {
+	if said := old(oldBlock - time.Second); said != "" {
+		t.Errorf("of a young one: %q", said)
+	}
+	if said := old(4 * time.Minute); !strings.Contains(said, "4m0s old: it makes no blocks") {
+		t.Errorf("of an old one: %q", said)
 	}
 }

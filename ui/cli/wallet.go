@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,7 +84,7 @@ func (a *app) status() *cobra.Command {
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return books(a, control.Books.Status, func(w io.Writer, s control.Status) {
-				fmt.Fprintf(w, "chain     %s at height %d\n", s.Chain, s.Height)
+				fmt.Fprintf(w, "chain     %s at height %d%s\n", s.Chain, s.Height, old(time.Since(s.Newest)))
 				if s.API != "" {
 					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\nAPI       %s\n", s.Page, s.API)
 				}
@@ -97,6 +98,17 @@ func (a *app) status() *cobra.Command {
 			})
 		},
 	}
+}
+
+// oldBlock is how old the newest block may be without a word. Clocks differ.
+const oldBlock = 30 * time.Second
+
+// old says that the ledger stands still, as its newest block is of so long ago.
+func old(age time.Duration) string {
+	if age < oldBlock {
+		return ""
+	}
+	return fmt.Sprintf(", %s old: it makes no blocks now, or this machine's clock is wrong", age.Round(time.Second))
 }
 
 func sayEarnings(w io.Writer, e control.Earnings) {

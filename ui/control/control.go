@@ -31,13 +31,15 @@ const (
 
 // Status is what runs here.
 type Status struct {
-	Chain  string  `json:"chain"`
-	Height int64   `json:"height"`
-	Trust  string  `json:"trust"` // for `daulat verify --trust`
-	API    string  `json:"api"`
-	Page   string  `json:"page"`             // with the token in the fragment: as secret as the token
-	Ledger string  `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
-	Wallet Account `json:"wallet"`
+	Chain  string `json:"chain"`
+	Height int64  `json:"height"`
+	// Newest is the time of the newest block.
+	Newest time.Time `json:"block_time"`
+	Trust  string    `json:"trust"` // for `daulat verify --trust`
+	API    string    `json:"api"`
+	Page   string    `json:"page"`             // with the token in the fragment: as secret as the token
+	Ledger string    `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
+	Wallet Account   `json:"wallet"`
 	// Provider is nil for a home that only asks.
 	Provider *Earnings `json:"provider,omitempty"`
 	Links    []string  `json:"links,omitempty"` // addresses of this peer
