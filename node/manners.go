@@ -46,7 +46,10 @@ func (s *seller) setManners(m control.Manners) error {
 
 // models are those that the seller serves, as fast as its owner allows.
 func (s *seller) models() provider.Models {
-	all := inference.Sources{Library: s.library, Upstreams: s.servers.upstreams()}
+	var all manners.Source = inference.Sources{Library: s.library, Upstreams: s.servers.upstreams()}
+	if s.manners != nil {
+		all = manners.Noted{Source: all, Beside: &s.manners.Beside}
+	}
 	if s.throttle == nil {
 		return all
 	}
@@ -89,8 +92,12 @@ func (s *seller) resting() string {
 }
 
 // sayUnbound says once which of the owner's bounds do not hold a server of models
-// beside this program.
+// beside this program, and what its work hides.
 func (s *seller) sayUnbound() {
+	if s.unbound {
+		return
+	}
+	s.unbound = true
 	var flags []string
 	if s.throttle != nil {
 		flags = append(flags, "--max-cpu")
@@ -98,11 +105,12 @@ func (s *seller) sayUnbound() {
 	if s.manners != nil && s.manners.Rules.Memory > 0 {
 		flags = append(flags, "--max-memory")
 	}
-	if len(flags) == 0 || s.unbound {
-		return
+	if len(flags) > 0 {
+		s.say(strings.Join(flags, " and ") + " can't hold the server of models, which is a program of its own: bound it by its own settings")
 	}
-	s.unbound = true
-	s.say(strings.Join(flags, " and ") + " can't hold the server of models, which is a program of its own: bound it by its own settings")
+	if s.manners != nil && s.manners.Rules.WhenIdle > 0 {
+		s.say("while the server of models answers, and a moment longer, other programs' work can't be told from its own: --when-idle then sees your keyboard and mouse alone")
+	}
 }
 
 // keepManners has the provider rest and work as its owner wishes, until ctx ends.

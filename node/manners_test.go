@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"runtime/debug"
@@ -8,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"daulat/compute/executor/inference/upstreamtest"
+	"daulat/compute/manners"
+	"daulat/core/canon"
+	"daulat/core/receipt"
 	"daulat/ui/control"
 )
 
@@ -84,5 +89,47 @@ func TestRestFromTheBeginning(t *testing.T) {
 	}
 	if s.resting() != "" || !errors.Is(s.rest(t.Context(), true), errNothingSold) {
 		t.Error("a home that sells nothing rests")
+	}
+}
+
+// working is a machine on which other programs work all the time.
+type working struct{}
+
+func (working) Signs(_ context.Context, now time.Time) (manners.Signs, error) {
+	return manners.Signs{Now: now, Busy: now}, nil
+}
+
+// What a server of models computes for this seller is not its owner's work.
+func TestServersWorkIsNotTheOwners(t *testing.T) {
+	server := upstreamtest.New(t, upstreamtest.Model{Name: "m"})
+	s := looking(t)
+	s.manners = manners.NewWatcher(manners.Rules{WhenIdle: time.Minute}, working{})
+	var said []string
+	s.say = func(step string) { said = append(said, step) }
+	if err := s.openServers(t.Context(), control.ProvideOptions{Upstream: server.URL}); err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(said, "; "); !strings.Contains(all, "keyboard and mouse alone") {
+		t.Errorf("what is not seen is not said: %s", all)
+	}
+	if why, err := s.manners.Look(t.Context()); err != nil || !strings.Contains(why, "other programs") {
+		t.Fatalf("before: %q, %v", why, err)
+	}
+	id := s.servers.models()[0].ID
+	m, err := s.models().Model(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := receipt.Request{Version: canon.Version, Key: canon.PublicKey{1}, Model: id, Chat: `{"messages":[{"content":"hello","role":"user"}]}`,
+		Params: receipt.Params{MaxTokens: 4, TopP: receipt.MaxTopP}}
+	_, err = m.Generate(t.Context(), r, func(receipt.Token) error {
+		why, err := s.manners.Look(t.Context())
+		if why != "" {
+			t.Errorf("while it answers the machine rests because %q", why)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

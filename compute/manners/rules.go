@@ -29,9 +29,24 @@ type Signs struct {
 	Now     time.Time
 	Input   time.Time // the owner's last input; zero if none was seen
 	Busy    time.Time // when other programs last used much of the processor; zero for never
+	Beside  time.Time // when a program beside this one last worked on an answer of ours; zero for never
 	Battery bool      // the machine runs on battery
 	Memory  uint64    // bytes that the process holds
 	Told    bool      // the owner said to rest
+}
+
+// aftermath is how long a program beside this one may still compute after an answer
+// of ours has ended, as when its asker left.
+const aftermath = 3 * time.Second
+
+// after are the signs as they are to be judged, once those of the look before are
+// known. What the processor did while an answer was under way beside this program,
+// and a moment later, may have been that answer, and is nobody's wish.
+func (s Signs) after(before Signs) Signs {
+	if s.Busy.IsZero() || !s.Beside.IsZero() && s.Beside.Add(aftermath).After(before.Now) {
+		s.Busy = before.Busy
+	}
+	return s
 }
 
 // Rest says why the machine shall not work now; empty if it may.

@@ -43,6 +43,28 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Work of the processor is nobody's wish while an answer is under way beside this
+// program, and a moment after; what was seen before and since is, and the owner's
+// input always.
+func TestWorkBeside(t *testing.T) {
+	now := at("12:00:00")
+	look, early := now.Add(-time.Second), now.Add(-time.Minute)
+	for name, c := range map[string]struct{ signs, want Signs }{
+		"nobody works":                 {Signs{}, Signs{Busy: early}},
+		"others work":                  {Signs{Busy: now}, Signs{Busy: now}},
+		"an answer is under way":       {Signs{Busy: now, Beside: now}, Signs{Busy: early}},
+		"it ended since the last look": {Signs{Busy: now, Beside: now.Add(-time.Second / 2)}, Signs{Busy: early}},
+		"it ended a moment ago":        {Signs{Busy: now, Beside: look.Add(-aftermath + 1)}, Signs{Busy: early}},
+		"it ended before that":         {Signs{Busy: now, Beside: look.Add(-aftermath)}, Signs{Busy: now}},
+		"the owner is here meanwhile":  {Signs{Busy: now, Beside: now, Input: now}, Signs{Busy: early, Input: now}},
+	} {
+		c.signs.Now, c.want.Now, c.want.Beside = now, now, c.signs.Beside
+		if got := c.signs.after(Signs{Now: look, Busy: early}); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
 // Hours hold their first second and not their end, across midnight too.
 func TestHours(t *testing.T) {
 	for text, clocks := range map[string]map[string]bool{

@@ -32,7 +32,6 @@ type Machine struct {
 	desktop func(context.Context, time.Time) (time.Time, error)
 	process func() time.Duration // processor time of this process
 
-	busy       time.Time
 	all, idle  uint64 // clock ticks since the machine started
 	own        time.Duration
 	asked      time.Time
@@ -51,10 +50,14 @@ func (m *Machine) Signs(ctx context.Context, now time.Time) (s Signs, err error)
 	if s.Memory, err = m.memory(); err != nil {
 		return s, err
 	}
-	if err := m.load(now); err != nil {
+	busy, err := m.load()
+	if err != nil {
 		return s, err
 	}
-	s.Busy, s.Input, s.Battery = m.busy, m.input(ctx, now), m.battery()
+	if busy {
+		s.Busy = now
+	}
+	s.Input, s.Battery = m.input(ctx, now), m.battery()
 	return s, nil
 }
 
@@ -75,23 +78,21 @@ func (m *Machine) memory() (uint64, error) {
 	return pages * uint64(os.Getpagesize()), nil
 }
 
-// load notes when others used much of the processor since the last look.
-func (m *Machine) load(now time.Time) error {
+// load reports whether others used much of the processor since the last look.
+func (m *Machine) load() (busy bool, err error) {
 	all, idle, err := m.ticks()
 	if err != nil {
-		return err
+		return false, err
 	}
 	own := m.process()
 	before, rested, mine := m.all, idle-m.idle, uint64((own-m.own)/clockTick)
 	m.all, m.idle, m.own = all, idle, own
 	if before == 0 || all <= before { // the first look, or no time has passed
-		return nil
+		return false, nil
 	}
 	spent := all - before
-	if others := spent - min(spent, rested+mine); others*Million > spent*busyShare {
-		m.busy = now
-	}
-	return nil
+	others := spent - min(spent, rested+mine)
+	return others*Million > spent*busyShare, nil
 }
 
 // ticks are the machine's processor time, of all and of no programs. Time that

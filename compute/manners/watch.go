@@ -12,7 +12,8 @@ const watchEvery = time.Second
 
 // A Sensor reads a machine.
 type Sensor interface {
-	// Signs are those of now, without what the owner told.
+	// Signs are those of now, without what the owner told; Busy is now if other
+	// programs used much of the processor since they were last asked for.
 	Signs(ctx context.Context, now time.Time) (Signs, error)
 }
 
@@ -20,6 +21,7 @@ type Sensor interface {
 type Watcher struct {
 	Rules  Rules
 	Sensor Sensor // nil if only the owner's word counts
+	Beside Beside // answers of ours that other programs work on
 	told   chan bool
 	mu     sync.Mutex // guards why
 	why    string
@@ -61,7 +63,7 @@ func (w *Watcher) Tell(ctx context.Context, rest bool) error {
 
 // Look says why the machine shall not work now; empty if it may.
 func (w *Watcher) Look(ctx context.Context) (why string, err error) {
-	signs, err := w.look(ctx, time.Now())
+	signs, err := w.look(ctx, time.Now(), Signs{})
 	return w.Rules.Rest(signs), err
 }
 
@@ -75,7 +77,7 @@ func (w *Watcher) Watch(ctx context.Context, decided func(why string)) error {
 }
 
 func (w *Watcher) watch(ctx context.Context, tick <-chan time.Time, now func() time.Time, decided func(why string)) error {
-	signs, err := w.look(ctx, now())
+	signs, err := w.look(ctx, now(), Signs{})
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (w *Watcher) watch(ctx context.Context, tick <-chan time.Time, now func() t
 			return nil
 		case told = <-w.told:
 		case <-tick:
-			if fresh, err := w.look(ctx, now()); err == nil {
+			if fresh, err := w.look(ctx, now(), signs); err == nil {
 				signs = fresh
 			}
 		}
@@ -99,9 +101,12 @@ func (w *Watcher) watch(ctx context.Context, tick <-chan time.Time, now func() t
 	}
 }
 
-func (w *Watcher) look(ctx context.Context, now time.Time) (Signs, error) {
+// look is what is seen now, after the signs of the look before.
+func (w *Watcher) look(ctx context.Context, now time.Time, before Signs) (Signs, error) {
 	if w.Sensor == nil {
 		return Signs{Now: now}, nil
 	}
-	return w.Sensor.Signs(ctx, now)
+	signs, err := w.Sensor.Signs(ctx, now)
+	signs.Beside = w.Beside.last(now)
+	return signs.after(before), err
 }

@@ -3,6 +3,7 @@ package manners
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,4 +169,96 @@ func TestThrottledAnswers(t *testing.T) {
 	if _, err := m.Generate(ctx, r, func(receipt.Token) error { n++; return nil }); !errors.Is(err, context.Canceled) || n != 0 {
 		t.Errorf("%d tokens came beyond the share: %v", n, err)
 	}
+}
+
+// held is a model that answers until it is let go.
+type held struct {
+	inference.Model
+	began, free chan bool
+}
+
+func (h held) Generate(context.Context, receipt.Request, func(receipt.Token) error) (receipt.Answer, error) {
+	h.began <- true
+	<-h.free
+	return receipt.Answer{}, nil
+}
+
+type heldShelf struct{ held held }
+
+func (h heldShelf) Model(context.Context, canon.CID) (inference.Model, error) { return h.held, nil }
+
+// A server that works hard on an answer of ours does not make the machine rest; the
+// owner who comes back meanwhile does, and so do other programs later on. An answer
+// of this process, whose own time is known, hides nothing.
+func TestAnswersBesideAreNotTheOwner(t *testing.T) {
+	sensor, tick := scripted{make(chan Signs)}, make(chan time.Time)
+	w := NewWatcher(Rules{WhenIdle: time.Minute}, sensor)
+	clock := make(chan time.Time)
+	decisions := make(chan string, 16)
+	go func() {
+		_ = w.watch(t.Context(), tick, func() time.Time { return <-clock }, func(why string) { decisions <- why })
+	}()
+	base := time.Now()
+	look := func(after time.Duration, s Signs) {
+		now := base.Add(after)
+		if !s.Busy.IsZero() {
+			s.Busy = now
+		}
+		if !s.Input.IsZero() {
+			s.Input = now
+		}
+		if after > 0 {
+			tick <- now
+		}
+		clock <- now
+		sensor.signs <- s
+		if after > 0 {
+			clock <- now // of the decision
+		}
+	}
+	busy, here := Signs{Busy: base}, Signs{Busy: base, Input: base}
+	look(0, Signs{})
+	if why := <-decisions; why != "" {
+		t.Fatalf("rests because %q", why)
+	}
+	answer := func(id canon.CID) (end func()) {
+		h := held{began: make(chan bool), free: make(chan bool)}
+		m, err := Noted{heldShelf{h}, &w.Beside}.Model(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan bool)
+		go func() {
+			_, _ = m.Generate(t.Context(), receipt.Request{}, nil)
+			close(ended)
+		}()
+		<-h.began
+		return func() { h.free <- true; <-ended }
+	}
+	declared, own := canon.NewCID(canon.Raw, canon.Hash{1}), canon.NewCID(canon.DagCBOR, canon.Hash{1})
+	end := answer(declared)
+	look(time.Second, busy)
+	look(2*time.Second, busy)
+	end()
+	look(3*time.Second, busy) // and once more, so that the look before is judged
+	look(4*time.Second, Signs{})
+	if w.Why() != "" {
+		t.Fatalf("rests because %q", w.Why())
+	}
+	end = answer(declared)
+	look(5*time.Second, here)
+	if why := <-decisions; !strings.HasPrefix(why, "its owner was here") {
+		t.Fatalf("rests because %q", why)
+	}
+	end()
+	look(2*time.Hour, Signs{})
+	if why := <-decisions; why != "" {
+		t.Fatalf("rests because %q", why)
+	}
+	end = answer(own)
+	look(2*time.Hour+time.Second, busy)
+	if why := <-decisions; !strings.HasPrefix(why, "other programs worked hard") {
+		t.Fatalf("rests because %q", why)
+	}
+	end()
 }
