@@ -12,6 +12,7 @@ import (
 	"daulat/core/canon"
 	"daulat/core/invite"
 	"daulat/ledger/client"
+	"daulat/ledger/validator"
 	"daulat/link"
 	"daulat/ui/control"
 )
@@ -45,11 +46,31 @@ type network struct {
 	known guestOf
 }
 
-// isGuest reports whether the home joined a network.
+// isGuest reports whether the home joined a network. One that founded a ledger never
+// is: earlier programs let it join a second one, and forgot the first.
 func (h Home) isGuest() (bool, error) {
 	var known guestOf
-	err := loadJSON(h.path(networkFile), &known)
-	return known.Trust != "", err
+	if err := loadJSON(h.path(networkFile), &known); err != nil || known.Trust == "" {
+		return false, err
+	}
+	_, founder, err := validator.Founded(h.path("chain"))
+	return !founder, err
+}
+
+// mayJoin refuses a network to a home that founded a ledger or follows another one.
+func (h Home) mayJoin(trust client.Trust) error {
+	own, founder, err := validator.Founded(h.path("chain"))
+	switch {
+	case err != nil:
+		return err
+	case founder && own == trust.GenesisHash:
+		return control.WrongInput{Err: fmt.Errorf("this home has a ledger of its own, %s, which the invite is to: it is for another machine, or for another --home here", trust.ChainID)}
+	case founder:
+		return control.WrongInput{Err: errors.New("this home has a ledger of its own: join another with another --home")}
+	case own != "" && own != trust.GenesisHash:
+		return control.WrongInput{Err: fmt.Errorf("this home follows another ledger than %s: use another --home", trust.ChainID)}
+	}
+	return nil
 }
 
 // peersOf are the peers that reach the ledger of the line, or for an empty one of
@@ -99,6 +120,9 @@ func (n *network) adopt(l invite.Line) error {
 		if err != nil || old.GenesisHash != trust.GenesisHash {
 			return control.WrongInput{Err: errors.Join(err, fmt.Errorf("the invite is to %s and this home belongs to %s: use another --home", trust.ChainID, old.ChainID))}
 		}
+	}
+	if err := n.home.mayJoin(trust); err != nil {
+		return err
 	}
 	now := time.Now().UTC()
 	if now.Sub(n.known.Seen) >= client.TrustingPeriod { // of a home that never joined, too

@@ -3,12 +3,16 @@ package node
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	cmttypes "github.com/cometbft/cometbft/types"
 
 	"daulat/core/canon"
 	"daulat/core/invite"
 	"daulat/ledger/client"
+	"daulat/ledger/validator"
 	"daulat/link/linktest"
 	"daulat/ui/control"
 )
@@ -64,5 +68,61 @@ func TestAHomeBelongsToOneNetwork(t *testing.T) {
 	}
 	if n, err = joined(t, home, lineTo(1, 100, b)); err != nil || n.known.Verified == newest.String() || n.known.Trust != n.known.Verified {
 		t.Fatalf("after being away for too long: %+v, %v", n, err)
+	}
+}
+
+// A home that founded a ledger joins no other, nor its own by an invite, and is its
+// founder's again if an earlier program let it join one. A home that follows a ledger
+// joins that one and no other.
+func TestAFounderJoinsNoOther(t *testing.T) {
+	founder, err := OpenHome(filepath.Join(t.TempDir(), "founder"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := founder.path("chain")
+	if err := validator.Init(chain, validator.Genesis{ChainID: "daulat-net", ValidatorAccount: address(t)}); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := cmttypes.GenesisDocFromFile(filepath.Join(chain, "config", "genesis.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := client.GenesisHash(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := linktest.Node(t, linktest.Key(t)).Addrs()[0]
+	own, err := lineOf(client.Trust{ChainID: "daulat-net", GenesisHash: hash, Height: 1, Hash: canon.Hash{1}.String()}, []string{peer}, nil, invite.Invite{Grant: 1, Expires: 1}, linktest.Key(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := lineTo(2, 7, peer)
+	var wrong control.WrongInput
+	for why, line := range map[string]string{"for another machine": own.Encode(), "ledger of its own: join": foreign} {
+		if _, err := joined(t, founder, line); !errors.As(err, &wrong) || !strings.Contains(err.Error(), why) {
+			t.Errorf("a founder's home joined: %v, not %s", err, why)
+		}
+	}
+	trust := client.Trust{ChainID: "daulat-other", GenesisHash: canon.Hash{2}.String(), Height: 7, Hash: canon.Hash{7}.String()}
+	if err := saveJSON(founder.path(networkFile), guestOf{Trust: trust.String(), Verified: trust.String(), Peers: []string{peer}}); err != nil {
+		t.Fatal(err)
+	}
+	if guest, err := founder.isGuest(); err != nil || guest {
+		t.Errorf("a founder's home is a guest's: %v, %v", guest, err)
+	}
+
+	follower, err := OpenHome(filepath.Join(t.TempDir(), "follower"))
+	if err == nil {
+		err = validator.Adopt(follower.path("chain"), doc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := joined(t, follower, foreign); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "another ledger") {
+		t.Errorf("a follower of one ledger joined another: %v", err)
+	}
+	_, err = joined(t, follower, own.Encode())
+	if guest, fault := follower.isGuest(); err != nil || fault != nil || !guest {
+		t.Errorf("a follower did not join the network that it follows: %v, %v, %v", guest, err, fault)
 	}
 }

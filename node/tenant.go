@@ -149,32 +149,38 @@ const (
 	operatorKey = "operator" // operates the validator, and carries the redemption of invites
 )
 
-// openAccount opens the one account of the home on a network of others.
+// openAccount opens the one account of the home on a network of others: that of its
+// ledger node, if it has one, or that with which an earlier program sold in it, or
+// the wallet. The ledger may know another of them than the first: that is it then.
 func (t *tenant) openAccount(ctx context.Context, n *network) (*client.Client, error) {
+	last := walletKey
+	names := []string{operatorKey, providerKey}
 	if validator.Exists(t.home.path("chain")) {
-		return t.accountOn(n, operatorKey)
+		names, last = append(names, walletKey), operatorKey
 	}
-	seller, err := t.formerSeller(ctx, n)
-	if err != nil || seller != nil {
-		return seller, err
+	for _, name := range names {
+		known, err := t.knownAccount(ctx, n, name)
+		if err != nil || known != nil {
+			return known, err
+		}
 	}
-	return t.accountOn(n, walletKey)
+	return t.accountOn(n, last)
 }
 
-// formerSeller is the account with which an earlier program sold in this home, nil
-// if it did not: the ledger knows the provider by it, so it is the home's.
-func (t *tenant) formerSeller(ctx context.Context, n *network) (*client.Client, error) {
-	if held, err := t.keyring.HoldsAccount(providerKey); err != nil || !held {
+// knownAccount is an account of the home, nil if it has none of the name or the
+// ledger does not know it.
+func (t *tenant) knownAccount(ctx context.Context, n *network, name string) (*client.Client, error) {
+	if held, err := t.keyring.HoldsAccount(name); err != nil || !held {
 		return nil, err
 	}
-	seller, err := t.accountOn(n, providerKey)
+	c, err := t.accountOn(n, name)
 	if err != nil {
 		return nil, err
 	}
-	if known, err := seller.Registered(ctx); err != nil || !known {
+	if known, err := c.Registered(ctx); err != nil || !known {
 		return nil, err
 	}
-	return seller, nil
+	return c, nil
 }
 
 func (t *tenant) accountOn(n *network, name string) (*client.Client, error) {

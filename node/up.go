@@ -142,9 +142,6 @@ func (u *up) besidePeer() link.Config {
 
 // startGuest asks on the network of others, and founds nothing.
 func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
-	if validator.Exists(u.home.path("chain")) {
-		return control.WrongInput{Err: errors.New("this home has a ledger of its own: join with another --home")}
-	}
 	if err := u.openGuest(o.Network); err != nil {
 		return err
 	}

@@ -73,3 +73,56 @@ func TestAHomeOfTwoAccounts(t *testing.T) {
 		t.Fatalf("the home's account is %+v, and the other had %d udlt", now, before.Balance)
 	}
 }
+
+// TestAHomeHasOneLedger: nobody is locked out of a ledger that a home founded by an
+// invite to another, and a home that follows a ledger as a node asks there too.
+func TestAHomeHasOneLedger(t *testing.T) {
+	dir := t.TempDir()
+	founder, other, home := filepath.Join(dir, "founder"), filepath.Join(dir, "other"), filepath.Join(dir, "home")
+	stop(t, up(t, founder).Process)
+	up(t, other)
+	line := must[control.NewInvite](t, other, "invite").Line
+	for _, args := range [][]string{{"provide", line}, {"node", line}, {"ask", "hello", "--network", line}, {"up", "--noise", "--listen", "127.0.0.1:0", "--network", line}} {
+		if r := run(t.Context(), t, founder, args...); r.status != 2 || !strings.Contains(r.stderr, "ledger of its own") {
+			t.Errorf("daulat %s in a founder's home ended with status %d: %s", args[0], r.status, r.stderr)
+		}
+	}
+	if all := must[control.Invites](t, other, "invite", "ls"); all.Open != 1 {
+		t.Fatalf("the invite is %s", all.Invites[0].State)
+	}
+
+	follow := func(args ...string) {
+		p := launch(t, home, append([]string{"node"}, args...)...)
+		if err := p.Ready(patience, new(control.Node)); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, p)
+	}
+	follow(line)
+	must[map[string]any](t, home, "ask", "--network", line, "--max-tokens", "1", "hello")
+	before := must[control.Account](t, home, "wallet")
+	follow()
+	must[map[string]any](t, home, "ask", "--max-tokens", "1", "hello again")
+	if now := must[control.Account](t, home, "wallet"); now.Address != before.Address {
+		t.Errorf("the home's account was %s and is %s", before.Address, now.Address)
+	}
+
+	// The other way round: who asked with coins follows, and asks on.
+	asker := filepath.Join(dir, "asker")
+	must[map[string]any](t, asker, "ask", "--network", must[control.NewInvite](t, other, "invite").Line, "--max-tokens", "1", "hello")
+	home = asker
+	follow()
+	must[map[string]any](t, asker, "ask", "--max-tokens", "1", "hello again")
+
+	// As an earlier program left a founder's home that it let join another network.
+	known, err := os.ReadFile(filepath.Join(home, "network.json"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(founder, "network.json"), known, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := up(t, founder); u.Ledger == "" {
+		t.Error("the founder's home runs no ledger")
+	}
+}

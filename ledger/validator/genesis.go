@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"cosmossdk.io/log/v2"
 	sdkmath "cosmossdk.io/math"
 	cmtcrypto "github.com/cometbft/cometbft/crypto"
+	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/privval"
 	cmttypes "github.com/cometbft/cometbft/types"
@@ -30,6 +32,7 @@ import (
 	marketpb "daulat/gen/market"
 	registrypb "daulat/gen/registry"
 	"daulat/ledger/app"
+	"daulat/ledger/client"
 	"daulat/ledger/market"
 	"daulat/ledger/registry"
 )
@@ -139,6 +142,46 @@ func FoundersHash(founders []Founder) []byte {
 func Exists(home string) bool {
 	_, err := os.Stat(genesisFile(home))
 	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Founded is the hash of a home's genesis, empty without one, and whether the home
+// has the key of a validator that the genesis names: who founded the ledger has one,
+// and who follows it has not.
+func Founded(home string) (hash string, founder bool, err error) {
+	if !Exists(home) {
+		return "", false, nil
+	}
+	doc, err := cmttypes.GenesisDocFromFile(genesisFile(home))
+	if err != nil {
+		return "", false, fmt.Errorf("read genesis: %w", err)
+	}
+	if hash, err = client.GenesisHash(doc); err != nil {
+		return "", false, err
+	}
+	var key privval.FilePVKey
+	data, err := os.ReadFile(cometConfig(Config{Home: home, TimeoutCommit: BlockTime}).PrivValidatorKeyFile())
+	if err == nil {
+		err = cmtjson.Unmarshal(data, &key)
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read validator key: %w", err)
+	}
+	var state struct {
+		Staking struct {
+			Validators []struct {
+				Key struct {
+					Key []byte `json:"key"`
+				} `json:"consensus_pubkey"`
+			} `json:"validators"`
+		} `json:"staking"`
+	}
+	if err := json.Unmarshal(doc.AppState, &state); err != nil {
+		return "", false, fmt.Errorf("read genesis: %w", err)
+	}
+	for _, v := range state.Staking.Validators {
+		founder = founder || bytes.Equal(v.Key.Key, key.PubKey.Bytes())
+	}
+	return hash, founder, nil
 }
 
 // NewGenesis states the whole of the first state of a ledger whose validators
