@@ -23,8 +23,8 @@ const (
 	mostSessions = 10_000
 )
 
-// Estimate says what this machine would earn. It reaches the network, gets the
-// model and measures it, but redeems no invite and registers nothing.
+// Estimate says what this machine would earn by what provide would sell first. It
+// reaches the network, gets the model or finds its server, and measures it, but redeems no invite and registers nothing.
 func (Runtime) Estimate(ctx context.Context, o control.ProvideOptions, p control.Power, say control.Progress) (e control.Estimate, err error) {
 	if p.Watts != nil && *p.Watts > maxWatts {
 		return e, control.WrongInput{Err: fmt.Errorf("--watts is at most %d", maxWatts)}
@@ -64,12 +64,12 @@ func (s *seller) lookAsGuest(ctx context.Context, o control.ProvideOptions) (err
 		return err
 	}
 	s.ledger = account{v.client}
-	return s.openModel(ctx, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
+	return s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) })
 }
 
 // lookBeside opens model and ledger of a node on this machine, without an account.
 func (s *seller) lookBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openShelved(ctx, o.Model); err != nil {
+	if err := s.openShelved(ctx, o); err != nil {
 		return err
 	}
 	return s.reach(ctx, o.Ledger)
@@ -78,7 +78,7 @@ func (s *seller) lookBeside(ctx context.Context, o control.ProvideOptions) error
 func (s *seller) estimate(ctx context.Context, price job.Price, p control.Power) (e control.Estimate, err error) {
 	source := machine.This()
 	facts := source.Read(ctx)
-	e = control.Estimate{Hardware: showHardware(facts), Model: s.served.Name, ModelID: s.served.ID.String(), Price: control.Price(price),
+	e = control.Estimate{Hardware: showHardware(facts), Model: s.served.Name, ModelID: s.served.ID.String(), Label: label(s.served), Server: s.servers.of(s.served.ID), Models: len(s.servers.models()), Price: control.Price(price),
 		Prompt: worth.TypicalPrompt, Answer: worth.TypicalAnswer}
 	power := meter(source)
 	m, err := s.speed(ctx, facts, true)

@@ -121,7 +121,7 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
-	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) }); err != nil {
+	if err := s.openShelved(ctx, o); err != nil {
 		return err
 	}
 	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {
@@ -130,8 +130,9 @@ func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error
 	return s.openPeer(ctx)
 }
 
-func (s *seller) openShelved(ctx context.Context, name string) error {
-	return s.openModel(ctx, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(name, DefaultModel)) })
+// openShelved opens what is to be served, a server's models or what lies in the home.
+func (s *seller) openShelved(ctx context.Context, o control.ProvideOptions) error {
+	return s.openServed(ctx, o, func() (ModelEntry, error) { return s.shelf.Find(cmp.Or(o.Model, DefaultModel)) })
 }
 
 // chooseOf finds a model on the shelf, or gets it: the default one from its

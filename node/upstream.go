@@ -173,6 +173,16 @@ func (v servers) urls() (all []string) {
 	return all
 }
 
+// of is where the server is that answers for a model; empty if none does.
+func (v servers) of(id canon.CID) string {
+	for _, one := range v.all {
+		if slices.ContainsFunc(one.models, func(d inference.Declared) bool { return d.ID == id }) {
+			return one.url
+		}
+	}
+	return ""
+}
+
 func (v servers) upstreams() (all []*inference.Upstream) {
 	for _, one := range v.all {
 		all = append(all, one.Upstream)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,6 +39,7 @@ type basis struct {
 	CPU     string `json:"cpu"`
 	Cores   int    `json:"cores"`
 	Share   uint64 `json:"share_ppm,omitempty"` // of one processor, if not all are given
+	Server  string `json:"server,omitempty"`    // that runs the model
 }
 
 // Hardware says what this machine is, and starts nothing.
@@ -50,9 +52,6 @@ func (Runtime) Hardware(ctx context.Context) control.Hardware {
 func (s *seller) introduce(ctx context.Context) {
 	facts := machine.This().Read(ctx)
 	s.say("this machine: " + facts.String())
-	if len(s.servers.models()) > 0 {
-		return // how fast a server is, it knows itself
-	}
 	m, err := s.speed(ctx, facts, false)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -60,7 +59,8 @@ func (s *seller) introduce(ctx context.Context) {
 		}
 		return
 	}
-	s.say(fmt.Sprintf("it runs %s at %s prompt and %s answer tokens per second, by its own measure", s.served.Name, control.Thousandths(m.Speed.Prefill), control.Thousandths(m.Speed.Decode)))
+	who := cmp.Or(m.Server, "it")
+	s.say(fmt.Sprintf("%s runs %s at %s prompt and %s answer tokens per second, by this machine's own measure", who, s.served.Name, control.Thousandths(m.Speed.Prefill), control.Thousandths(m.Speed.Decode)))
 }
 
 // speed is the kept measurement of the model on this machine, or a new one.
@@ -69,7 +69,7 @@ func (s *seller) speed(ctx context.Context, facts machine.Facts, fresh bool) (me
 	if err != nil {
 		return measurement{}, err
 	}
-	on := basis{Model: s.served.ID.String(), Program: program, CPU: facts.CPU, Cores: facts.Cores}
+	on := basis{Model: s.served.ID.String(), Program: program, CPU: facts.CPU, Cores: facts.Cores, Server: s.servers.of(s.served.ID)}
 	if s.throttle != nil {
 		on.Share = s.throttle.Share()
 	}
@@ -84,13 +84,23 @@ func (s *seller) speed(ctx context.Context, facts machine.Facts, fresh bool) (me
 	if err != nil {
 		return measurement{}, err
 	}
-	s.say("measuring how fast this machine runs " + s.served.Name)
-	speed, err := worth.NewBench(measureBudget, measureLimit).Measure(ctx, model, s.served.ID)
+	speed, err := s.measure(ctx, model, on.Server)
 	if err != nil {
 		return measurement{}, fmt.Errorf("measure %s: %w", s.served.Name, err)
 	}
 	m := measurement{on, speed, time.Now().UTC().Truncate(time.Second)}
 	return m, saveJSON(file, m)
+}
+
+// measure times the model in this process, or at its server.
+func (s *seller) measure(ctx context.Context, model worth.Model, server string) (worth.Speed, error) {
+	b := worth.NewBench(measureBudget, measureLimit)
+	if server == "" {
+		s.say("measuring how fast this machine runs " + s.served.Name)
+		return b.Measure(ctx, model, s.served.ID)
+	}
+	s.say(fmt.Sprintf("measuring how fast %s answers as %s: one short answer, for %s at most", server, s.served.Name, measureLimit))
+	return b.MeasureServed(ctx, model, s.served.ID, uint64(time.Now().UnixNano()))
 }
 
 // programHash names this program by its bytes: builds that differ may differ in

@@ -1,5 +1,5 @@
 // Package worth says what a machine is worth to its owner as a provider: how fast
-// it runs the model that it is going to serve ([Measure]), and what that would
+// it runs the model that it is going to serve ([Bench]), and what that would
 // earn in a day against what electricity costs ([Estimate]).
 //
 // A speed is the provider's own number, for its owner's eyes: nothing on the ledger
@@ -70,9 +70,14 @@ const (
 // Measure times a warm-up, chooses the size of rounds by it, and times those.
 // Prompts and draws are the same every time.
 func (b Bench) Measure(ctx context.Context, m Model, id canon.CID) (Speed, error) {
+	return b.limited(ctx, func(ctx context.Context) (Speed, error) { return b.measure(ctx, m, id) })
+}
+
+// limited measures until the limit.
+func (b Bench) limited(ctx context.Context, measure func(context.Context) (Speed, error)) (Speed, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, b.Limit, ErrSlow)
 	defer cancel()
-	s, err := b.measure(limited, m, id)
+	s, err := measure(limited)
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(limited), ErrSlow) {
 		return Speed{}, fmt.Errorf("%w in %s", ErrSlow, b.Limit)
 	}

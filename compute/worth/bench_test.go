@@ -1,9 +1,11 @@
 package worth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +128,83 @@ func TestMeasureGivesUp(t *testing.T) {
 	stalled = clockwork{context: 4096, stall: true}
 	if _, err := stalled.bench(time.Second).Measure(ended, &stalled, id); !errors.Is(err, context.Canceled) || errors.Is(err, ErrSlow) {
 		t.Errorf("a user who leaves: %v", err)
+	}
+}
+
+// server is a declared model's, by a clock that only it moves: it counts two tokens
+// a word, and gives its answer in pieces of several tokens.
+type server struct {
+	clockwork
+	pieces int // of an answer; one has all tokens that were asked for
+	silent bool
+	output uint64 // tokens, if not as many as were asked for
+}
+
+func (c *server) Generate(ctx context.Context, r receipt.Request, emit func(receipt.Token) error) (receipt.Answer, error) {
+	if err := r.Validate(); err != nil {
+		return receipt.Answer{}, err
+	}
+	c.asked = append(c.asked, r)
+	if c.stall {
+		<-ctx.Done()
+		return receipt.Answer{}, ctx.Err()
+	}
+	u := receipt.Usage{Input: 2 * uint64(len(strings.Fields(r.Chat))), Output: cmp.Or(c.output, r.Params.MaxTokens)}
+	c.now += time.Duration(u.Input) * c.perPrompt
+	for i := range c.pieces {
+		if i > 0 || c.pieces == 1 {
+			c.now += time.Duration(u.Output-1) * c.perAnswer / time.Duration(max(1, c.pieces-1))
+		}
+		if err := emit(receipt.Token{Text: "x"}); err != nil {
+			return receipt.Answer{}, err
+		}
+	}
+	if c.silent {
+		u.Input = 0
+	}
+	return receipt.Answer{Usage: &u}, nil
+}
+
+// A server's speed is by the tokens that it reports, not by the pieces that come, and
+// of an answer in one piece it is no better than the whole.
+func TestMeasureServed(t *testing.T) {
+	declared := canon.NewCID(canon.Raw, canon.Hash{1})
+	words := uint64(len(strings.Fields(servedRequest(declared, 1, servedWords, servedAnswer).Chat)))
+	if words < servedWords {
+		t.Fatalf("%d words", words)
+	}
+	pace := clockwork{perPrompt: time.Millisecond, perAnswer: 10 * time.Millisecond}
+	whole := 2*words + (servedAnswer-1)*10 // ms
+	for name, c := range map[string]struct {
+		m    server
+		want Speed
+	}{
+		"pieces":    {server{clockwork: pace, pieces: 5}, Speed{2 * words, servedAnswer, 1, 1_000_000, 100_000}},
+		"one piece": {server{clockwork: pace, pieces: 1}, Speed{2 * words, servedAnswer, 1, 2 * words * 1_000_000 / whole, servedAnswer * 1_000_000 / whole}},
+		"no count":  {server{clockwork: pace, pieces: 5, silent: true}, Speed{words, servedAnswer, 1, 500_000, 100_000}},
+	} {
+		got, err := c.m.bench(0).MeasureServed(t.Context(), &c.m, declared, 7)
+		if err != nil || got != c.want {
+			t.Errorf("%s: measured %+v, %v; want %+v", name, got, err, c.want)
+		}
+		var tokens uint64
+		for _, r := range c.m.asked {
+			tokens += r.Params.MaxTokens
+		}
+		if len(c.m.asked) != 2 || tokens > 64 || c.m.asked[0].Chat == c.m.asked[1].Chat {
+			t.Errorf("%s: asked %d times for %d tokens", name, len(c.m.asked), tokens)
+		}
+	}
+	terse := server{clockwork: pace, pieces: 1, output: 1}
+	if _, err := terse.bench(0).MeasureServed(t.Context(), &terse, declared, 7); !errors.Is(err, ErrTerse) {
+		t.Errorf("a model that says nothing: %v", err)
+	}
+	stalled := server{clockwork: clockwork{stall: true}}
+	b := stalled.bench(0)
+	b.Limit = time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := b.MeasureServed(ctx, &stalled, declared, 7); !errors.Is(err, ErrSlow) {
+		t.Errorf("a server that stalls: %v", err)
 	}
 }

@@ -38,8 +38,9 @@ while you use it and beyond what you give. A rest is at once: what is under way 
 From another terminal "daulat status" shows what it does and earns and why, "daulat provider rest"
 takes the machine back, and "daulat provider earned" plots the days.
 
-Before it serves it measures how fast this machine runs the model. --estimate shows that, and what
-it would earn against electricity: it gets the model, but redeems no invite and registers nothing.
+Before it serves it measures how fast this machine, or the server, runs the first model. --estimate
+shows that, and what it would earn against electricity: it gets the model, but redeems no invite and
+registers nothing.
 --install has systemd start it at each login; the unit holds no secret.
 
 With --ledger it sells beside a "daulat up" on the same machine, in a home of its own, and asks

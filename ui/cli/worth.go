@@ -105,8 +105,8 @@ func (a *app) showEstimate(cmd *cobra.Command, o control.ProvideOptions, w *wort
 
 func writeEstimate(w io.Writer, e control.Estimate) {
 	table{}.add("machine", e.Hardware.Line).
-		add("model", e.Model).
-		add("speed", fmt.Sprintf("%s prompt and %s answer tokens per second, one answer at a time: the middle of %d measured here", control.Thousandths(e.Speed.Prefill), control.Thousandths(e.Speed.Decode), e.Speed.Rounds)).
+		add("model", estimated(e)).
+		add("speed", fmt.Sprintf("%s prompt and %s answer tokens per second, one answer at a time: %s", control.Thousandths(e.Speed.Prefill), control.Thousandths(e.Speed.Decode), measuredBy(e))).
 		add("price", fmt.Sprintf("%d udlt in and %d udlt out per 1,000 tokens", e.Price.Input, e.Price.Output)).
 		add("a request", fmt.Sprintf("%d prompt and %d answer tokens pay %d udlt and take %s", e.Prompt, e.Answer, e.PerRequest, (time.Duration(e.RequestMicro)*time.Microsecond).Round(time.Millisecond))).
 		add("power", powerText(e)).write(w)
@@ -119,6 +119,25 @@ func writeEstimate(w io.Writer, e control.Estimate) {
 		fmt.Fprintln(w, "No price source exists yet for the coin: with --electricity UDLT, what a kWh is worth to you, and known power this shows pay minus electricity.")
 	}
 	fmt.Fprintln(w, "Nothing was started or registered. The coins of a test network are worthless.")
+}
+
+// estimated is the model that an estimate is about.
+func estimated(e control.Estimate) string {
+	text := modelText(e.Model, e.ModelID, e.Label)
+	if e.Server != "" {
+		text += ", at " + e.Server
+	}
+	if e.Models > 1 {
+		text += fmt.Sprintf(": the first of %d there, and --model NAME takes another", e.Models)
+	}
+	return text
+}
+
+func measuredBy(e control.Estimate) string {
+	if e.Server != "" {
+		return "one short answer, measured here by the tokens that the server counts"
+	}
+	return fmt.Sprintf("the middle of %d measured here", e.Speed.Rounds)
 }
 
 func powerText(e control.Estimate) string {

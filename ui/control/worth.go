@@ -38,6 +38,9 @@ type Estimate struct {
 	Hardware Hardware `json:"hardware"`
 	Model    string   `json:"model"`
 	ModelID  string   `json:"model_id"`
+	Label    string   `json:"label,omitempty"`  // what is to be shown beside it
+	Server   string   `json:"server,omitempty"` // that runs it, with all Models that would be offered
+	Models   int      `json:"server_models,omitempty"`
 	Speed    Speed    `json:"speed"`
 	Price    Price    `json:"price_udlt_per_1000"`
 	// The request that is reckoned with.
