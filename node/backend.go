@@ -249,8 +249,13 @@ func translate(err error) error {
 		lie     *consumer.LieError
 		broken  *session.BrokenError
 		refused *session.Refusal
+		little  *job.TooLittleError
 	)
 	switch {
+	case errors.As(err, &little):
+		return told{unfunded(fmt.Sprintf("this home has %d udlt to spend, and this question may cost up to %d at the highest prices it would pay", little.Purse, little.Most)), err}
+	case client.Unfunded(err):
+		return told{unfunded("the ledger says that this home has too few coins for the question"), err}
 	case errors.As(err, &none):
 		return gateway.ErrNoProvider{Explanation: fmt.Sprintf("%s (job %d)", none.Explanation, none.Order)}
 	case errors.As(err, &lie):
@@ -267,6 +272,12 @@ func translate(err error) error {
 		return gateway.ErrPrompt{Reason: refused.Reason}
 	}
 	return err
+}
+
+// unfunded refuses as OpenAI does whose customer has no credit left.
+func unfunded(why string) openai.Error {
+	return openai.Error{Status: http.StatusTooManyRequests, Type: "insufficient_quota", Code: "insufficient_quota",
+		Message: why + ": ask for a shorter answer (--max-tokens, or max_tokens), or get coins; what open sessions lock comes back when they end"}
 }
 
 // told is an error with what a client is told of it.

@@ -90,6 +90,10 @@ func (a *account) Market(ctx context.Context, model canon.CID) ([]match.Candidat
 	return a.read().Market(ctx, model)
 }
 
+func (a *account) Purse(ctx context.Context) (uint64, error) {
+	return a.read().Balance(ctx, a.Account())
+}
+
 func (a *account) Now(ctx context.Context) (uint64, error) {
 	return a.read().Now(ctx)
 }

@@ -15,6 +15,7 @@ import (
 	cmttypes "github.com/cometbft/cometbft/types"
 	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	txtypes "github.com/cosmos/cosmos-sdk/types/tx"
 	"github.com/cosmos/cosmos-sdk/types/tx/signing"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
@@ -46,6 +47,12 @@ type TxError struct {
 }
 
 func (e *TxError) Error() string { return e.Log }
+
+// Unfunded reports that the ledger refused since an account has too few coins.
+func Unfunded(err error) bool {
+	var refusal *TxError
+	return errors.As(err, &refusal) && refusal.Codespace == sdkerrors.RootCodespace && refusal.Code == sdkerrors.ErrInsufficientFunds.ABCICode()
+}
 
 // ErrExpired says that a transaction found no block before its timeout, and
 // never will.

@@ -96,7 +96,7 @@ func TestTransfers(t *testing.T) {
 	t.Run("too much", func(t *testing.T) {
 		err := alice.Send(ctx, bob, fortune*2)
 		var refusal *client.TxError
-		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "insufficient funds") {
+		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "insufficient funds") || !client.Unfunded(err) {
 			t.Fatalf("got %v", err)
 		}
 	})

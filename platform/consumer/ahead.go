@@ -7,6 +7,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/receipt"
 )
 
 const (
@@ -55,7 +56,7 @@ func (c *Client) openAhead(s *Session, terms job.Terms, p Prompt) {
 	c.mu.Lock()
 	c.spares[s.model] = append(c.spares[s.model], next)
 	c.mu.Unlock()
-	go c.openSpare(next, terms)
+	go c.openSpare(next, terms, p.worst())
 }
 
 // expect notes that a session is being opened which one request waits for already.
@@ -78,10 +79,10 @@ func (c *Client) arrived(next *spare, s *Session) {
 	}
 }
 
-func (c *Client) openSpare(next *spare, terms job.Terms) {
+func (c *Client) openSpare(next *spare, terms job.Terms, most receipt.Usage) {
 	ctx, cancel := context.WithTimeout(context.Background(), aheadTimeout)
 	defer cancel()
-	s, err := c.Open(ctx, terms)
+	s, err := c.Open(ctx, terms, most)
 	if err != nil {
 		c.Log.Warn("no session could be opened ahead; the request that needs one will try", "error", err)
 	}

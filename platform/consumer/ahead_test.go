@@ -24,6 +24,7 @@ type overseen struct {
 	held   chan struct{}                 // if set, CloseSession waits until it is closed
 	gaveUp atomic.Bool                   // a close ended before that
 	shown  func(job.Session) job.Session // if set, what the node makes of a session
+	purse  func(uint64) uint64           // if set, what it makes of the balance
 }
 
 type inPath struct{} // key of what marks a request's context
@@ -32,6 +33,15 @@ func (o *overseen) see(ctx context.Context) {
 	if ctx.Value(inPath{}) != nil {
 		o.waited.Add(1)
 	}
+}
+
+func (o *overseen) Purse(ctx context.Context) (uint64, error) {
+	o.see(ctx)
+	udlt, err := o.account.Purse(ctx)
+	if o.purse != nil {
+		udlt = o.purse(udlt)
+	}
+	return udlt, err
 }
 
 func (o *overseen) PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (uint64, error) {

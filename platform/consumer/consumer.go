@@ -51,6 +51,9 @@ type Ledger interface {
 	// Market lists who offers the model. It is hearsay, good to choose by: what is
 	// paid for is proven by itself.
 	Market(ctx context.Context, model canon.CID) ([]match.Candidate, error)
+	// Purse is what the account can spend, in udlt. It is hearsay too: a lie costs a
+	// refused order, or a session that ends early.
+	Purse(ctx context.Context) (uint64, error)
 	// Now is the newest block's time in seconds.
 	Now(ctx context.Context) (uint64, error)
 }
@@ -84,6 +87,7 @@ type Client struct {
 	markets map[canon.CID]market
 	used    map[string]uint64 // requests put to each provider in this run
 	memory  *memory
+	pledges pledges
 	limits  limits
 }
 
@@ -182,39 +186,44 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 	}
 }
 
-// Open places an order, waits until it is matched, and returns the session.
-func (c *Client) Open(ctx context.Context, terms job.Terms) (*Session, error) {
-	return c.open(ctx, terms, order{until: time.Now().Add(matchWait)})
+// Open places an order, waits until it is matched, and returns the session, which
+// carries a request of that size.
+func (c *Client) Open(ctx context.Context, terms job.Terms, most receipt.Usage) (*Session, error) {
+	return c.open(ctx, terms, order{most: most, until: time.Now().Add(matchWait)})
 }
 
 // openAny orders from those that the client chose, then from anybody, and then from
 // providers which merely failed too, if nobody else takes the order. The asker's
 // patience is one: all orders share it.
-func (c *Client) openAny(ctx context.Context, terms job.Terms, spread bool) (*Session, error) {
+func (c *Client) openAny(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
 	begun := time.Now()
 	until, first := begun.Add(matchWait), begun.Add(matchWait)
 	if c.mayForgive() {
 		first = begun.Add(matchWait / 2)
 	}
-	s, err := c.open(ctx, terms, order{spread: spread, until: first, chosen: begun.Add(matchWait / 3)})
+	o := order{most: p.worst(), spread: p.Spread, until: first, chosen: begun.Add(matchWait / 3)}
+	s, err := c.open(ctx, terms, o)
+	o.chosen, o.anybody = time.Time{}, true
 	var none *NoMatchError
 	if errors.As(err, &none) && none.narrow {
-		s, err = c.open(ctx, terms, order{spread: spread, until: first, anybody: true})
+		s, err = c.open(ctx, terms, o)
 	}
 	if errors.As(err, &none) && c.forgive() {
-		s, err = c.open(ctx, terms, order{spread: spread, until: until, anybody: true})
+		o.until = until
+		s, err = c.open(ctx, terms, o)
 	}
 	return s, err
 }
 
 // order is how one order is placed, besides its terms.
 type order struct {
-	until     time.Time // when it is taken back unless it is matched
-	spread    bool      // with an owner that serves no other session here, if there is one
-	chosen    time.Time // when it is taken back if it is for those alone who were chosen; zero: as until
-	anybody   bool      // whom the market gives it, if those that were chosen are busy
-	known     bool      // with one that is known, newcomers' turn or not
-	place, of int       // of several orders for one request, each with another provider
+	most      receipt.Usage // of the first request that its session shall carry
+	until     time.Time     // when it is taken back unless it is matched
+	spread    bool          // with an owner that serves no other session here, if there is one
+	chosen    time.Time     // when it is taken back if it is for those alone who were chosen; zero: as until
+	anybody   bool          // whom the market gives it, if those that were chosen are busy
+	known     bool          // with one that is known, newcomers' turn or not
+	place, of int           // of several orders for one request, each with another provider
 }
 
 func (c *Client) open(ctx context.Context, terms job.Terms, o order) (*Session, error) {
@@ -230,8 +239,12 @@ func (c *Client) place(ctx context.Context, terms job.Terms, chosen choice, o or
 	terms.Excluded = append(terms.Excluded[:len(terms.Excluded):len(terms.Excluded)], c.excluded()...)
 	terms.Excluded = terms.Excluded[:min(len(terms.Excluded), job.MaxExcluded)]
 	pinned := terms.Only
-	terms = chosen.prefer(terms, o)
+	terms, placed, err := c.fund(ctx, chosen.prefer(terms, o), o.most)
+	if err != nil {
+		return nil, err
+	}
 	id, err := c.Ledger.PlaceOrder(ctx, c.Key.Public(), terms)
+	placed()
 	if err != nil {
 		return nil, err
 	}

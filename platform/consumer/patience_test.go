@@ -32,6 +32,8 @@ func (l *idle) PlaceOrder(_ context.Context, _ canon.PublicKey, t job.Terms) (ui
 }
 
 // Market is full of offers whose machines don't answer.
+func (*idle) Purse(context.Context) (uint64, error) { return 1 << 40, nil }
+
 func (*idle) Market(_ context.Context, model canon.CID) (all []match.Candidate, err error) {
 	for i := range 100 {
 		all = append(all, match.Candidate{Offer: match.Offer{Provider: fmt.Sprint(i), Model: model, Slots: 1}})

@@ -43,7 +43,7 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	if s := c.ready(ctx, terms, p); s != nil {
 		return s, nil
 	}
-	s, err := c.openAny(ctx, terms, p.Spread) // with an owner that serves no other session, if it shall
+	s, err := c.openAny(ctx, terms, p) // with an owner that serves no other session, if it shall
 	if err != nil {
 		return nil, err
 	}

@@ -222,7 +222,7 @@ func (r *race) reinforce(n int) int {
 func (r *race) wave(next []*spare, terms job.Terms) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.parent), aheadTimeout)
 	defer cancel()
-	o := order{until: time.Now().Add(matchWait), known: true, of: len(next)}
+	o := order{most: r.prompt.worst(), until: time.Now().Add(matchWait), known: true, of: len(next)}
 	chosen, err := r.client.choose(ctx, terms, o)
 	var all sync.WaitGroup
 	for i := range next {

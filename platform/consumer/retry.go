@@ -41,10 +41,16 @@ func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, f.broken(), f.told(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
+	case ctx.Err() != nil, isUnfunded(err), f.broken(), f.told(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
 		return false
 	}
 	return true
+}
+
+// isUnfunded reports that the purse is too small for what is asked.
+func isUnfunded(err error) bool {
+	var little *job.TooLittleError
+	return errors.As(err, &little)
 }
 
 // refused reports that the provider refused with the code.

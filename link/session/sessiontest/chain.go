@@ -294,6 +294,11 @@ func (a *Account) Complain(ctx context.Context, session, _ uint64, r receipt.Sig
 	})
 }
 
+// Purse is what lies in the account's wallet.
+func (a *Account) Purse(ctx context.Context) (uint64, error) {
+	return read(ctx, a, func(c *Chain) (uint64, bool) { return c.wallets[a.name], true })
+}
+
 // PlaceOrder locks the escrow and matches the order if it can.
 func (a *Account) PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (id uint64, err error) {
 	return id, a.write(ctx, func(c *Chain) error {
