@@ -53,6 +53,19 @@ func ListenAddr(text string) (string, error) {
 	return fmt.Sprintf("/%s/%s/tcp/%d", family, a.Addr().Unmap().WithZone(""), a.Port()), nil
 }
 
+// AddrPort is the IP:PORT of which ListenAddr made a multiaddr.
+func AddrPort(at string) string {
+	a, err := multiaddr.NewMultiaddr(at)
+	if err != nil {
+		return at
+	}
+	tcp, err := manet.ToNetAddr(a)
+	if err != nil {
+		return at
+	}
+	return tcp.String()
+}
+
 func peerOf(key canon.PublicKey) (peer.ID, error) {
 	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
 	if err != nil {

@@ -35,7 +35,8 @@ type nodeSettings struct {
 // ledgerNode is a home that runs a ledger node and nothing else.
 type ledgerNode struct {
 	tenant
-	listen    string       // multiaddr of the peer; empty for its own choice
+	listen    string       // multiaddr of the peer, if the user named it
+	founded   string       // that which the ledger's founder named; empty for the peer's own choice
 	peer      *link.Node   // through which others reach it
 	tip       int64        // of the ledger that it follows, when it asked
 	trust     client.Trust // where it follows one
@@ -79,11 +80,11 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if at := cmp.Or(o.P2P, s.P2P); at != "" {
 		c.P2P = "tcp://" + at
 	}
-	if n.listen == "" {
-		var err error
-		if n.listen, err = linkAddr(s.Link); err != nil {
-			return err
-		}
+	if n.listen, err = n.home.linkAt(n.listen, n.say); err != nil {
+		return err
+	}
+	if n.founded, err = linkAddr(s.Link); err != nil {
+		return err
 	}
 	guest, err := n.home.isGuest()
 	if err != nil {
@@ -196,10 +197,13 @@ func (n *ledgerNode) openPeer() error {
 	if err != nil {
 		return err
 	}
-	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), n.listen, link.Config{Key: key}); err != nil {
+	if n.peer, err = n.home.openLink(identity{identityName, key}.file(), cmp.Or(n.listen, n.founded), link.Config{Key: key}); err != nil {
 		return err
 	}
 	n.onClose(n.peer.Close)
+	if err := n.home.keepLink(n.listen, n.peer); err != nil {
+		return err
+	}
 	operator, err := n.keyring.Account(operatorKey)
 	if err != nil {
 		return err

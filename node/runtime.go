@@ -184,16 +184,54 @@ func openLog(h Home) (*slog.Logger, func() error, error) {
 	}, nil
 }
 
+// linkNone as --link ends that an earlier one holds.
+const linkNone = "none"
+
 // linkAddr is the multiaddr of an IP:PORT that the user named, if one was.
 func linkAddr(text string) (string, error) {
-	if text == "" {
-		return "", nil
+	if text == "" || text == linkNone {
+		return text, nil
 	}
 	at, err := link.ListenAddr(text)
 	if err != nil {
 		return "", control.WrongInput{Err: err}
 	}
 	return at, nil
+}
+
+// linkFile keeps where the home's peer listens since a --link said so: others, the
+// ledger and invites know that address.
+const linkFile = "link.json"
+
+type keptLink struct {
+	Listen string `json:"listen"` // multiaddr
+}
+
+// linkAt is where the home's peer is to listen: as the user says now, or else said
+// last. It is empty for the peer's own choice.
+func (h Home) linkAt(named string, say control.Progress) (string, error) {
+	if named == linkNone {
+		err := os.Remove(h.path(linkFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return "", err
+	}
+	var kept keptLink
+	if err := loadJSON(h.path(linkFile), &kept); err != nil || named != "" || kept.Listen == "" {
+		return named, err
+	}
+	say(fmt.Sprintf("peers reach this home at %s, as an earlier --link said; another --link changes that, and --link none ends it", link.AddrPort(kept.Listen)))
+	return kept.Listen, nil
+}
+
+// keepLink has later starts listen where the peer does, if the user named that.
+func (h Home) keepLink(named string, peer *link.Node) error {
+	at := peer.Listening()
+	if named == "" || len(at) != 1 {
+		return nil
+	}
+	return saveJSON(h.path(linkFile), keptLink{Listen: at[0]})
 }
 
 // everywhere is where a guest's peers listen whose network is more than this

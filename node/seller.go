@@ -81,8 +81,13 @@ func (s *seller) openPeer(ctx context.Context) (err error) {
 	if s.identity, s.more, err = choose(all, known, open); err != nil {
 		return err
 	}
-	s.peer, err = s.link(s.identity, s.listen)
-	return err
+	if s.listen, err = s.home.linkAt(s.listen, s.say); err != nil {
+		return err
+	}
+	if s.peer, err = s.link(s.identity, s.listen); err != nil {
+		return err
+	}
+	return s.home.keepLink(s.listen, s.peer)
 }
 
 // link opens the link of an identity, on an address of its own choice for an

@@ -126,3 +126,31 @@ func TestAHomeHasOneLedger(t *testing.T) {
 		t.Error("the founder's home runs no ledger")
 	}
 }
+
+// TestALinkIsKept: the address that guests and invites know is listened at until
+// another is named, or none.
+func TestALinkIsKept(t *testing.T) {
+	dir := t.TempDir()
+	founder, guest := filepath.Join(dir, "founder"), filepath.Join(dir, "guest")
+	links := func(args ...string) (*upward, string) {
+		u := up(t, founder, args...)
+		return u, must[control.Status](t, founder, "status").Links[0]
+	}
+	u, own := links()
+	stop(t, u.Process)
+	u, named := links("--link", "127.0.0.1:0")
+	line := must[control.NewInvite](t, founder, "invite").Line
+	stop(t, u.Process)
+	if named == own {
+		t.Fatalf("%s is both its own choice and another", own)
+	}
+	u, kept := links()
+	if kept != named || !strings.Contains(u.Said(), "as an earlier --link said") {
+		t.Errorf("it listened at %s and does at %s, and said %s", named, kept, u.Said())
+	}
+	must[map[string]any](t, guest, "ask", "--network", line, "--max-tokens", "1", "hello")
+	stop(t, u.Process)
+	if _, again := links("--link", "none"); again != own {
+		t.Errorf("without the link it listens at %s and not at %s", again, own)
+	}
+}

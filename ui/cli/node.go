@@ -48,7 +48,7 @@ the key. Where the ledger stands still without it, and no other home is left, --
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.P2P, "p2p", "", "IP:PORT at which other nodes reach this one (default a port of loopback)")
-	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it and each other (default: of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it (default: the last; none: of loopback)")
 	f.BoolVar(&o.Sole, "sole", false, "sign even so: no other home has the validator's key any more")
 	passphraseFlag(cmd, &ask)
 	return cmd

@@ -97,7 +97,7 @@ for its first coin by its address.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node on this machine, as daulat status shows it")
-	f.StringVar(&o.Link, "link", "", "IP:PORT, if one is open to others (default: through the invite's peers)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT open to others (default: the last; none: the invite's peers)")
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: all of a server's, or the network's)")
 	f.StringVar(&o.Upstream, "upstream", "", "OpenAI-compatible server whose models to offer, or none")
 	f.Uint64Var(&o.InputPrice, "input-price", 200, "udlt per 1,000 prompt tokens")

@@ -73,7 +73,7 @@ a token, and under this machine's addresses alone, as any other host name is ref
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:4747", "address of gateway and page")
 	f.StringVar(&o.Network, "network", "", "invite to a network of others: asks there and founds none")
-	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it and each other (default: of loopback)")
+	f.StringVar(&o.Link, "link", "", "IP:PORT where peers reach it (default: the last; none: of loopback)")
 	f.StringVar(&o.Model, "model", "", "name on the shelf, GGUF file, or its https address")
 	f.StringVar(&o.SHA256, "sha256", "", "hash of the file at --model's address; plain http needs it")
 	f.BoolVar(&o.Noise, "noise", false, "serve a generated model that answers noise; downloads nothing")
