@@ -116,17 +116,8 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	n.onClose(end)
 	ready(control.Node{Home: n.home.dir, Chain: n.validator.ChainID(), Genesis: n.validator.GenesisHash(), Ledger: n.validator.RPCAddress(),
 		REST: n.validator.RESTAddress(), GRPC: n.validator.GRPCAddress(), P2P: n.validator.Peer(), Link: n.peer.Addrs()})
-	if err := n.validator.WaitBlock(ctx, 1); err == nil {
-		if height, err := n.validator.Height(ctx); err == nil {
-			n.say(fmt.Sprintf("the ledger is here, at block %d", height))
-		}
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-n.foreign(ctx):
+	if ended, err := n.stay(ctx); ended {
 		return err
-	case <-n.validator.Halted():
 	}
 	due := ofUpgrade(n.validator.Err())
 	if errors.As(due, new(control.UpgradeDue)) {
@@ -137,6 +128,67 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		}
 	}
 	return due
+}
+
+// stay says how far the node came, until it halts or ctx ends or the ledger turns
+// out to be another one; then the node has ended.
+func (n *ledgerNode) stay(ctx context.Context) (ended bool, err error) {
+	tick := time.NewTicker(arrivalPoll)
+	defer tick.Stop()
+	foreign, way := n.foreign(ctx), arrival{tip: n.tip, spoke: time.Now()}
+	for {
+		select {
+		case <-ctx.Done():
+			return true, nil
+		case err := <-foreign:
+			return true, err
+		case <-n.validator.Halted():
+			return false, nil
+		case now := <-tick.C:
+			if way.here {
+				continue
+			}
+			status, err := n.validator.RPC().Status(ctx)
+			if err != nil {
+				continue // it halts, or ctx ends
+			}
+			if news := way.at(now, status.SyncInfo.LatestBlockHeight, status.SyncInfo.CatchingUp); news != "" {
+				n.say(news)
+			}
+		}
+	}
+}
+
+// A node that gets blocks looks how far it is, and says so now and then.
+const (
+	arrivalPoll   = 300 * time.Millisecond
+	arrivalSpeaks = 10 * time.Second
+)
+
+// arrival is a node's way to the ledger's end.
+type arrival struct {
+	tip   int64     // that peers proved at the start
+	spoke time.Time // last
+	here  bool
+}
+
+// at is what there is to say of a node at a height, if anything: that it is at the
+// end is its own word, which counts from the proven tip on.
+func (a *arrival) at(now time.Time, height int64, catchingUp bool) string {
+	switch {
+	case a.here || height == 0:
+		return ""
+	case !catchingUp && height >= a.tip:
+		a.here = true
+		return fmt.Sprintf("the ledger is here, at block %d", height)
+	case now.Sub(a.spoke) < arrivalSpeaks:
+		return ""
+	}
+	a.spoke = now
+	if height < a.tip {
+		return fmt.Sprintf("getting the ledger: at block %d of %d", height, a.tip)
+	}
+	return fmt.Sprintf("getting the ledger: at block %d, and more were made meanwhile", height)
 }
 
 // foreign tells if the node follows another ledger than the trusted one.

@@ -187,3 +187,29 @@ func address(t *testing.T) string {
 	}
 	return k.Account()
 }
+
+// TestArrival: a node says that the ledger is here once it is, by its own word and
+// by the tip that peers proved, and before that how far it is now and then.
+func TestArrival(t *testing.T) {
+	start := time.Unix(1000, 0)
+	a := arrival{tip: 74, spoke: start}
+	for i, step := range []struct {
+		after    time.Duration
+		height   int64
+		catching bool
+		want     string
+	}{
+		{0, 0, true, ""},
+		{time.Second, 1, true, ""},
+		{2 * time.Second, 1, false, ""},
+		{arrivalSpeaks, 40, true, "getting the ledger: at block 40 of 74"},
+		{arrivalSpeaks + time.Second, 60, true, ""},
+		{2 * arrivalSpeaks, 80, true, "getting the ledger: at block 80, and more were made meanwhile"},
+		{2*arrivalSpeaks + time.Second, 90, false, "the ledger is here, at block 90"},
+		{9 * arrivalSpeaks, 99, false, ""},
+	} {
+		if said := a.at(start.Add(step.after), step.height, step.catching); said != step.want {
+			t.Errorf("step %d: it says %q and not %q", i, said, step.want)
+		}
+	}
+}

@@ -3,6 +3,8 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,10 +93,19 @@ func TestAHomeHasOneLedger(t *testing.T) {
 		t.Fatalf("the invite is %s", all.Invites[0].State)
 	}
 
+	here := regexp.MustCompile(`the ledger is here, at block ([0-9]+)`)
 	follow := func(args ...string) {
+		tip := must[control.Status](t, other, "status").Height
 		p := launch(t, home, append([]string{"node"}, args...)...)
 		if err := p.Ready(patience, new(control.Node)); err != nil {
 			t.Fatal(err)
+		}
+		eventually(t, func() (bool, string) {
+			return here.MatchString(p.Said()), "that the ledger is here"
+		})
+		at, err := strconv.ParseInt(append(here.FindStringSubmatch(p.Said()), "", "")[1], 10, 64)
+		if err != nil || at < tip-2 { // a block's state is proven by later ones
+			t.Errorf("the ledger was at block %d, and a node says that it is here at block %d", tip, at)
 		}
 		stop(t, p)
 	}
