@@ -38,14 +38,14 @@ func nthIdentity(n int) string {
 
 // identities are those that the home has, oldest first; the first is made if
 // there is none.
-func (s *seller) identities() (all []identity, err error) {
+func (t *tenant) identities() (all []identity, err error) {
 	for n := 1; ; n++ {
 		name := nthIdentity(n)
-		held, err := s.keyring.Holds(name)
+		held, err := t.keyring.Holds(name)
 		if err != nil || n > 1 && !held {
 			return all, err
 		}
-		key, err := s.key(name)
+		key, err := t.key(name)
 		if err != nil {
 			return nil, err
 		}
@@ -89,12 +89,14 @@ func over(s job.SessionState) bool { return s == job.SessionSettled || s == job.
 func (o operations) Keys(ctx context.Context) ([]control.Key, error) {
 	wallet := o.wallet.Account()
 	keys := []control.Key{{Name: walletKey, Kind: "account", Key: wallet, Account: wallet, State: control.KeyInForce}}
-	if o.sells() {
-		sellers, err := o.sellerKeys(ctx)
-		if err != nil {
-			return nil, err
-		}
+	ledger, known, err := o.sold(ctx)
+	if err == nil {
+		var sellers []control.Key
+		sellers, err = o.sellerKeys(ledger.Account(), known)
 		keys = append(keys, sellers...)
+	}
+	if err != nil && !errors.Is(err, errOnlyAsks) {
+		return nil, err
 	}
 	key, err := o.key("session")
 	if err != nil {
@@ -103,22 +105,31 @@ func (o operations) Keys(ctx context.Context) ([]control.Key, error) {
 	return append(keys, control.Key{Name: "session", Kind: "session", Key: key.Public().String(), Account: wallet, State: control.KeyLocal}), nil
 }
 
-// sellerKeys are the provider's account and its identity keys, oldest first.
-func (o operations) sellerKeys(ctx context.Context) ([]control.Key, error) {
-	seller := o.ledger.Account()
-	known, err := o.ledger.Provider(ctx, seller)
-	if err != nil {
-		return nil, err
+// sold is the provider of this home and its account: the one that serves now, or
+// that of a guest who served before and is the ledger's provider still.
+func (o operations) sold(ctx context.Context) (account, client.Provider, error) {
+	ledger := o.ledger
+	if !o.sells() {
+		ledger = o.wallet
+	}
+	known, err := ledger.Provider(ctx, ledger.Account())
+	if errors.Is(err, client.ErrNotFound) && !o.sells() {
+		err = control.WrongInput{Err: errOnlyAsks}
+	}
+	return ledger, known, err
+}
+
+// sellerKeys are the provider's account, if the wallet is another one, and its
+// identity keys, oldest first.
+func (o operations) sellerKeys(seller string, known client.Provider) (keys []control.Key, err error) {
+	if seller != o.wallet.Account() {
+		keys = append(keys, control.Key{Name: providerKey, Kind: "account", Key: seller, Account: seller, State: control.KeyInForce})
 	}
 	all, err := o.identities()
-	if err != nil {
-		return nil, err
-	}
-	keys := []control.Key{{Name: providerKey, Kind: "account", Key: seller, Account: seller, State: control.KeyInForce}}
 	for _, i := range all {
 		keys = append(keys, keyOf(i, known))
 	}
-	return keys, nil
+	return keys, err
 }
 
 // sells reports whether a provider runs here; a guest only asks.
@@ -142,23 +153,27 @@ func keyOf(i identity, known client.Provider) control.Key {
 
 // RotateKey implements control.Operations.
 func (o operations) RotateKey(ctx context.Context, name string) (control.Key, error) {
-	if err := o.rotatable(name); err != nil {
+	if err := rotatable(name); err != nil {
 		return control.Key{}, err
 	}
 	o.keys.Lock()
 	defer o.keys.Unlock()
-	return o.rotate(ctx)
+	ledger, _, err := o.sold(ctx)
+	if err != nil {
+		return control.Key{}, err
+	}
+	return o.rotate(ctx, ledger)
 }
 
 // RevokeKey implements control.Operations. A rotation begins first, unless one is
 // under way, so that the provider comes back by itself.
 func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, error) {
-	if err := o.rotatable(name); err != nil {
+	if err := rotatable(name); err != nil {
 		return control.Key{}, err
 	}
 	o.keys.Lock()
 	defer o.keys.Unlock()
-	known, err := o.ledger.Provider(ctx, o.ledger.Account())
+	ledger, known, err := o.sold(ctx)
 	if err != nil {
 		return control.Key{}, err
 	}
@@ -166,23 +181,20 @@ func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, er
 		return control.Key{}, match.ErrNoKey
 	}
 	if known.NextKey.IsZero() {
-		if _, err := o.rotate(ctx); err != nil {
+		if _, err := o.rotate(ctx, ledger); err != nil {
 			return control.Key{}, err
 		}
 	}
-	if err := o.ledger.RevokeKey(ctx); err != nil {
+	if err := ledger.RevokeKey(ctx); err != nil {
 		return control.Key{}, err
 	}
-	return o.nextKey(ctx)
+	return o.nextKey(ctx, ledger)
 }
 
 // rotatable says why other keys than the identity of a provider stay.
-func (o operations) rotatable(name string) error {
+func rotatable(name string) error {
 	switch name {
 	case identityName:
-		if !o.sells() {
-			return control.WrongInput{Err: errOnlyAsks}
-		}
 		return nil
 	case walletKey, providerKey, operatorKey:
 		return control.WrongInput{Err: fmt.Errorf("key %s is an account, and its address is its key: it can't be rotated or revoked; send its coins to another account", name)}
@@ -192,9 +204,10 @@ func (o operations) rotatable(name string) error {
 	return control.WrongInput{Err: fmt.Errorf("no key is called %q: see daulat key ls", name)}
 }
 
-// rotate has the provider serve with a fresh key before the ledger hears of it,
-// so that no order is matched with a key that nobody answers for.
-func (o operations) rotate(ctx context.Context) (control.Key, error) {
+// rotate has the ledger hear of a fresh key. A provider that runs serves with it
+// before that, so that no order is matched with a key that nobody answers for; one
+// that does not run begins with it.
+func (o operations) rotate(ctx context.Context, ledger account) (control.Key, error) {
 	all, err := o.identities()
 	if err != nil {
 		return control.Key{}, err
@@ -203,23 +216,30 @@ func (o operations) rotate(ctx context.Context) (control.Key, error) {
 	if fresh.key, err = o.key(fresh.name); err != nil {
 		return control.Key{}, err
 	}
-	peer, err := o.link(fresh, "")
+	if o.sells() {
+		if err := o.accept(ctx, fresh); err != nil {
+			return control.Key{}, err
+		}
+	}
+	proof := fresh.key.Sign(match.DomainProvider, match.Claim{Chain: ledger.ChainID(), Account: ledger.Account()})
+	if err := ledger.RotateKey(ctx, fresh.key.Public(), proof); err != nil {
+		return control.Key{}, err
+	}
+	return o.nextKey(ctx, ledger)
+}
+
+// accept has the provider serve with another identity besides.
+func (o operations) accept(ctx context.Context, i identity) error {
+	peer, err := o.link(i, "")
 	if err != nil {
-		return control.Key{}, err
+		return err
 	}
-	if err := o.provider.Accept(ctx, provider.Identity{Key: fresh.key, Link: peer}); err != nil {
-		return control.Key{}, err
-	}
-	proof := fresh.key.Sign(match.DomainProvider, match.Claim{Chain: o.ledger.ChainID(), Account: o.ledger.Account()})
-	if err := o.ledger.RotateKey(ctx, fresh.key.Public(), proof); err != nil {
-		return control.Key{}, err
-	}
-	return o.nextKey(ctx)
+	return o.provider.Accept(ctx, provider.Identity{Key: i.key, Link: peer})
 }
 
 // nextKey is the identity key that takes over next, or that just did.
-func (o operations) nextKey(ctx context.Context) (control.Key, error) {
-	known, err := o.ledger.Provider(ctx, o.ledger.Account())
+func (o operations) nextKey(ctx context.Context, ledger account) (control.Key, error) {
+	known, err := ledger.Provider(ctx, ledger.Account())
 	if err != nil {
 		return control.Key{}, err
 	}

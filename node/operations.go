@@ -45,11 +45,21 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{Chain: o.trust.ChainID, Height: height, Newest: newest, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
 		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Passphrase: o.passphrase}
 	if !o.sells() {
-		return s, nil
+		return o.withSold(ctx, s)
 	}
 	s.Links, s.Relayed, s.Resting = o.peer.Addrs(), o.peer.Carried(), o.resting()
 	earned, err := o.earnings(ctx)
 	s.Provider = &earned
+	return s, err
+}
+
+// withSold adds what a guest earned who sold before and only asks now.
+func (o operations) withSold(ctx context.Context, s control.Status) (control.Status, error) {
+	if o.sales == nil {
+		return s, nil
+	}
+	earned, err := earnings(ctx, o.wallet, o.sales)
+	s.Provider, s.Resting = &earned, "this daulat only asks; end it, and daulat provide sells again"
 	return s, err
 }
 

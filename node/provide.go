@@ -29,44 +29,47 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 	}
 	return inHome(o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
-		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}
-		return errors.Join(s.provide(ctx, o, ready), s.close())
+		u := &up{seller: seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}}
+		return errors.Join(u.provide(ctx, o, ready), u.close())
 	})
 }
 
-func (s *seller) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
+func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
 	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
 	if price.Input > match.MaxPrice || price.Output > match.MaxPrice {
 		return control.WrongInput{Err: fmt.Errorf("a price is at most %d udlt per 1,000 tokens", uint64(match.MaxPrice))}
 	}
-	if err := s.setManners(o.Manners); err != nil {
+	if err := u.setManners(o.Manners); err != nil {
 		return err
 	}
-	if err := s.open(); err != nil {
+	if err := u.open(); err != nil {
 		return err
 	}
-	open := s.openBeside
+	open := u.openBeside
 	if o.Ledger == "" {
-		open = s.openAsGuest
+		open = u.openAsGuest
 	}
 	if err := open(ctx, o); err != nil || ctx.Err() != nil {
 		return err
 	}
-	if s.introduce(ctx); ctx.Err() != nil {
+	if u.introduce(ctx); ctx.Err() != nil {
 		return nil
 	}
-	p, err := s.openProvider(ctx, price)
+	if err := u.openAsked(); err != nil {
+		return err
+	}
+	p, err := u.openProvider(ctx, price)
 	if err != nil {
 		return err
 	}
-	if err := s.openControl(ctx); err != nil {
+	if err := u.openControl(ctx); err != nil {
 		return err
 	}
-	ready(s.providing(price))
-	err = s.work(ctx, price)
+	ready(u.providing(price))
+	err = u.work(ctx, price)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	return errors.Join(p.Retire(last), s.sayLast(last), err)
+	return errors.Join(p.Retire(last), u.sayLast(last), err)
 }
 
 // work serves as the machine's owner wishes, until ctx ends or something breaks.

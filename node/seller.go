@@ -59,13 +59,19 @@ func (s *seller) openLibrary() {
 // salesFile is the journal of what a home sold.
 const salesFile = "provider.db"
 
+func (s *seller) openSales() (err error) {
+	if s.sales, err = session.OpenJournal(s.home.path(salesFile)); err == nil {
+		s.onClose(s.sales.Close)
+	}
+	return err
+}
+
 // openPeer opens the journal of what was sold and the peer that proves the
 // identity key in force.
 func (s *seller) openPeer(ctx context.Context) (err error) {
-	if s.sales, err = session.OpenJournal(s.home.path(salesFile)); err != nil {
+	if err := s.openSales(); err != nil {
 		return err
 	}
-	s.onClose(s.sales.Close)
 	all, err := s.identities()
 	if err != nil {
 		return err

@@ -7,46 +7,14 @@ import (
 	"os"
 	"time"
 
-	"daulat/ledger/client"
+	"daulat/link/session"
+	"daulat/platform/consumer"
 	"daulat/ui/control"
 )
 
-// selling is what a home that only sells does for its command line.
-type selling struct {
-	*seller
-	trust client.Trust
-}
-
-var _ control.Selling = selling{}
-
-// Ready implements control.Selling.
-func (s selling) Ready(context.Context) (control.Ready, error) {
-	return control.Ready{Trust: s.trust.String(), Model: s.served.Name, ModelID: s.served.ID.String()}, nil
-}
-
-// Status implements control.Selling.
-func (s selling) Status(ctx context.Context) (control.Status, error) {
-	height, newest, err := s.ledger.Status(ctx)
-	if err != nil {
-		return control.Status{}, err
-	}
-	balance, err := s.ledger.Balance(ctx, s.ledger.Account())
-	if err != nil {
-		return control.Status{}, err
-	}
-	earned, err := s.earnings(ctx)
-	return control.Status{Chain: s.ledger.ChainID(), Height: height, Newest: newest, Trust: s.trust.String(), Wallet: control.Account{Address: s.ledger.Account(), Balance: balance},
-		Passphrase: s.passphrase, Provider: &earned, Links: s.peer.Addrs(), Resting: s.resting()}, err
-}
-
-// Send implements control.Selling.
-func (s selling) Send(ctx context.Context, to string, amount uint64) error {
-	return s.ledger.Send(ctx, to, amount)
-}
-
 // Earned implements control.Selling.
 func (s *seller) Earned(ctx context.Context, days int) ([]control.EarnedDay, error) {
-	if s.provider == nil {
+	if s.sales == nil {
 		return nil, control.WrongInput{Err: errNothingSold}
 	}
 	return perDay(s.sales, time.Now(), days)
@@ -63,11 +31,12 @@ const (
 
 // openControl takes the commands of this home's command line, on a port of
 // loopback that nothing else is served at.
-func (s *seller) openControl(ctx context.Context) error {
-	trust, err := s.trustRoot(ctx, s.ledger)
+func (u *up) openControl(ctx context.Context) error {
+	trust, err := u.trustRoot(ctx, u.ledger)
 	if err != nil {
 		return err
 	}
+	u.ready = control.Ready{Trust: trust.String(), Model: u.served.Name, ModelID: u.served.ID.String()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -76,20 +45,33 @@ func (s *seller) openControl(ctx context.Context) error {
 	if r.Secret, err = randomHex(32); err != nil {
 		return err
 	}
-	server := &http.Server{Handler: control.SellingHandler(r.Secret, selling{s, trust}), ReadHeaderTimeout: commandHeader, ReadTimeout: commandBody, WriteTimeout: commandBody}
+	server := &http.Server{Handler: control.SellingHandler(r.Secret, operations{u, trust}), ReadHeaderTimeout: commandHeader, ReadTimeout: commandBody, WriteTimeout: commandBody}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = server.Serve(l) // until it is closed
 	}()
-	s.onClose(func() error {
+	u.onClose(func() error {
 		err := server.Close()
 		<-ended
 		return err
 	})
-	if err := saveJSON(s.home.path(runningFile), r); err != nil {
+	if err := saveJSON(u.home.path(runningFile), r); err != nil {
 		return err
 	}
-	s.onClose(func() error { return os.Remove(s.home.path(runningFile)) })
+	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
+	return nil
+}
+
+// openAsked opens what a home that sells knows as one that asks: which jobs it
+// ordered, and whom it would choose.
+func (u *up) openAsked() (err error) {
+	if u.asks, err = session.OpenJournal(u.home.path(asksFile)); err != nil {
+		return err
+	}
+	u.onClose(u.asks.Close)
+	u.wallet, u.declared = u.ledger, newCatalogue(u.store, u.ledger)
+	u.consumer = consumer.New(consumer.Config{Ledger: u.wallet, Link: u.caller, Journal: u.asks, Log: u.log, Keeper: knownProviders(u.home.path("providers.json")),
+		Auditor: auditor{u.library, modelSource{u.shelf, u.wallet, u.caller}}})
 	return nil
 }

@@ -158,6 +158,11 @@ func (u *up) startGuest(ctx context.Context, o control.UpOptions) (err error) {
 	if err := u.enter(ctx, v); err != nil {
 		return err
 	}
+	if exists(u.home.path(salesFile)) { // for what it earned
+		if err := u.openSales(); err != nil {
+			return err
+		}
+	}
 	if err := u.openConsumer(ctx); err != nil {
 		return err
 	}
@@ -255,8 +260,11 @@ func found(dir, wallet, seller string, o control.UpOptions) error {
 	})
 }
 
+// asksFile is the journal of what a home asked.
+const asksFile = "consumer.db"
+
 func (u *up) openConsumer(ctx context.Context) error {
-	journal, err := session.OpenJournal(u.home.path("consumer.db"))
+	journal, err := session.OpenJournal(u.home.path(asksFile))
 	if err != nil {
 		return err
 	}

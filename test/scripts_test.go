@@ -29,6 +29,7 @@ import (
 	"daulat/model/synthetic"
 	"daulat/node"
 	"daulat/ui/control"
+	"daulat/ui/web"
 )
 
 // TestScripts runs testdata/*.txtar. Besides testscript's own commands they
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "control": controlled, "nowhere": nowhere, "upstream": upstream, "offered": offered,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "earnedpage": earnedPage, "control": controlled, "nowhere": nowhere, "upstream": upstream, "offered": offered,
 		},
 	})
 }
@@ -219,13 +220,17 @@ func posts(ts *testscript.TestScript, want, url, token, body string) {
 	}
 }
 
-// inforce KEY waits until the ledger takes an identity key of the home.
+// inforce KEY [HOME] waits until the ledger takes an identity key of the home.
 func inForce(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: inforce KEY")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: inforce KEY [HOME]")
+	}
+	home := "home"
+	if len(args) == 2 {
+		home = args[1]
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		ts.Check(ts.Exec("daulat", "key", "ls", "--json"))
+		ts.Check(ts.Exec("daulat", "--home", ts.MkAbs(home), "key", "ls", "--json"))
 		keys, err := parse[[]control.Key](ts.ReadFile("stdout"))
 		ts.Check(err)
 		if slices.ContainsFunc(keys, func(k control.Key) bool { return k.Key == args[0] && k.State == control.KeyInForce }) {
@@ -234,6 +239,33 @@ func inForce(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("key %s did not take over", args[0])
 		}
+	}
+}
+
+// earnedpage API TOKEN wants the page of a daulat to show what it earned, by the day.
+func earnedPage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: earnedpage API TOKEN")
+	}
+	req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(args[0], "/v1")+"/daulat/v1/status", nil)
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+args[1])
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	s, err := parse[web.Status](string(body))
+	ts.Check(err)
+	var days uint64
+	if s.Provider == nil {
+		ts.Fatalf("the page shows no earnings: %s", body)
+	}
+	for _, d := range s.Provider.Days {
+		days += d.Earned
+	}
+	if s.Provider.Earned == 0 || days != s.Provider.Earned {
+		ts.Fatalf("the page shows %d udlt, and by the day %d: %s", s.Provider.Earned, days, body)
 	}
 }
 

@@ -31,12 +31,14 @@ OLLAMA_HOST), its models are offered instead: by the names that it gives them, a
 declared), since nobody else can run them again. --upstream names another OpenAI-compatible
 server, whose key, if it wants one, is in DAULAT_UPSTREAM_KEY; --upstream none looks for none. While
 the server is gone its offers are taken back.
- Ctrl-C takes its offers back and ends it; the ledger releases withheld pay without it.
+
+Ctrl-C takes its offers back and ends it; the ledger releases withheld pay without it.
 
 The machine stays yours: it rests on battery, and with the flags below in the hours that you name,
 while you use it and beyond what you give. A rest is at once: what is under way goes on elsewhere.
 From another terminal "daulat status" shows what it does and earns and why, "daulat provider rest"
-takes the machine back, and "daulat provider earned" plots the days.
+takes the machine back, and "daulat provider earned" plots the days. Once this has ended, "daulat up"
+in the same home asks on the network, and its page shows what was earned, too.
 
 Before it serves it measures how fast this machine, or the server, runs the first model. --estimate
 shows that, and what it would earn against electricity: it gets the model, but redeems no invite and

@@ -113,17 +113,25 @@ type Selling interface {
 	// Send moves money from the wallet, which is the provider's own where nothing is
 	// asked.
 	Send(ctx context.Context, to string, amount uint64) error
+	Jobs(ctx context.Context) ([]Job, error)
+	Job(ctx context.Context, id uint64) (Job, error)
+	// Providers lists the offers for a model, or all, in the order in which this
+	// home would choose.
+	Providers(ctx context.Context, model string) ([]Provider, error)
+	// Keys lists this home's keys, as the ledger knows them.
+	Keys(ctx context.Context) ([]Key, error)
+	// RotateKey has a fresh key take the named one's place, after the ledger's
+	// delay, and returns it.
+	RotateKey(ctx context.Context, name string) (Key, error)
+	// RevokeKey puts the named key out of force at once, and returns the one that
+	// takes its place after the delay.
+	RevokeKey(ctx context.Context, name string) (Key, error)
 }
 
 // Operations are what a running daulat does for its command line.
 type Operations interface {
 	Selling
 	Books
-	Jobs(ctx context.Context) ([]Job, error)
-	Job(ctx context.Context, id uint64) (Job, error)
-	// Providers lists the offers for a model, or all, in the order in which this
-	// home would choose.
-	Providers(ctx context.Context, model string) ([]Provider, error)
 	// Receipts are those that this home's journal holds, by session and number.
 	Receipts(ctx context.Context) ([]Receipt, error)
 	// Export settles the receipt's session if it is open and bundles the proof.
@@ -137,14 +145,6 @@ type Operations interface {
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token at once, with the answers it is being given.
 	RevokeToken(ctx context.Context, name string) error
-	// Keys lists this home's keys, as the ledger knows them.
-	Keys(ctx context.Context) ([]Key, error)
-	// RotateKey has a fresh key take the named one's place, after the ledger's
-	// delay, and returns it.
-	RotateKey(ctx context.Context, name string) (Key, error)
-	// RevokeKey puts the named key out of force at once, and returns the one that
-	// takes its place after the delay.
-	RevokeKey(ctx context.Context, name string) (Key, error)
 }
 
 type transfer struct {
@@ -158,9 +158,6 @@ type empty struct{}
 func Handler(secret string, o Operations) http.Handler {
 	mux := http.NewServeMux()
 	serveSelling(mux, o)
-	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
-	serve(mux, "job", o.Job)
-	serve(mux, "providers", o.Providers)
 	serve(mux, "receipts", func(ctx context.Context, _ empty) ([]Receipt, error) { return o.Receipts(ctx) })
 	serve(mux, "export", o.Export)
 	serveSteps(mux, "liar", func(ctx context.Context, _ empty, say Progress) (Report, error) { return o.Liar(ctx, say) })
@@ -170,9 +167,6 @@ func Handler(secret string, o Operations) http.Handler {
 	serve(mux, "invite-new", o.NewInvite)
 	serve(mux, "invites", func(ctx context.Context, _ empty) (Invites, error) { return o.Invites(ctx) })
 	serve(mux, "invite-revoke", func(ctx context.Context, id string) (empty, error) { return empty{}, o.RevokeInvite(ctx, id) })
-	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
-	serve(mux, "key-rotate", o.RotateKey)
-	serve(mux, "key-revoke", o.RevokeKey)
 	return guard(secret, mux)
 }
 
@@ -192,6 +186,12 @@ func serveSelling(mux *http.ServeMux, o Selling) {
 	serve(mux, "earned", o.Earned)
 	serve(mux, "send", func(ctx context.Context, t transfer) (empty, error) { return empty{}, o.Send(ctx, t.To, t.Amount) })
 	serve(mux, "rest", func(ctx context.Context, rest bool) (empty, error) { return empty{}, o.Rest(ctx, rest) })
+	serve(mux, "jobs", func(ctx context.Context, _ empty) ([]Job, error) { return o.Jobs(ctx) })
+	serve(mux, "job", o.Job)
+	serve(mux, "providers", o.Providers)
+	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
+	serve(mux, "key-rotate", o.RotateKey)
+	serve(mux, "key-revoke", o.RevokeKey)
 }
 
 // minSecret is the length of the shortest secret that a Handler takes, in bytes.

@@ -124,14 +124,20 @@ func TestSellingTakesNoOtherCommand(t *testing.T) {
 	if days, err := c.Earned(t.Context(), 3); err != nil || len(days) != 3 || c.Rest(t.Context(), true) != nil || o.calls != 2 {
 		t.Fatalf("%d days, %v, after %d calls", len(days), err, o.calls)
 	}
+	if _, err := c.Keys(t.Context()); err != nil || o.calls != 3 {
+		t.Fatalf("keys: %v after %d calls", err, o.calls)
+	}
+	if k, err := c.RevokeKey(t.Context(), "identity"); err != nil || k.Name != "identity" || o.calls != 4 {
+		t.Fatalf("a key: %+v, %v after %d calls", k, err, o.calls)
+	}
 	var wrong WrongInput
 	if _, err := c.Receipts(t.Context()); err == nil || errors.As(err, &wrong) || !strings.Contains(err.Error(), "only sells") {
 		t.Errorf("receipts: %v", err)
 	}
-	if err := c.RevokeToken(t.Context(), "bot"); err == nil || o.calls != 2 {
+	if err := c.RevokeToken(t.Context(), "bot"); err == nil || o.calls != 4 {
 		t.Errorf("%v after %d calls", err, o.calls)
 	}
-	if err := (Client{Base: server.URL, Secret: "dlt-an-api-token-of-the-home"}).Rest(t.Context(), true); err == nil || o.calls != 2 {
+	if err := (Client{Base: server.URL, Secret: "dlt-an-api-token-of-the-home"}).Rest(t.Context(), true); err == nil || o.calls != 4 {
 		t.Errorf("another secret: %v after %d calls", err, o.calls)
 	}
 }
