@@ -18,9 +18,6 @@ var (
 	_ consumer.Ledger = account{}
 )
 
-// Purse implements consumer.Ledger.
-func (a account) Purse(ctx context.Context) (uint64, error) { return a.Balance(ctx, a.Account()) }
-
 // Announce implements provider.Ledger.
 func (a account) Announce(ctx context.Context, n match.Announcement) error {
 	known, err := a.Provider(ctx, a.Account())

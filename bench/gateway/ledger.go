@@ -91,7 +91,7 @@ func (a *account) Market(ctx context.Context, model canon.CID) ([]match.Candidat
 }
 
 func (a *account) Purse(ctx context.Context) (uint64, error) {
-	return a.read().Balance(ctx, a.Account())
+	return a.read().Purse(ctx)
 }
 
 func (a *account) Now(ctx context.Context) (uint64, error) {

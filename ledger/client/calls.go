@@ -36,6 +36,9 @@ func CheckAccount(text string) error {
 	return nil
 }
 
+// Purse returns what the client's own account has, in udlt.
+func (c *Client) Purse(ctx context.Context) (uint64, error) { return c.Balance(ctx, c.Account()) }
+
 // Balance returns what an account has, in udlt.
 func (c *Client) Balance(ctx context.Context, address string) (uint64, error) {
 	var r banktypes.QueryBalanceResponse
