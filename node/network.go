@@ -110,11 +110,16 @@ func openNetwork(home Home, peer *link.Node, line string, say control.Progress) 
 	return n, &l, nil
 }
 
+// trustOf is the header that the maker of a line trusts.
+func trustOf(l invite.Line) client.Trust {
+	return client.Trust{ChainID: l.Chain, GenesisHash: l.Genesis.String(), Height: int64(l.Height), Hash: l.Header.String()}
+}
+
 // adopt takes in what a line says of the network. A home belongs to one network;
 // another invite to it brings newer peers, and a header to a home that was away
 // for so long that its own can't be trusted any more.
 func (n *network) adopt(l invite.Line) error {
-	trust := client.Trust{ChainID: l.Chain, GenesisHash: l.Genesis.String(), Height: int64(l.Height), Hash: l.Header.String()}
+	trust := trustOf(l)
 	if n.known.Trust != "" {
 		old, err := client.ParseTrust(n.known.Trust)
 		if err != nil || old.GenesisHash != trust.GenesisHash {

@@ -217,6 +217,8 @@ func (t *tenant) key(name string) (canon.PrivateKey, error) {
 	return canon.KeyFromSeed(seed)
 }
 
+const trustFile = "trust.json"
+
 // keptTrust is the trust line that this home gave out last, and when.
 type keptTrust struct {
 	Line string    `json:"line"`
@@ -231,7 +233,7 @@ func (t *tenant) trustRoot(ctx context.Context, ledger account) (client.Trust, e
 	if t.network != nil {
 		return t.network.trustRoot()
 	}
-	path := t.home.path("trust.json")
+	path := t.home.path(trustFile)
 	var kept keptTrust
 	if err := loadJSON(path, &kept); err != nil {
 		return client.Trust{}, err

@@ -14,6 +14,7 @@ import (
 	"daulat/compute/executor/inference"
 	"daulat/core/artifact"
 	"daulat/core/canon"
+	"daulat/core/invite"
 	"daulat/core/verify"
 	"daulat/data/blob"
 	"daulat/data/transfer"
@@ -25,6 +26,54 @@ import (
 
 // Verify checks a receipt from a home that need not have met anyone before.
 func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Progress) (control.Report, error) {
+	trust, whose, err := Home{dir: o.Home}.trusted(o.Trust)
+	if err != nil {
+		return control.Report{}, err
+	}
+	r, err := verifyFrom(ctx, trust, o, p)
+	if r.Trust = whose; whose != "" && errors.Is(err, client.ErrRoot) {
+		err = fmt.Errorf("%w, which is this home's: whoever made the receipt knows another header of the network, so bring that with --trust LINE, from somebody you trust", err)
+	}
+	return r, err
+}
+
+// errNoTrust is for a home that knows no ledger by itself.
+var errNoTrust = control.WrongInput{Err: errors.New("verify needs --trust LINE: whom else should the check believe?")}
+
+// trusted is the header that a check believes: that of the trust line or of the
+// invite that the user brings, or without one that from which the home proves its
+// own receipts. Whose it is then is for the user to know. It makes no home.
+func (h Home) trusted(line string) (trust client.Trust, whose string, err error) {
+	if l, err := invite.ParseLine(line); err == nil {
+		return trustOf(l), "", nil
+	} else if line != "" && !errors.Is(err, invite.ErrNoInvite) {
+		return trust, "", control.WrongInput{Err: err}
+	}
+	if line != "" {
+		if trust, err = client.ParseTrust(line); err != nil {
+			err = control.WrongInput{Err: fmt.Errorf("%w; an invite has one in it", err)}
+		}
+		return trust, "", err
+	}
+	guest, err := h.isGuest()
+	var joined guestOf
+	var founded keptTrust
+	if err = errors.Join(err, loadJSON(h.path(networkFile), &joined), loadJSON(h.path(trustFile), &founded)); err != nil {
+		return trust, "", err
+	}
+	own, how := founded.Line, "founded"
+	if guest {
+		own, how = joined.Trust, "joined"
+	}
+	if own == "" {
+		return trust, "", errNoTrust
+	}
+	trust, err = client.ParseTrust(own)
+	return trust, fmt.Sprintf("this home's network %s, which it %s: its header of block %d", trust.ChainID, how, trust.Height), err
+}
+
+// verifyFrom checks a receipt from a trusted header on.
+func verifyFrom(ctx context.Context, trust client.Trust, o control.VerifyOptions, p control.Progress) (control.Report, error) {
 	home, err := OpenHome(o.Home)
 	if err != nil {
 		return control.Report{}, err
@@ -32,10 +81,6 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 	store, err := blob.Open(home.path("blobs"))
 	if err != nil {
 		return control.Report{}, err
-	}
-	trust, err := client.ParseTrust(o.Trust)
-	if err != nil {
-		return control.Report{}, control.WrongInput{Err: err}
 	}
 	bundle, err := verify.DecodeBundle(o.Bundle)
 	if errors.Unwrap(err) != nil { // from the decoder, whose words are about bytes

@@ -22,9 +22,10 @@ func (a *app) verify() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Check a receipt: run the model again and compare",
 		Long: `Check a receipt without trusting anyone who made it. The ledger's validators are checked as a
-light client does, from the trust line that you bring (the network's founder prints it; never
-take it from the receipt). The model is fetched by its ID from any provider, or read from
---model, and runs again on this machine.
+light client does, from the trust line that you bring with --trust (the network's founder prints
+it, and an invite has one in it; never take it from the receipt). In a home that founded or joined
+a network it may be left out: that home's own is believed then, and the output says so. The model
+is fetched by its ID from any provider, or read from --model, and runs again on this machine.
 
 The status is 0 if the answer agrees, 3 if it does not or nobody can tell, 1 if the check could
 not be done, and 2 for a wrong input such as a file that is no receipt. It is 4 where the model is
@@ -48,8 +49,8 @@ even consistent is a statistical statement by this home alone, and no yes.`,
     --against smaller=http://127.0.0.1:8081`,
 		Args: exactly("a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Trust == "" {
-				return usage("verify needs --trust LINE: whom else should the check believe?")
+			if o.Trust == "" && cmd.Flags().Changed("trust") {
+				return usage("the --trust LINE is empty: whom else should the check believe?")
 			}
 			var err error
 			if o.Against, err = alternatives(o.Replay, against); err != nil {
@@ -77,7 +78,7 @@ even consistent is a statistical statement by this home alone, and no yes.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Trust, "trust", "", "trust line of the network")
+	f.StringVar(&o.Trust, "trust", "", "trust line of the network, or an invite to it")
 	f.StringVar(&o.Model, "model", "", "GGUF file to run instead of fetching one; its ID must fit")
 	f.StringVar(&o.Replay, "replay", "", "GGUF file, model or llama.cpp server that reads it again")
 	f.StringArrayVar(&against, "against", nil, "KIND=WHERE; the kinds: smaller, 4-bit, half the layers")
@@ -117,6 +118,9 @@ func readBundle(path string) ([]byte, error) {
 }
 
 func sayReport(w io.Writer, r control.Report) {
+	if r.Trust != "" {
+		fmt.Fprintf(w, "trust: %s\n", line(r.Trust))
+	}
 	for _, s := range r.Steps {
 		mark := "✓"
 		if !s.OK {

@@ -131,7 +131,7 @@ type Providing struct {
 type VerifyOptions struct {
 	Home   string
 	Bundle []byte
-	Trust  string
+	Trust  string // trust line or invite; empty for that of the home's network
 	Model  string // GGUF file to use instead of fetching one
 	// Replay is with what the answer of a declared model is read again: a GGUF file, a model of the home, or the
 	// address of a llama.cpp server; Against is the same by what may have been run instead.
@@ -154,6 +154,7 @@ type Report struct {
 	Price    uint64 `json:"price_udlt"`
 	Input    int    `json:"input_tokens"`
 	Output   int    `json:"output_tokens"`
+	Trust    string `json:"trust,omitempty"` // whose word the check rests on, if the home chose it
 	Steps    []Step `json:"steps"`
 	// Replay is what a declared model's answer was found to fit, if that was asked for.
 	Replay *Replay `json:"replay,omitempty"`
