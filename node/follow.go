@@ -281,16 +281,20 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	c.Sync = &validator.StateSync{Trust: trust}
 	var tip int64
 	var failed []string
+	silent := true
 	for i, addrs := range network.paths {
 		height, err := n.tryReach(ctx, addrs, trust, c, i+1 < len(network.paths))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			failed = append(failed, fmt.Sprintf("%s: %s", addrs[0], err))
+			failed, silent = append(failed, fmt.Sprintf("%s: %s", addrs[0], err)), silent && client.Silent(err)
 			n.log.Warn("a peer of the network is left out", "peer", addrs[0], "error", err)
 		}
 		tip = max(tip, height)
+	}
+	if len(c.Peers) == 0 && silent {
+		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%s)", trust.ChainID, strings.Join(failed, "; "))
 	}
 	if len(c.Peers) == 0 {
 		return fmt.Errorf("none of the network's %d peers helps: %s", len(failed), strings.Join(failed, "; "))

@@ -113,7 +113,7 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 		err = c.Current(ctx)
 	}
 	if err != nil {
-		return unreached(err)
+		return n.unreached(err)
 	}
 	o := operator{account: account{c}, home: t.home, trust: func(context.Context) (client.Trust, error) { return n.trustRoot() },
 		shown: control.Status{Passphrase: t.passphrase}, peers: f.peers()}

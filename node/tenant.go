@@ -124,18 +124,23 @@ func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 	}
 	t.say("reaching the network " + v.network.chain())
 	if v.client, err = t.openAccount(ctx, v.network); err != nil {
-		return v, unreached(err)
+		return v, v.network.unreached(err)
 	}
 	t.network = v.network
 	v.known, err = v.network.admits(ctx, v.client, v.invite)
-	return v, unreached(err)
+	return v, v.network.unreached(err)
 }
 
-// unreached leaves out of an error over what the call was carried.
-func unreached(err error) error {
+// unreached says of an error that nobody of the network is there, and leaves out
+// over what the call was carried.
+func (n *network) unreached(err error) error {
+	silent := client.Silent(err)
 	var carried *url.Error
 	if errors.As(err, &carried) {
-		return carried.Err
+		err = carried.Err
+	}
+	if silent {
+		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%w)", n.chain(), err)
 	}
 	return err
 }

@@ -393,16 +393,16 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 // pass it on: with line breaks in it, or short of its end.
 func mangle(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: mangle NAME TEXT breaks|short")
+		ts.Fatalf("usage: mangle NAME TEXT quoted|short")
 	}
 	text := args[1]
 	switch args[2] {
-	case "breaks":
+	case "quoted":
 		var lines []string
 		for part := range slices.Chunk([]byte(text), 76) {
 			lines = append(lines, string(part))
 		}
-		text = strings.Join(lines, "\r\n  ") + "\n"
+		text = "\u201cHere it is:\r\n> " + strings.Join(lines, "\u200b\r\n> ") + "\u201d\n"
 	case "short":
 		text = text[:len(text)-7]
 	default:

@@ -202,6 +202,15 @@ func (f fault) String() string {
 	return fmt.Sprintf("%s %s (%s)", f.peer, did, strings.TrimLeft(lines[len(lines)-1], " *"))
 }
 
+// Silent reports whether all that went wrong is that no peer could be reached.
+func Silent(err error) bool {
+	var all Unhelpful
+	if !errors.As(err, &all) {
+		return errors.As(err, new(dialError))
+	}
+	return !slices.ContainsFunc(all, func(f fault) bool { return !errors.As(f.err, new(dialError)) })
+}
+
 // Lied reports whether an error is of a proof that does not hold.
 func Lied(err error) bool {
 	for _, lie := range []error{ErrRoot, ErrHeader, ErrState, ErrMalformed} {

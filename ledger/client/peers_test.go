@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -312,5 +313,26 @@ func TestMadeUpOffersHaveNothingBehindThem(t *testing.T) {
 	}
 	if m, err := c.Artifact(t.Context(), heard[0].Offer.Model); err == nil {
 		t.Errorf("its model's manifest is taken for %q", m)
+	}
+}
+
+// TestSilent: peers that are gone are told from one that is there and wrong.
+func TestSilent(t *testing.T) {
+	gone, wrong := fault{"a", fmt.Errorf("ask: %w", dialError{errors.New("nobody there")})}, fault{"b", ErrHeader}
+	for _, c := range []struct {
+		err    error
+		silent bool
+	}{
+		{Unhelpful{gone}, true},
+		{fmt.Errorf("status: %w", Unhelpful{gone, gone}), true},
+		{Unhelpful{gone, wrong}, false},
+		{Unhelpful{wrong}, false},
+		{gone.err, true},
+		{ErrHeader, false},
+		{nil, false},
+	} {
+		if Silent(c.err) != c.silent {
+			t.Errorf("%v is of silent peers: %v", c.err, !c.silent)
+		}
 	}
 }

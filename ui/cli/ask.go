@@ -65,6 +65,8 @@ func (a *app) ask() *cobra.Command {
 				return usage("the question is empty")
 			case !utf8.ValidString(args[0]):
 				return usage("the question is not valid UTF-8")
+			case isInvite(args[0]): // whoever answers could take the grant
+				return usage("that is an invite and no question: daulat ask --network INVITE \"Hello\"")
 			case !(body.Temperature >= 0 && body.Temperature <= 2):
 				return usage("--temperature must lie between 0 and 2")
 			case !(body.TopP > 0 && body.TopP <= 1):

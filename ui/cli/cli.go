@@ -326,7 +326,7 @@ func books[T any](a *app, do func(control.Books, context.Context) (T, error), te
 // started says what lets a home do what it can't yet.
 func started(err error) error {
 	if errors.Is(err, control.ErrNotRunning) {
-		return fmt.Errorf("%w (start one with `daulat up`)", err)
+		return fmt.Errorf("%w (start one with `daulat up`, or join a friend's network: `daulat ask --network INVITE \"Hello\"`)", err)
 	}
 	return err
 }

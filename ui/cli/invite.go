@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,10 +33,10 @@ reached: those of "daulat up --link IP:PORT", or else of this machine alone.`
 
 %s
 
-To sell answers there:  daulat provide INVITE
-To ask from there:      daulat ask --network INVITE "What is the capital of Indonesia?"
-To take it back:        daulat invite revoke %s
-`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), short(made.ID))
+To sell answers there:  %[5]s provide INVITE
+To ask from there:      %[5]s ask --network INVITE "What is the capital of Indonesia?"
+To take it back:        %[6]s
+`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), there(made.OnlyHere), a.typed("invite revoke "+short(made.ID)))
 			if made.OnlyHere {
 				fmt.Fprint(w, `
 For friends elsewhere a network needs an address that they reach: start it with "daulat up --link
@@ -56,6 +57,15 @@ func whom(made control.NewInvite) string {
 		return "It works on this machine alone"
 	}
 	return "Send this line to a friend"
+}
+
+// there is the program as a guest types it, who on this machine needs a home of its
+// own.
+func there(onlyHere bool) string {
+	if onlyHere {
+		return quoted(os.Args[0]) + " --home OTHER-HOME"
+	}
+	return "daulat"
 }
 
 // short is enough of an ID to tell it from others of the same home.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"daulat/core/invite"
 	"daulat/ui/control"
@@ -14,7 +15,54 @@ import (
 var (
 	inviteStart = regexp.MustCompile(`^\s*daulat[1-9][0-9]{0,8}\.[A-Za-z0-9_-]{16}`)
 	inviteMore  = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	inviteIn    = regexp.MustCompile(`daulat[1-9][0-9]{0,8}\.[A-Za-z0-9_-]{16,}(?:\s+[A-Za-z0-9_-]+)*`)
+	quoting     = regexp.MustCompile(`(?m)^[ \t]*[>|][>| \t]*`) // of mail
 )
+
+// cutOut is the invite in a text that a mail program or a page put things around:
+// quotes, brackets, the marks of quoted mail, characters without width. A text in
+// which none is whole stays as it is, but for marks before the start of one.
+func cutOut(text string) string {
+	plain := quoting.ReplaceAllString(visible(text), "")
+	at := inviteIn.FindStringIndex(plain)
+	if at == nil {
+		return text
+	}
+	joined := ""
+	for _, piece := range strings.Fields(plain[at[0]:at[1]]) {
+		if joined += piece; len(joined) > invite.MaxText {
+			break
+		}
+		if isInvite(joined) {
+			return joined
+		}
+	}
+	if strings.ContainsFunc(plain[:at[0]], inWord) {
+		return text
+	}
+	return strings.TrimRightFunc(plain[at[0]:], notInInvite)
+}
+
+func isInvite(text string) bool {
+	_, err := invite.ParseLine(text)
+	return err == nil
+}
+
+// visible leaves out characters that have no width.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+func notInInvite(r rune) bool {
+	return r != '-' && r != '_' && (r > unicode.MaxASCII || !inWord(r))
+}
 
 // whole puts an invite together that a shell made several words of, as it was pasted
 // with line breaks and without quotes. It comes before all else that reads the
@@ -25,7 +73,7 @@ func whole(args []string) ([]string, error) {
 		if name, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(name, "--") {
 			before, text = name+"=", value
 		}
-		if !inviteStart.MatchString(text) {
+		if text = cutOut(text); !inviteStart.MatchString(text) {
 			continue
 		}
 		words := args[i+1:]
@@ -36,7 +84,7 @@ func whole(args []string) ([]string, error) {
 		if err != nil {
 			return nil, control.WrongInput{Err: err}
 		}
-		return slices.Concat(args[:i], []string{before + text + strings.Join(words[:n], "")}, words[n:]), nil
+		return slices.Concat(args[:i], []string{before + text + joined(words[:n])}, words[n:]), nil
 	}
 	return args, nil
 }
@@ -45,13 +93,22 @@ func whole(args []string) ([]string, error) {
 func pieces(start string, words []string) (int, error) {
 	_, err := invite.ParseLine(start)
 	for n := 0; ; n++ {
-		if _, err := invite.ParseLine(start + strings.Join(words[:n], "")); err == nil {
+		if isInvite(start + joined(words[:n])) {
 			return n, nil
 		}
-		if n == len(words) || !inviteMore.MatchString(words[n]) {
+		if n == len(words) || !inviteMore.MatchString(joined(words[n:n+1])) {
 			return 0, err
 		}
 	}
+}
+
+// joined are words without what was put around them.
+func joined(words []string) string {
+	var all strings.Builder
+	for _, w := range words {
+		all.WriteString(strings.TrimFunc(visible(w), notInInvite))
+	}
+	return all.String()
 }
 
 var inviteText = regexp.MustCompile(`daulat[1-9][0-9]{0,8}\.[A-Za-z0-9_-]{16,}`)

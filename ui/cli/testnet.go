@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -79,8 +80,8 @@ func sayMachines(w io.Writer, t control.Testnet) {
 		fmt.Fprintf(w, `
 Move each of these homes to its machine, whole and to one place only: two nodes with one key lose
 their stake. Start all of them there. Then, here, this makes invites:
-  daulat testnet --home %s
-`, line(quoted(t.Home)))
+  %s testnet --home %s
+`, quoted(os.Args[0]), line(quoted(t.Home)))
 		return
 	}
 	fmt.Fprintf(w, "  trust   %s\n", t.Trust)
@@ -109,10 +110,10 @@ func sayInvites(w io.Writer, t control.Testnet) {
 		fmt.Fprintf(w, "\nAn invite%s:\n%s\n", where, line(i))
 	}
 	if len(t.Invites) > 0 {
-		fmt.Fprint(w, `
-To sell answers:  daulat provide INVITE --home HOME
-To ask:           daulat ask --network INVITE --home HOME "What is the capital of Indonesia?"
-To follow it:     daulat node INVITE --home HOME
-`)
+		fmt.Fprintf(w, `
+To sell answers:  %[1]s provide INVITE
+To ask:           %[1]s ask --network INVITE "What is the capital of Indonesia?"
+To follow it:     %[1]s node INVITE
+`, there(len(t.Machines) == 0))
 	}
 }

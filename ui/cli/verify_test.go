@@ -43,6 +43,7 @@ func TestVerifyStatus(t *testing.T) {
 	}{
 		{"agree", nil, 0}, {"disagree", nil, 3}, {"inconclusive", nil, 3}, {"unavailable", nil, 3}, {"unaudited", nil, 4},
 		{"consistent", replay, 4}, {"inconclusive", replay, 4}, {"disagree", replay, 3},
+		{"agree", []string{"--trust", ""}, 2}, // an unset variable in a script: whom to believe is not for the home to say
 		{"", []string{"--against", "smaller=x"}, 2}, {"", []string{"--replay", "x", "--against", "smaller"}, 2},
 		{"", []string{"--replay", "x", "--against", "smaller=a", "--against", "smaller=b"}, 2},
 	} {
