@@ -52,7 +52,7 @@ func TestNoErrorShowsAnInvite(t *testing.T) {
 		{"up", line}, {line}, {"invite", line}, {"job", "show", line}, {"up", "--listen=" + line, "now"}, {"verify", "x", "--trust=" + line}, {"wallet", "send", "x", line}, {"ask", "what is " + line + "?"}, {"provide", "\u201c" + line[:90] + "\u201d"}, {"provide", line, line}, {"ask", line, line},
 	} {
 		var out strings.Builder
-		if status := Run(t.Context(), args, &out, &out, nil); status != 2 {
+		if status := Run(t.Context(), args, &out, &out, nobody{}); status != 2 {
 			t.Errorf("%s: status %d: %s", args[0], status, out.String())
 		}
 		for at := 8; at+12 <= len(line); at++ {
