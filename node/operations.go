@@ -30,7 +30,10 @@ type operations struct {
 var _ control.Operations = operations{}
 
 // Ready implements control.Operations.
-func (o operations) Ready(context.Context) (control.Ready, error) { return o.ready, nil }
+func (o operations) Ready(context.Context) (control.Ready, error) {
+	o.met.Store(time.Now().UnixNano())
+	return o.ready, nil
+}
 
 // Status implements control.Operations.
 func (o operations) Status(ctx context.Context) (control.Status, error) {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,7 +58,9 @@ func (Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progr
 		begun = true
 		go func() {
 			defer leave()
-			used <- use(ctx, control.Attached{Ready: u.ready, Operations: u.running.client()})
+			failed := use(ctx, control.Attached{Ready: u.ready, Operations: u.running.client()})
+			u.outlast(ctx)
+			used <- failed
 		}()
 	})
 	leave()
@@ -65,6 +68,32 @@ func (Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progr
 		err = errors.Join(<-used, err)
 	}
 	return err
+}
+
+const (
+	// courtesy is how long a command that found this process has to ask it something.
+	courtesy = 2 * time.Second
+	// outlastMost is how long this process goes on for other commands.
+	outlastMost = 15 * time.Minute
+)
+
+// outlast waits for the end of what other commands of the home ask here.
+func (u *up) outlast(ctx context.Context) {
+	ctx, end := context.WithTimeout(ctx, outlastMost)
+	defer end()
+	busy := sync.OnceFunc(func() { u.say("another command asks through this one, which ends with it") })
+	for {
+		u.gateway.Idle(ctx, busy)
+		wait := courtesy - time.Since(time.Unix(0, u.met.Load()))
+		if wait <= 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
 }
 
 // attachTimeout is how long a running daulat may take to say what it is.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"daulat/core/canon"
@@ -52,7 +53,8 @@ type up struct {
 	listener  net.Listener
 	ready     control.Ready
 	running   running
-	lying     sync.Mutex // held while a liar is shown
+	lying     sync.Mutex   // held while a liar is shown
+	met       atomic.Int64 // when another command found this process last, in Unix nanoseconds
 }
 
 // Up runs a whole network until ctx ends.
@@ -185,7 +187,11 @@ func (u *up) chooseToAsk(ctx context.Context, name string) (ModelEntry, error) {
 	if err == nil || !errors.Is(err, ErrNoModel) {
 		return e, err
 	}
-	return u.chooseOf(ctx, u.wallet, name)
+	chosen, failed := u.chooseOf(ctx, u.wallet, name)
+	if errors.Is(failed, ErrNoModel) {
+		return chosen, err // which says what is on offer
+	}
+	return chosen, failed
 }
 
 // openDoor lets guests reach the ledger through this home's peer.
@@ -321,7 +327,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, control.Handler(u.running.Secret, ops))
+	u.gateway.Handle(control.Prefix, u.gateway.Attend(control.Handler(u.running.Secret, ops)))
 	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
 	if err := saveJSON(u.home.path(runningFile), u.running); err != nil {
 		return err

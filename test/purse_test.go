@@ -10,6 +10,7 @@ import (
 
 	"daulat/core/job"
 	"daulat/model/synthetic"
+	"daulat/node"
 	"daulat/ui/control"
 )
 
@@ -101,4 +102,38 @@ func (g gateway) cutShort(t *testing.T, question string, cut func()) reply {
 	r := reply{status: resp.StatusCode, header: resp.Header, body: string(begun) + string(rest)}
 	r.follow(t)
 	return r
+}
+
+// TestAQuestionOutlastsTheCommandItCameThrough: a second question of a guest's home is
+// put through the first one's process, which ends when both have their answers.
+func TestAQuestionOutlastsTheCommandItCameThrough(t *testing.T) {
+	dir := t.TempDir()
+	founder, home := deep(t, dir), filepath.Join(dir, "guest")
+	invite := founder.invite(t)
+	ask := func(tokens string, more ...string) (left chan result) {
+		left = make(chan result, 1)
+		go func() {
+			left <- run(t.Context(), t, home, append([]string{"ask", "--json", "--max-tokens", tokens, "the sea"}, more...)...)
+		}()
+		return left
+	}
+	first := ask("3000", "--network", invite)
+	eventually(t, func() (bool, string) {
+		_, err := node.Runtime{}.Attach(home)
+		return err == nil, "the first question's process"
+	})
+	second := ask("6000")
+	for tokens, left := range map[int]chan result{3000: first, 6000: second} {
+		r := <-left
+		got, err := parse[struct {
+			Output int    `json:"output_tokens"`
+			Finish string `json:"finish"`
+		}](r.stdout)
+		if err != nil || r.status != 0 || got.Output != tokens || got.Finish != "length" {
+			t.Errorf("%d tokens: status %d, %+v: %s", tokens, r.status, got, r.stderr)
+		}
+		if joined := strings.Contains(r.stderr, "reaching the network"); joined != (tokens == 3000) {
+			t.Errorf("%d tokens: a process of its own: %v", tokens, joined)
+		}
+	}
 }

@@ -35,10 +35,11 @@ type Config struct {
 // Gateway serves the API. It is safe for concurrent use.
 type Gateway struct {
 	Config
-	mu       sync.RWMutex // guards accounts
-	accounts []*account
-	queue    queue
-	mux      *http.ServeMux
+	mu         sync.RWMutex // guards accounts
+	accounts   []*account
+	attendance attendance
+	queue      queue
+	mux        *http.ServeMux
 }
 
 // New checks c and loads what the tokens already spent.
@@ -87,8 +88,8 @@ func orElse[T int | time.Duration](v, absent T) T {
 }
 
 func (g *Gateway) route() {
-	g.mux.Handle("POST /v1/chat/completions", g.Guard(g.answers(openai.DecodeChat)))
-	g.mux.Handle("POST /v1/completions", g.Guard(g.answers(openai.DecodeCompletion)))
+	g.mux.Handle("POST /v1/chat/completions", g.Guard(g.Attend(g.answers(openai.DecodeChat))))
+	g.mux.Handle("POST /v1/completions", g.Guard(g.Attend(g.answers(openai.DecodeCompletion))))
 	g.mux.Handle("GET /v1/models", g.Guard(http.HandlerFunc(g.models)))
 	g.mux.Handle("GET /v1/models/{name...}", g.Guard(http.HandlerFunc(g.model)))
 	g.mux.Handle("/v1/", g.Guard(http.HandlerFunc(unknown)))
