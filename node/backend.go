@@ -250,6 +250,7 @@ func translate(err error) error {
 		broken  *session.BrokenError
 		refused *session.Refusal
 		little  *job.TooLittleError
+		all     *consumer.FailedError
 	)
 	switch {
 	case errors.As(err, &little):
@@ -257,13 +258,13 @@ func translate(err error) error {
 	case client.Unfunded(err):
 		return told{unfunded("the ledger says that this home has too few coins for the question"), err}
 	case errors.As(err, &none):
-		return gateway.ErrNoProvider{Explanation: fmt.Sprintf("%s (job %d)", none.Explanation, none.Order)}
+		return gateway.ErrNoProvider{Explanation: unmatched(none)}
 	case errors.As(err, &lie):
 		return told{openai.Error{Status: http.StatusBadGateway, Message: lie.Error(), Type: "server_error", Code: "provider_lied"}, err}
 	case errors.As(err, &broken):
 		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: broken.Error(), Type: "server_error", Code: "journal_broken"}, err}
-	case !errors.As(err, &refused):
-		return err
+	case errors.As(err, &all) && all.Text, !errors.As(err, &refused):
+		return failed(err)
 	}
 	switch refused.Code {
 	case session.Busy:
@@ -271,7 +272,29 @@ func translate(err error) error {
 	case session.Invalid, session.Spent:
 		return gateway.ErrPrompt{Reason: refused.Reason}
 	}
-	return err
+	return failed(err)
+}
+
+// unmatched is why nobody took an order, and what to do about it.
+func unmatched(none *consumer.NoMatchError) string {
+	why := fmt.Sprintf("%s (job %d): ask again in a while, or another model", none.Explanation, none.Order)
+	if none.Failed > 0 {
+		why = "who had the question failed, and nobody takes over: " + why
+	}
+	return why
+}
+
+// failed says of providers that failed what the asker can do about it.
+func failed(err error) error {
+	var all *consumer.FailedError
+	if !errors.As(err, &all) {
+		return err
+	}
+	why := fmt.Sprintf("the provider failed, and so did each that was asked instead, %d in all: ask again in a while, or another model", all.Providers)
+	if all.Text {
+		why = "the provider broke off in mid-answer, and nobody can go on with an answer of this kind of model: ask again"
+	}
+	return told{openai.Error{Status: http.StatusBadGateway, Message: why, Type: "server_error", Code: "provider_failed"}, err}
 }
 
 // unfunded refuses as OpenAI does whose customer has no credit left.

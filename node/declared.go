@@ -169,7 +169,7 @@ func (c *catalogue) look(ctx context.Context, name string) (ModelEntry, error) {
 	}
 	switch len(all) {
 	case 0:
-		return ModelEntry{}, fmt.Errorf("%w: %q, neither in this home nor declared on the network", ErrNoModel, name)
+		return ModelEntry{}, fmt.Errorf("%w: %q, neither in this home nor declared on the network%s", ErrNoModel, name, c.others(ctx))
 	case 1:
 		return c.entry(ctx, all[0].ID)
 	}
@@ -178,6 +178,41 @@ func (c *catalogue) look(ctx context.Context, name string) (ModelEntry, error) {
 		ids = append(ids, e.ID.String())
 	}
 	return ModelEntry{}, fmt.Errorf("%w: %d models are declared as %q on the network, so name one by its ID: %s", ErrNoModel, len(all), name, strings.Join(ids, " "))
+}
+
+// maxOthers is how many models a person is told of who asked for none of them.
+const maxOthers = 5
+
+// others says which models are on offer, as far as that can be had.
+func (c *catalogue) others(ctx context.Context) string {
+	offers, err := c.ledger.Offers(ctx, canon.CID{})
+	if err != nil {
+		return ""
+	}
+	artifacts, err := c.ledger.Artifacts(ctx)
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, a := range artifacts {
+		offered := slices.ContainsFunc(offers, func(o match.Offer) bool { return o.Model == a.ID })
+		if offered && genuine(a.Name, a.ID) == nil {
+			names = append(names, a.Name)
+		}
+	}
+	return onOffer(names)
+}
+
+func onOffer(names []string) string {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	switch more := len(names) - maxOthers; {
+	case len(names) == 0:
+		return ", where nobody offers a model now"
+	case more > 0:
+		return fmt.Sprintf(", where %s and %d more are on offer", strings.Join(names[:maxOthers], ", "), more)
+	}
+	return ", where these are on offer: " + strings.Join(names, ", ")
 }
 
 func (c *catalogue) recorded(ctx context.Context, name string) (all []ModelEntry, err error) {

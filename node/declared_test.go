@@ -203,3 +203,17 @@ func TestDeclaredRefusals(t *testing.T) {
 		}
 	}
 }
+
+// Who asked for a model that is not there hears of a few that are.
+func TestOthersOnOffer(t *testing.T) {
+	for want, names := range map[string][]string{
+		", where nobody offers a model now":             nil,
+		", where these are on offer: a, b":              {"b", "a", "b"},
+		", where these are on offer: a, b, c, d, e":     {"e", "d", "c", "b", "a"},
+		", where a, b, c, d, e and 2 more are on offer": {"g", "f", "e", "d", "c", "b", "a"},
+	} {
+		if got := onOffer(names); got != want {
+			t.Errorf("%q: %q, want %q", names, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +20,9 @@ type upstreamKey struct{}
 // upstream NAME start MODEL[=DIGEST]… runs an imitated server of models, with a
 // digest as an Ollama, and sets NAME_url. upstream NAME stop, again, behave and
 // overreport do what they say; upstream NAME pull MODEL… has it have others; upstream
-// NAME say TEXT is all that it answers from then on; upstream NAME asked TEXT wants
-// the server to have been asked with that text.
+// NAME cut WORDS breaks off its answers; upstream NAME say TEXT is all that it answers
+// from then on; upstream NAME asked TEXT wants the server to have been asked with that
+// text.
 func upstream(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: upstream NAME start|stop|again|pull|behave|overreport|say|asked ...")
@@ -47,6 +49,10 @@ func upstream(ts *testscript.TestScript, neg bool, args []string) {
 		s.Have(upstreamModels(args)...)
 	case "overreport":
 		s.Behave(upstreamtest.Conduct{Usage: func(int, int) (int, int) { return 1 << 30, 1 << 30 }})
+	case "cut":
+		words, err := strconv.Atoi(args[0])
+		ts.Check(err)
+		s.Behave(upstreamtest.Conduct{Cut: words})
 	case "call":
 		s.Behave(upstreamtest.Conduct{Call: args[0]})
 	case "say":

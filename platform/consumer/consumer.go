@@ -143,6 +143,7 @@ func ParseReceiptID(text string) (session, seq uint64, err error) {
 type NoMatchError struct {
 	Order       uint64
 	Explanation string
+	Failed      int  // providers of this request that failed before
 	narrow      bool // the order was for those alone whom this client chose
 }
 
@@ -179,7 +180,7 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 		r, err := c.try(ctx, terms, p, counter, f)
 		r.Beside = f.beside.Load()
 		if err == nil || try == maxTries || !c.mayRetry(ctx, err, f) {
-			return r, err
+			return r, fate(ctx, err, f, try)
 		}
 		c.Log.Warn("provider failed; asking another", "error", err)
 		f.again()

@@ -38,10 +38,39 @@ func isInvalid(err error) bool { return refused(err, wire.Invalid) }
 // mayRetry reports that it was the provider that failed, and that nobody was
 // told a lie yet.
 func (c *Client) mayRetry(ctx context.Context, err error, f *follower) bool {
+	return !f.told() && providerFailed(ctx, err, f)
+}
+
+// FailedError says that one provider after the other failed. Text says that the last
+// one had begun an answer that no other can go on with.
+type FailedError struct {
+	Providers int
+	Text      bool
+	err       error
+}
+
+func (e *FailedError) Error() string { return e.err.Error() }
+func (e *FailedError) Unwrap() error { return e.err }
+
+// fate adds to the error of the last try what the asker can't see from it.
+func fate(ctx context.Context, err error, f *follower, tries int) error {
+	var none *NoMatchError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &none):
+		none.Failed = tries - 1
+	case providerFailed(ctx, err, f):
+		return &FailedError{Providers: tries, Text: f.told(), err: err}
+	}
+	return err
+}
+
+func providerFailed(ctx context.Context, err error, f *follower) bool {
 	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, isUnfunded(err), f.broken(), f.told(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
+	case ctx.Err() != nil, isUnfunded(err), f.broken(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
 		return false
 	}
 	return true

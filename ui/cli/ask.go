@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -107,7 +108,7 @@ func (a *app) ask() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that this home serves)")
+	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that this home serves, or that most offer on a network of others)")
 	f.StringVar(&network, "network", "", "invite to a network of others, which this home joins; it is remembered")
 	f.StringVar(&system, "system", "", "instruction that precedes the question")
 	f.IntVar(&body.MaxTokens, "max-tokens", 0, "longest answer, in tokens (default: the gateway's)")
@@ -165,6 +166,7 @@ type chunk struct {
 	} `json:"daulat"`
 	Error *struct {
 		Message string `json:"message"`
+		Code    string `json:"code"`
 	} `json:"error"`
 }
 
@@ -193,11 +195,19 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking 
 	if resp.StatusCode != http.StatusOK {
 		var c chunk
 		if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&c) == nil && c.Error != nil {
-			return answer{}, errors.New(c.Error.Message)
+			return answer{}, a.failure(c)
 		}
 		return answer{}, fmt.Errorf("the gateway answered with status %d", resp.StatusCode)
 	}
 	return a.follow(resp.Body, begun, thinking)
+}
+
+// failure is what an error of the gateway says to a person of this home.
+func (a *app) failure(c chunk) error {
+	if c.Error.Code == "answer_failed" {
+		return fmt.Errorf("the answer failed; %s says why", filepath.Join(a.home, "daulat.log"))
+	}
+	return errors.New(c.Error.Message)
 }
 
 // slow is how long a person waits for the first token without a word.
@@ -245,22 +255,34 @@ func (a *app) waiting(ctx context.Context, poll time.Duration, height func(conte
 // paragraph writes text to a terminal as it comes, and holds back the newlines
 // at its end.
 type paragraph struct {
-	w    io.Writer
-	held string
+	w     io.Writer
+	held  string
+	begun bool
 }
 
 func (p *paragraph) write(text string) {
 	text = p.held + plain(text)
 	shown := strings.TrimRight(text, "\n")
-	p.held = text[len(shown):]
+	p.held, p.begun = text[len(shown):], p.begun || shown != ""
 	fmt.Fprint(p.w, shown)
 }
 
+// breakOff ends the line of a text that goes no further.
+func (p *paragraph) breakOff() {
+	if p.begun {
+		fmt.Fprintln(p.w)
+	}
+}
+
 // follow reads the events of an answer; begun is called at its first token.
-func (a *app) follow(events io.Reader, begun func(), thinking bool) (answer, error) {
-	var got answer
+func (a *app) follow(events io.Reader, begun func(), thinking bool) (got answer, err error) {
 	var text, thought strings.Builder
 	screen := paragraph{w: a.out}
+	defer func() {
+		if err != nil {
+			screen.breakOff()
+		}
+	}()
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -273,7 +295,7 @@ func (a *app) follow(events io.Reader, begun func(), thinking bool) (answer, err
 			return got, fmt.Errorf("read the gateway's answer: %w", err)
 		}
 		if c.Error != nil {
-			return got, errors.New(c.Error.Message)
+			return got, a.failure(c)
 		}
 		for _, choice := range c.Choices {
 			shown := choice.Delta.Content
