@@ -260,7 +260,7 @@ func (r Ranked) dearer(o Ranked) string {
 		{above(r.Price, o.Price), "higher price"},
 		{above(r.Audit, o.Audit), "less at stake, so audited more"},
 		{above(r.Wait, o.Wait), r.slower(o)},
-		{above(r.Loss, o.Loss), fmt.Sprintf("fails more: %d %% expected", (r.FailRate+verify.Million/200)/(verify.Million/100))},
+		{above(r.Loss, o.Loss), r.riskier()},
 	}
 	most := parts[0]
 	for _, p := range parts[1:] {
@@ -272,6 +272,15 @@ func (r Ranked) dearer(o Ranked) string {
 		return "costs about the same"
 	}
 	return most.text
+}
+
+// riskier says whether a risk was seen, or is what little evidence leaves.
+func (r Ranked) riskier() string {
+	risk := (r.FailRate + verify.Million/200) / (verify.Million / 100)
+	if bad, _ := evidence(r.Candidate); bad == 0 {
+		return fmt.Sprintf("less known, so a risk of %d %% is assumed", risk)
+	}
+	return fmt.Sprintf("fails more: %d %% expected", risk)
 }
 
 func (r Ranked) slower(o Ranked) string {

@@ -164,6 +164,22 @@ func TestTurnIsABoundedShare(t *testing.T) {
 	}
 }
 
+// Who served all that it was asked is less known than others, and does not fail.
+func TestLittleKnownIsNotFailing(t *testing.T) {
+	known, young, fails := proven("known", 50), proven("young", 50), proven("fails", 50)
+	known.Facts = match.Facts{Served: 90, First: 300, Speed: 40_000}
+	young.Facts, fails.Facts = known.Facts, known.Facts
+	young.Facts.Served, young.Standing.Sessions = 1, 0
+	fails.Facts.Served, fails.Facts.Failed = 60, 30
+	ranked := match.Rank(order(1).Terms, []match.Candidate{known, young, fails}, policy())
+	for _, r := range ranked {
+		want := map[string]string{"known": "costs about the same", "young": "less known, so a risk of 17 % is assumed", "fails": "fails more: 33 % expected"}[r.Offer.Provider]
+		if got := r.Reason(&ranked[0]); got != want {
+			t.Errorf("%s: %q, want %q", r.Offer.Provider, got, want)
+		}
+	}
+}
+
 func TestRankByHand(t *testing.T) {
 	failing := proven("failing", 1)
 	failing.Facts.Failed = 30
