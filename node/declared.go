@@ -85,14 +85,14 @@ func declaration(store *blob.Store, id canon.CID) ([]byte, bool) {
 	return data, err == nil
 }
 
-// declaredName is the name of a declared model that the home has met, or "".
-func declaredName(store *blob.Store, id canon.CID) string {
+// declared is what a declared model that the home has met is called; empty for others.
+func declared(store *blob.Store, id canon.CID) artifact.Declaration {
 	data, _ := declaration(store, id)
 	d, err := artifact.DecodeDeclarationAs(id, data)
 	if err != nil {
-		return ""
+		return artifact.Declaration{}
 	}
-	return d.Name
+	return d
 }
 
 func (c *catalogue) entry(ctx context.Context, id canon.CID) (ModelEntry, error) {

@@ -109,10 +109,10 @@ func TestDeclaredModelsAreFoundByName(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	before := r.asked
-	if _, err := c.entry(t.Context(), one); err != nil || r.asked != before || declaredName(c.store, one) != "llama3.2:latest" {
+	if _, err := c.entry(t.Context(), one); err != nil || r.asked != before || declared(c.store, one).Name != "llama3.2:latest" {
 		t.Errorf("a declaration that is here was asked for: %v", err)
 	}
-	if name := declaredName(c.store, DefaultModelID); name != "" {
+	if name := declared(c.store, DefaultModelID).Name; name != "" {
 		t.Errorf("a manifest is declared as %s", name)
 	}
 }

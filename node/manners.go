@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"daulat/compute/executor/inference"
 	"daulat/compute/manners"
@@ -71,6 +72,28 @@ func (s *seller) fits(ctx context.Context) error {
 	}
 	if size > s.manners.Rules.Memory {
 		return control.WrongInput{Err: fmt.Errorf("%s takes more than %d MiB, and --max-memory is %d MiB", m.Name, size>>20, s.manners.Rules.Memory>>20)}
+	}
+	return nil
+}
+
+// memoryForAnswers is what the process needs besides what it holds before its first
+// answer, at the least, in bytes.
+const memoryForAnswers = 32 << 20
+
+// hasRoom refuses a bound on memory above which the process is before its first
+// answer: it would rest for ever. It comes before anything is joined.
+func (s *seller) hasRoom(ctx context.Context) error {
+	if s.manners == nil || s.manners.Rules.Memory == 0 {
+		return nil
+	}
+	now, err := s.manners.Sensor.Signs(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	most, least := s.manners.Rules.Memory, now.Memory+memoryForAnswers
+	if most < least {
+		return control.WrongInput{Err: fmt.Errorf("--max-memory is %d MiB, and this program with its model holds %d MiB before its first answer, so it would only rest: give it %d MiB or more",
+			most>>20, now.Memory>>20, (least+1<<20-1)>>20)}
 	}
 	return nil
 }

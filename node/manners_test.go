@@ -54,6 +54,28 @@ func TestModelFitsWhatIsGiven(t *testing.T) {
 	}
 }
 
+// holding is a machine on which the process holds so many bytes.
+type holding uint64
+
+func (h holding) Signs(_ context.Context, now time.Time) (manners.Signs, error) {
+	return manners.Signs{Now: now, Memory: uint64(h)}, nil
+}
+
+// A bound that the process is above before its first answer lets it do nothing but
+// rest, so it is refused, with the number that would do.
+func TestMemoryThatIsHeldAlready(t *testing.T) {
+	for _, c := range []struct {
+		most uint64
+		room bool
+	}{{0, true}, {1 << 20, false}, {100 << 20, false}, {132<<20 - 1, false}, {132 << 20, true}, {1 << 40, true}} {
+		s := &seller{manners: manners.NewWatcher(manners.Rules{Memory: c.most}, holding(100<<20))}
+		err := s.hasRoom(t.Context())
+		if c.room != (err == nil) || !c.room && !(errors.As(err, new(control.WrongInput)) && strings.Contains(err.Error(), "give it 132 MiB or more")) {
+			t.Errorf("with %d bytes: %v", c.most, err)
+		}
+	}
+}
+
 // Part of the processors is what an answer gets, of whole ones and in time; all of
 // them is no bound.
 func TestPartOfTheProcessors(t *testing.T) {

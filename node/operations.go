@@ -198,7 +198,7 @@ func (o operations) nameOf(model canon.CID) string {
 			return e.Name
 		}
 	}
-	return declaredName(o.shelf.store, model)
+	return declared(o.shelf.store, model).Name
 }
 
 // labelOf is what is to be shown beside a model.

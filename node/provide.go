@@ -116,7 +116,7 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 	if err := s.openServed(ctx, o, func() (ModelEntry, error) { return s.chooseOf(ctx, s.ledger, o.Model) }); err != nil {
 		return err
 	}
-	if err := s.openPeer(ctx); err != nil {
+	if err := errors.Join(s.openPeer(ctx), s.hasRoom(ctx)); err != nil {
 		return err
 	}
 	return s.enter(ctx, v)
@@ -125,6 +125,9 @@ func (s *seller) openAsGuest(ctx context.Context, o control.ProvideOptions) (err
 // openBeside opens model and account on a ledger whose RPC this machine reaches.
 func (s *seller) openBeside(ctx context.Context, o control.ProvideOptions) error {
 	if err := s.openShelved(ctx, o); err != nil {
+		return err
+	}
+	if err := s.hasRoom(ctx); err != nil {
 		return err
 	}
 	if err := s.join(ctx, o.Ledger); err != nil || ctx.Err() != nil {

@@ -168,6 +168,7 @@ func check(ctx context.Context, b verify.Bundle, trust client.Trust, shelf *Shel
 		{Name: "provider", Detail: signedStep(c.Settled), OK: true},
 	}
 	if c.Declared != nil {
+		r.Digest = c.Declared.Digest
 		return unverified(r), nil
 	}
 	r.Steps = append(r.Steps, control.Step{Name: "model", Detail: fmt.Sprintf("%s, manifest %s", r.Model, r.ModelID), OK: true})
@@ -190,7 +191,7 @@ func unverified(r control.Report) control.Report {
 	r.Verdict = unaudited
 	r.Line = fmt.Sprintf("unaudited: the signatures and the payment hold, but %s is a name that its provider declared, so nobody can tell which model wrote this answer", r.Model)
 	r.Steps = append(r.Steps,
-		control.Step{Name: "model", Detail: fmt.Sprintf("declared %s, %s: no manifest", r.Model, r.ModelID)},
+		control.Step{Name: "model", Detail: fmt.Sprintf("declared %s%s, %s: no manifest", r.Model, control.DigestText(r.Digest), r.ModelID)},
 		control.Step{Name: "content", Detail: "not checked: there is nothing to run again; tokens are as many as the provider's server counted"})
 	return r
 }

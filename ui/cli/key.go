@@ -41,10 +41,10 @@ func (a *app) rotateKey() *cobra.Command {
 		Use:   "rotate NAME",
 		Short: "Have a fresh key take the place of this home's identity key",
 		Long: `Have a fresh key take the place of the identity key, which signs the provider's receipts. The home
-may sell meanwhile, or be stopped. The fresh key takes over after the ledger's delay; until then, and
-for sessions that are open by then, the old one signs on. Answers go on all the while, and nothing has
-to be restarted. Receipts that the old key signed stay good. Rotating again before the delay is over
-replaces the key that waits.`,
+may sell meanwhile, or be stopped. The fresh key takes over after the ledger's delay; until then,
+and for sessions that are open by then, the old one signs on. Answers go on all the while, and
+nothing has to be restarted. Receipts that the old key signed stay good. Rotating again before the
+delay is over replaces the key that waits.`,
 		Example: "  daulat key rotate identity",
 		Args:    exactly("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -105,7 +105,7 @@ failed by it is worth. One session in 16 goes to a provider that nobody knows ye
 				rows := table{{"#", "PROVIDER", "UDLT IN/OUT PER 1,000", "TOKENS/S", "MS", "HERE", "COMPLAINTS", "UNSERVED", "MODEL", "REASON"}}
 				for _, o := range offers {
 					rows = rows.add(place(o), o.Provider, fmt.Sprintf("%d/%d", o.Price.Input, o.Price.Output), speed(o), measured(o.Latency),
-						fmt.Sprintf("%d of %d", o.Served, o.Served+o.Failed), o.Complaints, fmt.Sprintf("%d of %d", o.Unserved, o.Sessions), modelText(o.Model, o.ModelID, o.Label), o.Reason)
+						fmt.Sprintf("%d of %d", o.Served, o.Served+o.Failed), o.Complaints, fmt.Sprintf("%d of %d", o.Unserved, o.Sessions), modelText(cmp.Or(o.Model, o.ModelID)+control.DigestText(o.Digest), "", o.Label), o.Reason)
 				}
 				rows.write(w)
 			})

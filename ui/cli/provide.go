@@ -37,8 +37,8 @@ Ctrl-C takes its offers back and ends it; the ledger releases withheld pay witho
 The machine stays yours: it rests on battery, and with the flags below in the hours that you name,
 while you use it and beyond what you give. A rest is at once: what is under way goes on elsewhere.
 From another terminal "daulat status" shows what it does and earns and why, "daulat provider rest"
-takes the machine back, and "daulat provider earned" plots the days. Once this has ended, "daulat up"
-in the same home asks on the network, and its page shows what was earned, too.
+takes the machine back, and "daulat provider earned" plots the days. Once this has ended, "daulat
+up" in the same home asks on the network, and its page shows what was earned, too.
 
 Before it serves it measures how fast this machine, or the server, runs the first model. --estimate
 shows that, and what it would earn against electricity: it gets the model, but redeems no invite and
@@ -93,7 +93,7 @@ for its first coin by its address.`,
 				return a.showEstimate(cmd, o, &w)
 			}
 			return a.runtime.Provide(cmd.Context(), o, a.progress(), func(p control.Providing) {
-				_ = a.print(p, func(w io.Writer) { sayProviding(w, p) }) // nothing to do about a closed terminal
+				_ = a.print(p, func(w io.Writer) { a.sayProviding(w, p) }) // nothing to do about a closed terminal
 			})
 		},
 	}
@@ -110,7 +110,7 @@ for its first coin by its address.`,
 	return cmd
 }
 
-func sayProviding(w io.Writer, p control.Providing) {
+func (a *app) sayProviding(w io.Writer, p control.Providing) {
 	var names []string
 	for _, m := range p.Models {
 		names = append(names, line(m.Name))
@@ -119,6 +119,7 @@ func sayProviding(w io.Writer, p control.Providing) {
 	if len(p.Upstreams) > 0 {
 		fmt.Fprintf(w, "answered by %s; %s\n", line(strings.Join(p.Upstreams, " and ")), line(p.Label))
 	}
+	fmt.Fprintf(w, "(Ctrl-C here ends it; in another terminal this shows what it does and earns:  %s)\n", a.typed("status"))
 }
 
 // probes are the addresses at which a server of models may run on this machine:

@@ -55,12 +55,14 @@ type Session struct {
 type Provider struct {
 	// Place is where it stands in this home's order for its model, from 1; 0 if it
 	// gets no orders. Reason says why it stands behind the one before it.
-	Place     int    `json:"place"`
-	Reason    string `json:"reason"`
-	Provider  string `json:"provider"`        // account
-	Model     string `json:"model,omitempty"` // name, if the home knows it
-	ModelID   string `json:"model_id"`        // manifest or declaration
-	Label     string `json:"label,omitempty"` // what is to be shown beside the model
+	Place    int    `json:"place"`
+	Reason   string `json:"reason"`
+	Provider string `json:"provider"`        // account
+	Model    string `json:"model,omitempty"` // name, if the home knows it
+	ModelID  string `json:"model_id"`        // manifest or declaration
+	Label    string `json:"label,omitempty"` // what is to be shown beside the model
+	// Digest is that of a declared model, by its server's word.
+	Digest    string `json:"digest,omitempty"`
 	Executor  string `json:"executor"`
 	Price     Price  `json:"price_udlt_per_1000"`
 	Assurance string `json:"assurance"`
@@ -78,4 +80,13 @@ type Provider struct {
 	First   uint64 `json:"first_token_ms"`
 	Speed   uint64 `json:"tokens_per_1000_s"`
 	Cost    uint64 `json:"expected_cost_1000_udlt,omitempty"` // of one usual request, in 10⁻³ udlt: price, audits, waiting and failures
+}
+
+// DigestText is what follows a declared model's name: the start of the digest, as long
+// as Ollama shows it, or nothing.
+func DigestText(digest string) string {
+	if digest == "" {
+		return ""
+	}
+	return " (digest " + digest[:min(len(digest), 12)] + ")"
 }

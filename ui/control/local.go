@@ -150,6 +150,7 @@ type Report struct {
 	Model    string `json:"model"`
 	ModelID  string `json:"model_id"`
 	Label    string `json:"label,omitempty"`
+	Digest   string `json:"digest,omitempty"` // of a declared model, by its provider's word
 	Provider string `json:"provider"`
 	Price    uint64 `json:"price_udlt"`
 	Input    int    `json:"input_tokens"`
