@@ -118,3 +118,15 @@ func TestOldBlocksAreSaid(t *testing.T) {
 		t.Errorf("of an old one: %q", said)
 	}
 }
+
+// TestABrokenAnswerEndsItsLine: and an error that only the log explains names it.
+func TestABrokenAnswerEndsItsLine(t *testing.T) {
+	const failed = `data: {"error":{"message":"the log says why","code":"answer_failed"}}` + "\n\n"
+	for text, want := range map[string]string{"": "", event("history, "): "history, \n"} {
+		var out strings.Builder
+		_, err := (&app{out: &out, home: "/h"}).follow(strings.NewReader(text+failed), func() {}, false)
+		if out.String() != want || err == nil || err.Error() != "the answer failed; /h/daulat.log says why" {
+			t.Errorf("%q, %v", out.String(), err)
+		}
+	}
+}
