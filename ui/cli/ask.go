@@ -108,7 +108,7 @@ func (a *app) ask() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&body.Model, "model", "", "name of the model (default: the one that this home serves, or that most offer on a network of others)")
+	f.StringVar(&body.Model, "model", "", "name of the model (default: what this home serves, or most others offer)")
 	f.StringVar(&network, "network", "", "invite to a network of others, which this home joins; it is remembered")
 	f.StringVar(&system, "system", "", "instruction that precedes the question")
 	f.IntVar(&body.MaxTokens, "max-tokens", 0, "longest answer, in tokens (default: the gateway's)")
