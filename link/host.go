@@ -20,9 +20,10 @@ import (
 // host is a node as libp2p's relay, relay client and hole puncher want it, and
 // nothing more: no address gossip, no port mapping, no background services.
 type host struct {
-	node *Node
-	bus  event.Bus
-	kept keeper
+	node  *Node
+	bus   event.Bus
+	kept  keeper
+	holes holes
 }
 
 var _ lhost.Host = (*host)(nil)
@@ -36,8 +37,10 @@ func (h *host) Addrs() []multiaddr.Multiaddr     { return h.node.listening() }
 func (h *host) Mux() protocol.Switch             { panic("link: the host has no switch of its own") }
 func (h *host) Close() error                     { return h.node.Close() }
 
-// Connect implements host.Host. The addresses are a stranger's.
+// Connect implements host.Host. It punches holes; the addresses are a stranger's.
 func (h *host) Connect(ctx context.Context, to peer.AddrInfo) error {
+	ctx, end := h.holes.begin(ctx, to.ID)
+	defer end()
 	h.Peerstore().AddAddrs(to.ID, h.node.reach.of(to.Addrs), peerstore.TempAddrTTL)
 	_, err := h.node.swarm.DialPeer(ctx, to.ID)
 	return err
@@ -75,6 +78,44 @@ func (h *host) RemoveStreamHandler(p protocol.ID) {
 	defer h.node.mu.Unlock()
 	delete(h.node.handlers, string(p))
 	h.node.muxer.RemoveHandler(string(p))
+}
+
+// holes are those that are being punched. As long as libp2p dials a peer, it gives
+// every connection that the dial ever had to whoever dials the peer meanwhile, dead
+// ones too. So a hole is given up with the connection that it was to replace.
+type holes struct {
+	mu    sync.Mutex
+	peers map[peer.ID]map[*context.CancelFunc]bool
+}
+
+func (h *holes) begin(ctx context.Context, to peer.ID) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.peers == nil {
+		h.peers = map[peer.ID]map[*context.CancelFunc]bool{}
+	}
+	if h.peers[to] == nil {
+		h.peers[to] = map[*context.CancelFunc]bool{}
+	}
+	h.peers[to][&cancel] = true
+	return ctx, func() {
+		cancel()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if delete(h.peers[to], &cancel); len(h.peers[to]) == 0 {
+			delete(h.peers, to)
+		}
+	}
+}
+
+// giveUp ends those to a peer that is not connected any more.
+func (h *holes) giveUp(to peer.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for cancel := range h.peers[to] {
+		(*cancel)()
+	}
 }
 
 // keeper notes which peers stay connected without streams: those that this node

@@ -306,6 +306,9 @@ func (n *Node) closeFormer(c network.Conn) {
 }
 
 func (n *Node) disconnected(_ network.Network, c network.Conn) {
+	if len(n.swarm.ConnsToPeer(c.RemotePeer())) == 0 {
+		n.host.holes.giveUp(c.RemotePeer())
+	}
 	if n.direct(c.RemotePeer()) != nil {
 		return
 	}

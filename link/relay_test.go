@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	pbv2 "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/util"
+	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 	"golang.org/x/time/rate"
 
@@ -488,6 +491,44 @@ func TestRelayThatCutsComesLast(t *testing.T) {
 	carries(1000)
 	if _, by, _ := splitCircuit(ask(circuitsTo(n)).raw.Conn().RemoteMultiaddr()); by.String() != PeerID(honest.Key()) {
 		t.Error("the relay that cuts is taken while another works")
+	}
+}
+
+// A hole that is being punched holds up nobody who dials the peer again, however
+// often the connection breaks.
+func TestHoleIsGivenUpWithItsConnection(t *testing.T) {
+	r := relaying(t, Config{})
+	n, client := behind(t, Config{}, r), node(t, Config{HandshakeTimeout: time.Hour})
+	n.Handle(echo, serveEcho)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a router that swallows all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, at, err := parseAddr("/ip4/127.0.0.1/tcp/" + strconv.Itoa(silent.Addr().(*net.TCPAddr).Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := peer.AddrInfo{ID: n.swarm.LocalPeer(), Addrs: []multiaddr.Multiaddr{at}}
+	dialAt(t, client, circuitsTo(n))
+	punched := make(chan error, 1)
+	go func() { punched <- client.host.Connect(network.WithForceDirectDial(t.Context(), "hole"), to) }()
+	reached, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reached.Close()
+	for range 3 {
+		for _, c := range client.swarm.ConnsToPeer(to.ID) {
+			c.Close()
+		}
+		eventually(t, "it is dialed again", func() bool {
+			s, err := client.Dial(t.Context(), circuitsTo(n), echo)
+			return err == nil && echoes(s, "halo") == nil
+		})
+	}
+	if err := wait(t, punched); err == nil {
+		t.Error("a hole to nobody was punched")
 	}
 }
 
