@@ -297,6 +297,9 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	if _, err := wallet.WaitBlock(ctx, height); err != nil {
 		return err
 	}
+	if err := caughtUp(ctx, rpc); err != nil {
+		return err
+	}
 	trust, err := wallet.Trust(ctx)
 	if err != nil {
 		return err
@@ -317,6 +320,24 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	}
 	ready(out)
 	return errors.Join(t.watch(ctx), end())
+}
+
+// caughtUp returns once a node takes transactions: it may have got its first blocks
+// from the others.
+func caughtUp(ctx context.Context, rpc client.RPC) error {
+	tick := time.NewTicker(arrivalPoll)
+	defer tick.Stop()
+	for {
+		s, err := rpc.Status(ctx)
+		if err != nil || !s.SyncInfo.CatchingUp {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // invites makes n lines that lead through the peers.
