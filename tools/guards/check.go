@@ -18,40 +18,57 @@ import (
 type checker struct {
 	root    string
 	timeout time.Duration
+	named   bool               // the package's other tests are left out
 	plain   map[string]results // of packages as they are
 }
 
 // check returns why the row is not caught.
 func (c checker) check(r row) error {
-	diff, err := os.ReadFile(r.patch)
-	if err != nil {
-		return err
-	}
-	files, err := touched(string(diff))
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "guards")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	lay, err := overlay(c.root, dir, string(diff), files)
+	lay, files, err := c.patched(r, dir)
 	if err != nil {
 		return err
 	}
-	before, err := c.unpatched(r.pkg)
+	before, err := c.unpatched(r)
 	if err != nil {
 		return fmt.Errorf("without the patch: %w", err)
 	}
 	if err := c.vets(lay, append(packages(files), r.pkg)); err != nil {
 		return err
 	}
-	after, err := c.test(r.pkg, "-overlay="+lay)
+	after, err := c.test(r, "-overlay="+lay)
 	if err != nil {
 		return fmt.Errorf("with the patch: %w", err)
 	}
 	return judge(r.test, before, after)
+}
+
+// applies reports whether the row's patch fits the tree.
+func (c checker) applies(r row) bool {
+	dir, err := os.MkdirTemp("", "guards")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	_, _, err = c.patched(r, dir)
+	return err == nil
+}
+
+// patched lays the files that the row's patch changes over the tree, by way of dir.
+func (c checker) patched(r row, dir string) (lay string, files []string, err error) {
+	diff, err := os.ReadFile(r.patch)
+	if err != nil {
+		return "", nil, err
+	}
+	if files, err = touched(string(diff)); err != nil {
+		return "", nil, err
+	}
+	lay, err = overlay(c.root, dir, string(diff), files)
+	return lay, files, err
 }
 
 // packages are the folders of the files.
@@ -75,13 +92,17 @@ func (c checker) vets(lay string, pkgs []string) error {
 	return nil
 }
 
-func (c checker) unpatched(pkg string) (results, error) {
-	if known, ok := c.plain[pkg]; ok {
+func (c checker) unpatched(r row) (results, error) {
+	key := r.pkg
+	if c.named {
+		key += " " + r.text
+	}
+	if known, ok := c.plain[key]; ok {
 		return known, nil
 	}
-	res, err := c.test(pkg)
+	res, err := c.test(r)
 	if err == nil {
-		c.plain[pkg] = res
+		c.plain[key] = res
 	}
 	return res, err
 }
@@ -94,11 +115,14 @@ type result struct {
 	asserted bool   // it said what is wrong, and where
 }
 
-// test runs a package's tests. The error says why not all of them came to an
+// test runs the tests of the row's package. The error says why not all of them came to an
 // end of their own.
-func (c checker) test(pkg string, flags ...string) (results, error) {
+func (c checker) test(r row, flags ...string) (results, error) {
 	args := append([]string{"test", "-json", "-vet=off", "-timeout=" + c.timeout.String()}, flags...)
-	cmd := exec.Command("go", append(args, pkg)...)
+	if c.named {
+		args = append(args, "-run="+r.named())
+	}
+	cmd := exec.Command("go", append(args, r.pkg)...)
 	cmd.Dir = c.root
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr

@@ -91,12 +91,12 @@ func tree(t *testing.T, patch, rows string) string {
 	return root
 }
 
-func guards(t *testing.T, patch, test string, timeout time.Duration) (string, error) {
+func guards(t *testing.T, patch, test string, timeout time.Duration, named bool) (string, error) {
 	t.Helper()
 	t.Setenv("GOFLAGS", "")
 	var out strings.Builder
 	root := tree(t, patch, "# comment\n\nodd | odd numbers | p.patch | ./half | "+test+"\n")
-	err := run(options{root: root, timeout: timeout}, &out)
+	err := run(options{root: root, timeout: timeout, named: named}, &out)
 	text, readErr := os.ReadFile(filepath.Join(root, "half/half.go"))
 	if readErr != nil || string(text) != program["half/half.go"] {
 		t.Error("the tree was changed")
@@ -106,9 +106,11 @@ func guards(t *testing.T, patch, test string, timeout time.Duration) (string, er
 
 func TestCaught(t *testing.T) {
 	for _, test := range []string{"TestOdd", "TestSub", "TestSub/odd", "Test(Odd|Sub)"} {
-		out, err := guards(t, diff(gone), test, time.Minute)
-		if err != nil || !strings.HasSuffix(out, "\nRESULT guards rows=1 caught=1 missing=0\n") {
-			t.Errorf("%s: %v\n%s", test, err, out)
+		for _, named := range []bool{false, true} {
+			out, err := guards(t, diff(gone), test, time.Minute, named)
+			if err != nil || !strings.HasSuffix(out, "\nRESULT guards rows=1 caught=1 missing=0\n") {
+				t.Errorf("%s: %v\n%s", test, err, out)
+			}
 		}
 	}
 }
@@ -132,7 +134,7 @@ func TestMissing(t *testing.T) {
 		"a new file":                   {"--- /dev/null\n+++ b/half/more.go\n@@ -0,0 +1 @@\n+package half\n", "TestOdd", "not of the form"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := guards(t, c.patch, c.test, 5*time.Second)
+			out, err := guards(t, c.patch, c.test, 5*time.Second, false)
 			if err == nil || !strings.Contains(out, c.want) || !strings.Contains(out, "rows=1 caught=0 missing=1") {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -142,7 +144,7 @@ func TestMissing(t *testing.T) {
 
 func TestAlreadyFailing(t *testing.T) {
 	t.Setenv("GUARDS_TOY", "1")
-	out, err := guards(t, diff(gone), "TestAlreadyBad", time.Minute)
+	out, err := guards(t, diff(gone), "TestAlreadyBad", time.Minute, false)
 	if err == nil || !strings.Contains(out, "TestAlreadyBad does not pass without the patch") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -181,8 +183,9 @@ func TestDraw(t *testing.T) {
 	for _, name := range strings.Split("abcdefghijklmnopqrst", "") {
 		rows = append(rows, row{name: name})
 	}
+	fit := func(row) bool { return true }
 	names := func(seed string) (s string) {
-		drawn, err := draw(rows, 5, seed)
+		drawn, err := draw(rows, 5, seed, fit)
 		if err != nil || len(drawn) != 5 {
 			t.Fatal(drawn, err)
 		}
@@ -196,11 +199,15 @@ func TestDraw(t *testing.T) {
 	if names("00") != names("00") || names("00") == names("01") {
 		t.Error("the seed does not decide")
 	}
-	if all, err := draw(rows, 99, "00"); err != nil || len(all) != len(rows) {
+	if all, err := draw(rows, 99, "00", fit); err != nil || len(all) != len(rows) {
+		t.Error(len(all), err)
+	}
+	stale := func(r row) bool { return r.name != "t" && r.name != "a" }
+	if all, err := draw(rows, 1, "00", stale); err != nil || len(all) < 2 || all[0].name != "a" || all[len(all)-1].name != "t" {
 		t.Error(len(all), err)
 	}
 	for _, bad := range []string{"", "xyz", "0"} {
-		if _, err := draw(rows, 5, bad); err == nil {
+		if _, err := draw(rows, 5, bad, fit); err == nil {
 			t.Errorf("seed %q was taken", bad)
 		}
 	}

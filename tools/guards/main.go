@@ -10,11 +10,13 @@
 //
 // Nothing in the tree is changed: the go command lays the patched files over it.
 //
-// Usage: guards [-root DIR] [-sample N -seed HEX] [-only REGEXP]
+// Usage: guards [-root DIR] [-sample N -seed HEX] [-only REGEXP] [-named]
 //
 // It prints a line for each row, at the end "RESULT guards rows=N caught=N
 // missing=N", and fails unless all are caught. With -sample it takes N rows that
-// the seed draws, such as a commit's hash.
+// the seed draws, such as a commit's hash, and all whose patch no longer applies.
+// With -named it runs no test of a package but the named one: a quick look at many
+// rows, which says nothing of the last point above.
 package main
 
 import (
@@ -32,9 +34,10 @@ func main() {
 	sample := flag.Int("sample", 0, "how many rows to draw; 0 takes all")
 	seed := flag.String("seed", "", "hexadecimal `hash` that draws the rows")
 	only := flag.String("only", "", "takes the rows whose name matches the `regexp`")
+	named := flag.Bool("named", false, "runs the named tests alone, not their packages'")
 	timeout := flag.Duration("timeout", 3*time.Minute, "for the tests of one package")
 	flag.Parse()
-	err := run(options{*root, *sample, *seed, *only, *timeout}, os.Stdout)
+	err := run(options{*root, *sample, *seed, *only, *named, *timeout}, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "guards:", err)
 		os.Exit(1)
@@ -45,6 +48,7 @@ type options struct {
 	root       string
 	sample     int
 	seed, only string
+	named      bool
 	timeout    time.Duration
 }
 
@@ -62,8 +66,9 @@ func run(o options, out io.Writer) error {
 		return fmt.Errorf("-only: %w", err)
 	}
 	rows = pick(rows, name)
+	c := checker{root: root, timeout: o.timeout, named: o.named, plain: map[string]results{}}
 	if o.sample > 0 {
-		if rows, err = draw(rows, o.sample, o.seed); err != nil {
+		if rows, err = draw(rows, o.sample, o.seed, c.applies); err != nil {
 			return err
 		}
 	}
@@ -71,7 +76,6 @@ func run(o options, out io.Writer) error {
 		return fmt.Errorf("no row is left to check")
 	}
 	missing := 0
-	c := checker{root: root, timeout: o.timeout, plain: map[string]results{}}
 	for _, r := range rows {
 		began := time.Now()
 		if err := c.check(r); err != nil {

@@ -66,9 +66,19 @@ func parseRow(dir, line string) (r row, err error) {
 	return r, err
 }
 
+// named is what go test's -run calls the row's tests by: the parts of a name
+// between slashes are expressions of their own there.
+func (r row) named() string {
+	parts := strings.Split(r.text, "/")
+	for i, part := range parts {
+		parts[i] = "^(?:" + part + ")$"
+	}
+	return strings.Join(parts, "/")
+}
+
 // draw returns n rows, in their order, that nobody could choose who did not
-// choose the seed.
-func draw(rows []row, n int, seed string) ([]row, error) {
+// choose the seed, and those besides whose patch does not apply.
+func draw(rows []row, n int, seed string, applies func(row) bool) ([]row, error) {
 	hash, err := hex.DecodeString(seed)
 	if err != nil || len(hash) == 0 {
 		return nil, fmt.Errorf("seed %q is not hexadecimal", seed)
@@ -82,6 +92,6 @@ func draw(rows []row, n int, seed string) ([]row, error) {
 	})
 	drawn = drawn[:min(n, len(drawn))]
 	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool {
-		return !slices.ContainsFunc(drawn, func(d row) bool { return d.name == r.name })
+		return !slices.ContainsFunc(drawn, func(d row) bool { return d.name == r.name }) && applies(r)
 	}), nil
 }
