@@ -162,10 +162,10 @@ func (o operations) RotateKey(ctx context.Context, name string) (control.Key, er
 	if err != nil {
 		return control.Key{}, err
 	}
-	return o.rotate(ctx, ledger)
+	return o.rotate(ctx, ledger, ledger.RotateKey)
 }
 
-// RevokeKey implements control.Operations. A rotation begins first, unless one is
+// RevokeKey implements control.Operations. A rotation begins with it, unless one is
 // under way, so that the provider comes back by itself.
 func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, error) {
 	if err := rotatable(name); err != nil {
@@ -181,9 +181,7 @@ func (o operations) RevokeKey(ctx context.Context, name string) (control.Key, er
 		return control.Key{}, match.ErrNoKey
 	}
 	if known.NextKey.IsZero() {
-		if _, err := o.rotate(ctx, ledger); err != nil {
-			return control.Key{}, err
-		}
+		return o.rotate(ctx, ledger, ledger.ReplaceKey)
 	}
 	if err := ledger.RevokeKey(ctx); err != nil {
 		return control.Key{}, err
@@ -204,10 +202,10 @@ func rotatable(name string) error {
 	return control.WrongInput{Err: fmt.Errorf("no key is called %q: see daulat key ls", name)}
 }
 
-// rotate has the ledger hear of a fresh key. A provider that runs serves with it
+// rotate has the ledger hear of a fresh key by tell. A provider that runs serves with it
 // before that, so that no order is matched with a key that nobody answers for; one
 // that does not run begins with it.
-func (o operations) rotate(ctx context.Context, ledger account) (control.Key, error) {
+func (o operations) rotate(ctx context.Context, ledger account, tell func(context.Context, canon.PublicKey, canon.Signature) error) (control.Key, error) {
 	all, err := o.identities()
 	if err != nil {
 		return control.Key{}, err
@@ -222,7 +220,7 @@ func (o operations) rotate(ctx context.Context, ledger account) (control.Key, er
 		}
 	}
 	proof := fresh.key.Sign(match.DomainProvider, match.Claim{Chain: ledger.ChainID(), Account: ledger.Account()})
-	if err := ledger.RotateKey(ctx, fresh.key.Public(), proof); err != nil {
+	if err := tell(ctx, fresh.key.Public(), proof); err != nil {
 		return control.Key{}, err
 	}
 	return o.nextKey(ctx, ledger)

@@ -110,15 +110,26 @@ func (c *Client) news(ctx context.Context, a match.Announcement) (msgs []sdk.Msg
 // is the new key's, as in Announce. Sessions that opened before keep
 // the key with which they opened. The key in force takes a rotation back.
 func (c *Client) RotateKey(ctx context.Context, key canon.PublicKey, proof canon.Signature) error {
-	err := c.send(ctx, nil, &registrypb.MsgRotateKey{Account: c.Account(), Key: key.String(), Proof: proof[:]})
-	return wrap(err, "rotate identity key")
+	return wrap(c.send(ctx, nil, c.rotation(key, proof)), "rotate identity key")
+}
+
+func (c *Client) rotation(key canon.PublicKey, proof canon.Signature) sdk.Msg {
+	return &registrypb.MsgRotateKey{Account: c.Account(), Key: key.String(), Proof: proof[:]}
 }
 
 // RevokeKey puts the account's identity key out of force at once and for good.
 // Its offers are not matched until another key is in force.
 func (c *Client) RevokeKey(ctx context.Context) error {
-	return wrap(c.send(ctx, nil, &registrypb.MsgRevokeKey{Account: c.Account()}), "revoke identity key")
+	return wrap(c.send(ctx, nil, c.revocation()), "revoke identity key")
 }
+
+// ReplaceKey is RotateKey and RevokeKey in one transaction: whatever the delay is,
+// it is the former key that is revoked.
+func (c *Client) ReplaceKey(ctx context.Context, key canon.PublicKey, proof canon.Signature) error {
+	return wrap(c.send(ctx, nil, c.rotation(key, proof), c.revocation()), "replace identity key")
+}
+
+func (c *Client) revocation() sdk.Msg { return &registrypb.MsgRevokeKey{Account: c.Account()} }
 
 // WithdrawOffer removes the account's offer for a model, if there is one.
 func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {

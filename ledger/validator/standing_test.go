@@ -69,7 +69,9 @@ func TestComplaintsStandingAndKeys(t *testing.T) {
 	if p := must[client.Provider](t)(alice.Provider(ctx, bob.Account())); p.Key != identity.Public() || p.NextKey != next.Public() || p.KeyFrom == 0 {
 		t.Fatalf("provider %+v", p)
 	}
-	if err := bob.RevokeKey(ctx); err != nil {
+	next = ed25519Key(0x54)
+	proof = next.Sign(match.DomainProvider, match.Claim{Chain: chain, Account: bob.Account()})
+	if err := bob.ReplaceKey(ctx, next.Public(), proof); err != nil {
 		t.Fatal(err)
 	}
 	if p := must[client.Provider](t)(alice.Provider(ctx, bob.Account())); !p.Key.IsZero() || p.NextKey != next.Public() {
