@@ -3,7 +3,10 @@ package market
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
@@ -187,6 +190,18 @@ func TestSettleIsBounded(t *testing.T) {
 	w.settle(p, good, good)
 	if spent := w.ctx.GasMeter().GasConsumed() - gas; spent != 2*entryGas {
 		t.Fatalf("the signatures of two pairs cost %d gas", spent)
+	}
+}
+
+// spec/job.md tells others what settling is charged.
+func TestSpecStatesCharges(t *testing.T) {
+	spec, err := os.ReadFile("../../spec/job.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("1 to %d pairs; it is charged %d,000 gas for each and %d,000 for each session that one of them ends", MaxEntries, entryGas/1000, finalGas/1000)
+	if entryGas%1000+finalGas%1000 != 0 || !strings.Contains(string(spec), want) {
+		t.Errorf("spec/job.md does not say %q", want)
 	}
 }
 
