@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
 	cmttypes "github.com/cometbft/cometbft/types"
 
+	"daulat/core/invite"
 	"daulat/ledger/app"
 	"daulat/ledger/client"
 	"daulat/ledger/validator"
@@ -91,9 +93,6 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 		return err
 	}
 	if o.Invite != "" || guest {
-		if len(s.Peers) > 0 {
-			return control.WrongInput{Err: errors.New("this home is a validator of a testnet: follow another network with another --home")}
-		}
 		if err := n.follow(ctx, o.Invite, &c); err != nil {
 			return err
 		}
@@ -109,7 +108,7 @@ func (n *ledgerNode) run(ctx context.Context, o control.NodeOptions, ready func(
 	if err := n.openPeer(); err != nil {
 		return err
 	}
-	end, err := n.home.serve(serving{Ledger: n.validator.RPCAddress(), Chain: n.validator.ChainID(), Account: operatorKey, Peers: n.peer.Addrs()})
+	end, err := n.home.serve(serving{Ledgers: []string{n.validator.RPCAddress()}, Chain: n.validator.ChainID(), Account: operatorKey, Peers: n.peer.Addrs()})
 	if err != nil {
 		return err
 	}
@@ -213,6 +212,9 @@ func (n *ledgerNode) start(ctx context.Context, c validator.Config) (err error) 
 		return err
 	}
 	n.onClose(func() error { return n.validator.Stop() })
+	if n.validator.Forgot() {
+		n.say(fmt.Sprintf("what this home's validator signed is lost: it signs again when %d blocks are without its signature (should the ledger stand still: --sole)", validator.ForgetsFor))
+	}
 	if n.validator.Hunts() {
 		n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", n.tip))
 	}
@@ -268,7 +270,7 @@ func (n *ledgerNode) openPeer() error {
 // through the peers that the invite names. They are not trusted: the genesis has
 // the invite's hash, and the state is proved from the invite's header.
 func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Config) error {
-	network, _, err := openNetwork(n.home, n.caller, line, n.say)
+	network, joins, err := n.way(line, len(c.Peers) > 0)
 	if err != nil {
 		return err
 	}
@@ -293,14 +295,33 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 		}
 		tip = max(tip, height)
 	}
-	if len(c.Peers) == 0 && silent {
+	if len(failed) == len(network.paths) && silent {
 		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%s)", trust.ChainID, strings.Join(failed, "; "))
 	}
-	if len(c.Peers) == 0 {
+	if len(failed) == len(network.paths) {
 		return fmt.Errorf("none of the network's %d peers helps: %s", len(failed), strings.Join(failed, "; "))
 	}
 	n.chooseSync(tip, c)
+	if !joins {
+		return nil
+	}
 	return network.save()
+}
+
+// way is the network of the line, or the one that the home joined. A validator that
+// founded the ledger of the line with others joins nothing: the line leads it to a
+// snapshot, should it have lost its data.
+func (n *ledgerNode) way(line string, among bool) (w *network, joins bool, err error) {
+	l, wrong := invite.ParseLine(line)
+	own, founder, err := validator.Founded(n.home.path("chain"))
+	if err != nil {
+		return nil, false, err
+	}
+	if wrong == nil && among && founder && own == l.Genesis.String() {
+		return &network{home: n.home, peer: n.caller, say: n.say, paths: link.ByPeer(l.Peers), known: guestOf{Trust: trustOf(l).String()}}, false, nil
+	}
+	w, _, err = openNetwork(n.home, n.caller, line, n.say)
+	return w, true, err
 }
 
 // reachPatience is for how long a peer may take to prove its ledger if there are
@@ -361,7 +382,9 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 	if unproven == nil { // else it gives blocks at the most, as it lacks the trusted header
 		c.Sync.RPC = append(c.Sync.RPC, "http://"+at)
 	}
-	c.Peers = append(c.Peers, string(id)+"@"+to)
+	if !slices.ContainsFunc(c.Peers, func(known string) bool { return strings.HasPrefix(known, string(id)+"@") }) {
+		c.Peers = append(c.Peers, string(id)+"@"+to)
+	}
 	return height, nil
 }
 

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -152,20 +153,25 @@ func agrees(t *testing.T, nodes ...control.Node) {
 // one is back, and the end of the command is the end of all.
 func TestFourValidators(t *testing.T) {
 	net := testnet(t)
-	var nodes []control.Node
-	for _, v := range net.ready.Validators {
-		nodes = append(nodes, v.Node)
+	if len(net.ready.Validators) != 4 {
+		t.Fatalf("%d validators", len(net.ready.Validators))
 	}
-	if len(nodes) != 4 {
-		t.Fatalf("%d validators", len(nodes))
+	all := slices.Clone(net.ready.Validators)
+	all[0], all[1] = all[1], all[0] // the first of the testnet dies first
+	var nodes []control.Node
+	for _, v := range all {
+		nodes = append(nodes, v.Node)
 	}
 	reaches(t, 10, nodes...)
 	agrees(t, nodes...)
 
-	one, two := net.ready.Validators[1], net.ready.Validators[2]
+	one, two := all[1], all[2]
 	killed(t, one)
 	rest := []control.Node{nodes[0], nodes[2], nodes[3]}
 	reaches(t, tip(t, nodes[0])+5, rest...)
+	if r := run(t.Context(), t, net.ready.Home, "--home", net.ready.Home, "validator", "ls"); r.status != 0 || strings.Count(r.stdout, "bonded") != 4 {
+		t.Fatalf("with the first validator gone, the testnet's home is told: %+v", r)
+	}
 	back := again(t, one)
 	nodes[1] = back.ready
 	reaches(t, tip(t, nodes[0])+5, nodes...)
@@ -289,6 +295,33 @@ func TestNodeFollowsByStateSync(t *testing.T) {
 	follower = background[control.Node](t, home, "node") // it remembers the network
 	longer(t, tip(t, first), follower.ready)
 	stop(t, follower.Process)
+
+	// A validator that lost its disk comes back so too. Its key may have signed what is
+	// in no block yet, so it signs none of the next.
+	lost := net.ready.Validators[3]
+	killed(t, lost)
+	if err := os.RemoveAll(filepath.Join(lost.Home, "chain", "data")); err != nil {
+		t.Fatal(err)
+	}
+	back := background[control.Node](t, lost.Home, "node", net.ready.Invites[0])
+	began := tip(t, first)
+	longer(t, began+3, back.ready)
+	agrees(t, first, back.ready)
+	if s, err = asking(t, back.ready).Status(t.Context()); err != nil || s.SyncInfo.EarliestBlockHeight < 10 || s.ValidatorInfo.VotingPower == 0 {
+		t.Fatalf("the validator has blocks from %d on and a power of %d: %v", s.SyncInfo.EarliestBlockHeight, s.ValidatorInfo.VotingPower, err)
+	}
+	for h := began; h <= began+2; h++ {
+		c, err := asking(t, first).Commit(t.Context(), &h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sig := range c.Commit.Signatures {
+			if bytes.Equal(sig.ValidatorAddress, s.ValidatorInfo.Address) {
+				t.Fatalf("it signed block %d", h)
+			}
+		}
+	}
+	stop(t, back.Process)
 	stop(t, net.Process)
 }
 

@@ -25,6 +25,7 @@ const lookBack = 100
 
 // commits are the signatures below the blocks that a node has.
 type commits interface {
+	Base() int64 // the first that it has
 	Height() int64
 	LoadSeenCommit(height int64) *cmttypes.Commit
 }
@@ -35,6 +36,7 @@ type signer struct {
 	*privval.FilePV
 	commits commits
 	sole    bool        // its owner says that no other home signs
+	forgot  string      // the mark of a home that lost what it signed; empty for one that knows
 	refuse  func(error) // is told why it does not sign
 }
 
@@ -53,6 +55,9 @@ func (s *signer) SignProposal(chain string, p *cmtproto.Proposal) error {
 }
 
 func (s *signer) alone() error {
+	if s.forgot != "" && !s.sole {
+		return s.remembers()
+	}
 	known := s.LastSignState.Height
 	at := newest(s.commits, s.GetAddress(), known)
 	if at == 0 || s.sole {

@@ -132,7 +132,7 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if v.genesis, err = client.GenesisHash(doc); err != nil {
 		return err
 	}
-	if err := forgetHalfSynced(c.Home); err != nil {
+	if err := errors.Join(forgetHalfSynced(c.Home), renew(c)); err != nil {
 		return err
 	}
 	var search *hunt
@@ -202,6 +202,9 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 		return err
 	}
 	signs := &signer{FilePV: pv, sole: c.Sole, refuse: v.halt.end}
+	if hasForgotten(c.Home) {
+		signs.forgot = filepath.Join(c.Home, "config", forgot)
+	}
 	v.node, err = node.NewNodeWithContext(ctx, cfg, signs, key,
 		proxy.NewLocalClientCreator(server.NewCometABCIWrapper(v.app)),
 		func() (*cmttypes.GenesisDoc, error) { return doc, nil }, v.release.database,
