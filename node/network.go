@@ -63,6 +63,8 @@ func (h Home) mayJoin(trust client.Trust) error {
 	switch {
 	case err != nil:
 		return err
+	case exists(h.path(foundedFile)):
+		return control.WrongInput{Err: errOfTestnet}
 	case founder && own == trust.GenesisHash:
 		return control.WrongInput{Err: fmt.Errorf("this home has a ledger of its own, %s, which the invite is to: it is for another machine, or for another --home here", trust.ChainID)}
 	case founder:

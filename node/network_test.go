@@ -126,3 +126,37 @@ func TestAFounderJoinsNoOther(t *testing.T) {
 		t.Errorf("a follower did not join the network that it follows: %v, %v, %v", guest, err, fault)
 	}
 }
+
+// A testnet's home is that and nothing else, and no other home becomes one.
+func TestATestnetsHomeIsItsOwn(t *testing.T) {
+	testnet, err := OpenHome(filepath.Join(t.TempDir(), "testnet"))
+	if err == nil {
+		err = errors.Join(testnet.mayFound(), saveJSON(testnet.path(foundedFile), []string{"validator-1"}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := linktest.Node(t, linktest.Key(t)).Addrs()[0]
+	if _, err := joined(t, testnet, lineTo(2, 7, peer)); !errors.Is(err, errOfTestnet) {
+		t.Errorf("a testnet's home joined: %v", err)
+	}
+	guest, err := OpenHome(filepath.Join(t.TempDir(), "guest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := joined(t, guest, lineTo(2, 7, peer)); err != nil {
+		t.Fatal(err)
+	}
+	founder, err := OpenHome(filepath.Join(t.TempDir(), "founder"))
+	if err == nil {
+		err = validator.Init(founder.path("chain"), validator.Genesis{ChainID: "daulat-net", ValidatorAccount: address(t)})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []Home{guest, founder} {
+		if err := h.mayFound(); !errors.As(err, new(control.WrongInput)) {
+			t.Errorf("a testnet may be founded in %s: %v", filepath.Base(h.dir), err)
+		}
+	}
+}

@@ -56,6 +56,16 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	return s, err
 }
 
+// Validators implements control.Rules.
+func (o operations) Validators(ctx context.Context) ([]control.Validator, error) {
+	return rules{o.wallet}.Validators(ctx)
+}
+
+// Upgrades implements control.Rules.
+func (o operations) Upgrades(ctx context.Context) (control.Upgrades, error) {
+	return rules{o.wallet}.Upgrades(ctx)
+}
+
 // withSold adds what a guest earned who sold before and only asks now.
 func (o operations) withSold(ctx context.Context, s control.Status) (control.Status, error) {
 	if o.sales == nil {

@@ -19,9 +19,9 @@ import (
 const servingFile = "ledger.json"
 
 type serving struct {
-	Ledger  string `json:"ledger"` // RPC address
-	Chain   string `json:"chain"`
-	Account string `json:"account"` // name in the keyring
+	Ledgers []string `json:"ledgers"` // RPC addresses, any of which will do
+	Chain   string   `json:"chain"`
+	Account string   `json:"account"` // name in the keyring
 	// Peers reach the ledger, for invites.
 	Peers []string `json:"peers"`
 }
@@ -30,6 +30,19 @@ type serving struct {
 func (h Home) serve(s serving) (end func() error, err error) {
 	path := h.path(servingFile)
 	return func() error { return os.Remove(path) }, saveJSON(path, s)
+}
+
+// dial reaches the ledger through whichever of its nodes answers.
+func (s serving) dial() (client.RPC, error) {
+	var all []client.Peer
+	for _, address := range s.Ledgers {
+		rpc, err := client.Dial(address)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, client.Peer{Name: address, RPC: rpc})
+	}
+	return client.NewPeers(all), nil
 }
 
 // Operate opens the account that acts for a home, at the node that runs there, or
@@ -58,7 +71,10 @@ func operateBeside(ctx context.Context, home Home, o control.OperateOptions, use
 	if err := loadJSON(home.path(servingFile), &s); err != nil {
 		return err
 	}
-	if s.Ledger == "" {
+	if len(s.Ledgers) == 0 && exists(home.path(runningFile)) {
+		return errors.New("stop the daulat that runs in this home first: it sells or asks with the same account")
+	}
+	if len(s.Ledgers) == 0 {
 		return errors.New("a daulat runs in this home that takes no commands: it starts or ends just now, or is busy with one command")
 	}
 	passphrase, source, err := home.passphrase(o.Passphrase)
@@ -73,13 +89,13 @@ func operateBeside(ctx context.Context, home Home, o control.OperateOptions, use
 	if err != nil {
 		return err
 	}
-	rpc, err := client.Dial(s.Ledger)
+	rpc, err := s.dial()
 	if err != nil {
 		return err
 	}
 	acts := account{client.New(rpc, s.Chain, key)}
-	return use(ctx, operator{account: acts, home: home, runs: true, trust: acts.Trust,
-		shown: control.Status{Ledger: s.Ledger, Links: s.Peers, Passphrase: source}, peers: s.Peers})
+	return use(ctx, operator{rules: rules{acts}, home: home, runs: true, trust: acts.Trust,
+		shown: control.Status{Ledger: s.Ledgers[0], Links: s.Peers, Passphrase: source}, peers: s.Peers})
 }
 
 // operateAsGuest acts through the network's peers, whose ledger is checked.
@@ -115,7 +131,7 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 	if err != nil {
 		return n.unreached(err)
 	}
-	o := operator{account: account{c}, home: t.home, trust: func(context.Context) (client.Trust, error) { return n.trustRoot() },
+	o := operator{rules: rules{account{c}}, home: t.home, trust: func(context.Context) (client.Trust, error) { return n.trustRoot() },
 		shown: control.Status{Passphrase: t.passphrase}, peers: f.peers()}
 	if exists(t.home.path(salesFile)) {
 		if o.sales, err = session.OpenJournal(t.home.path(salesFile)); err != nil {
@@ -128,7 +144,7 @@ func operateAsGuest(ctx context.Context, t *tenant, use func(context.Context, co
 
 // operator implements control.Operator.
 type operator struct {
-	account
+	rules
 	home  Home
 	runs  bool // the node of the home
 	trust func(context.Context) (client.Trust, error)
@@ -197,22 +213,44 @@ func (o operator) RevokeInvite(ctx context.Context, id string) error {
 	return revokeInvite(ctx, o.account, id)
 }
 
-// Validators implements control.Operator.
-func (o operator) Validators(ctx context.Context) ([]control.Validator, error) {
-	all, err := o.account.Validators(ctx)
+// rules are what an account sees of them.
+type rules struct{ account }
+
+// Validators implements control.Rules.
+func (r rules) Validators(ctx context.Context) ([]control.Validator, error) {
+	all, err := r.account.Validators(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := []control.Validator{}
 	for _, v := range all {
-		out = append(out, o.show(v))
+		out = append(out, r.show(v))
 	}
 	return out, nil
 }
 
-func (o operator) show(v client.Validator) control.Validator {
+func (r rules) show(v client.Validator) control.Validator {
 	return control.Validator{Account: v.Account, Moniker: v.Moniker, Key: v.Key, State: stateOf(v), Power: v.Power(), Stake: v.Stake,
-		Missed: v.Missed, Window: v.Window, Why: whyAside(v), Here: v.Account == o.account.Account()}
+		Missed: v.Missed, Window: v.Window, Why: whyAside(v), Here: v.Account == r.account.Account()}
+}
+
+// Upgrades implements control.Rules.
+func (r rules) Upgrades(ctx context.Context) (control.Upgrades, error) {
+	u := control.Upgrades{Proposals: []control.Proposal{}}
+	var err error
+	if u.Height, _, err = r.Status(ctx); err != nil {
+		return u, err
+	}
+	plan, err := r.Planned(ctx)
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return u, err
+	}
+	u.Plan, u.At = plan.Name, plan.Height
+	all, err := r.Proposals(ctx)
+	for _, p := range all {
+		u.Proposals = append(u.Proposals, control.Proposal(p))
+	}
+	return u, err
 }
 
 func stateOf(v client.Validator) string {
@@ -311,23 +349,4 @@ func (o operator) Stake(ctx context.Context, t control.StakeTerms) error {
 // ProposeUpgrade implements control.Operator.
 func (o operator) ProposeUpgrade(ctx context.Context, plan string, height int64) (uint64, error) {
 	return o.account.ProposeUpgrade(ctx, plan, height)
-}
-
-// Upgrades implements control.Operator.
-func (o operator) Upgrades(ctx context.Context) (control.Upgrades, error) {
-	u := control.Upgrades{Proposals: []control.Proposal{}}
-	var err error
-	if u.Height, _, err = o.account.Status(ctx); err != nil {
-		return u, err
-	}
-	plan, err := o.Planned(ctx)
-	if err != nil && !errors.Is(err, client.ErrNotFound) {
-		return u, err
-	}
-	u.Plan, u.At = plan.Name, plan.Height
-	all, err := o.Proposals(ctx)
-	for _, p := range all {
-		u.Proposals = append(u.Proposals, control.Proposal(p))
-	}
-	return u, err
 }

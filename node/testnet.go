@@ -91,6 +91,9 @@ func (Runtime) Testnet(ctx context.Context, o control.TestnetOptions, say contro
 			return err
 		}
 		_, onMachines, err := home.fleet()
+		if err == nil && !onMachines && len(homes) == 0 {
+			err = home.mayFound()
+		}
 		switch {
 		case err != nil:
 			return err
@@ -105,6 +108,19 @@ func (Runtime) Testnet(ctx context.Context, o control.TestnetOptions, say contro
 		}
 		return errors.Join(t.run(ctx, homes, o, ready), t.stop())
 	})
+}
+
+// mayFound refuses a testnet to a home that has a ledger already, its own or that of
+// others.
+func (h Home) mayFound() error {
+	var known guestOf
+	if err := loadJSON(h.path(networkFile), &known); err != nil {
+		return err
+	}
+	if known.Trust != "" || validator.Exists(h.path("chain")) {
+		return control.WrongInput{Err: errors.New("this home has a ledger already, its own or a friend's: a testnet needs another --home")}
+	}
+	return nil
 }
 
 // open opens the wallet's keys, and returns the homes of the validators that run
@@ -141,6 +157,8 @@ func (h Home) openKeyring() (*client.Keyring, error) {
 // foundedFile is written once all homes of a ledger on this machine are whole, and
 // lists them.
 const foundedFile = "testnet.json"
+
+var errOfTestnet = errors.New("this home is a testnet's, which daulat testnet runs: ask and sell from another --home, by an invite to it")
 
 // member is a validator whose home is being made.
 type member struct {
@@ -305,8 +323,9 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 		return err
 	}
 	out := control.Testnet{Home: t.home.dir, Chain: first.Chain, Trust: trust.String()}
-	var peers []string
+	var ledgers, peers []string
 	for _, c := range t.running {
+		ledgers = append(ledgers, c.node.Ledger)
 		out.Validators = append(out.Validators, control.TestnetValidator{Node: c.node, PID: c.cmd.Process.Pid, Restart: "daulat node --home " + c.home})
 		peers = append(peers, c.node.Link[:min(1, len(c.node.Link))]...)
 	}
@@ -314,7 +333,7 @@ func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOpti
 	if out.Invites, err = t.invites(ctx, wallet, trust, peers, o.Invites); err != nil {
 		return err
 	}
-	end, err := t.home.serve(serving{Ledger: first.Ledger, Chain: first.Chain, Account: walletKey, Peers: peers})
+	end, err := t.home.serve(serving{Ledgers: ledgers, Chain: first.Chain, Account: walletKey, Peers: peers})
 	if err != nil {
 		return err
 	}

@@ -235,6 +235,9 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	}
 	chain := u.home.path("chain")
 	if !validator.Exists(chain) {
+		if exists(u.home.path(foundedFile)) {
+			return control.WrongInput{Err: errOfTestnet}
+		}
 		u.say("founding a new ledger")
 		if err := found(chain, wallet.Account(), seller.Account(), o); err != nil {
 			return err

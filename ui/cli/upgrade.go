@@ -75,27 +75,21 @@ func (a *app) upgrades() *cobra.Command {
 		Example: "  daulat upgrade status --home ~/.daulat-node",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return a.operate(false, func(ctx context.Context, o control.Operator) error {
-				u, err := o.Upgrades(ctx)
-				if err != nil {
-					return err
+			return books(a, control.Books.Upgrades, func(w io.Writer, u control.Upgrades) {
+				fmt.Fprintf(w, "the ledger is at block %d; ", u.Height)
+				if u.Plan == "" {
+					fmt.Fprintln(w, "no upgrade is planned")
+				} else {
+					fmt.Fprintf(w, "upgrade %s is planned for block %d\n", line(u.Plan), u.At)
 				}
-				return a.print(u, func(w io.Writer) {
-					fmt.Fprintf(w, "the ledger is at block %d; ", u.Height)
-					if u.Plan == "" {
-						fmt.Fprintln(w, "no upgrade is planned")
-					} else {
-						fmt.Fprintf(w, "upgrade %s is planned for block %d\n", line(u.Plan), u.At)
-					}
-					if len(u.Proposals) == 0 {
-						return
-					}
-					rows := table{{"PROPOSAL", "PLAN", "HEIGHT", "STATE", "VOTE ENDS"}}
-					for _, p := range u.Proposals {
-						rows = rows.add(p.ID, line(p.Plan), p.Height, p.State, p.Ends.Local().Format(time.DateTime))
-					}
-					rows.write(w)
-				})
+				if len(u.Proposals) == 0 {
+					return
+				}
+				rows := table{{"PROPOSAL", "PLAN", "HEIGHT", "STATE", "VOTE ENDS"}}
+				for _, p := range u.Proposals {
+					rows = rows.add(p.ID, line(p.Plan), p.Height, p.State, p.Ends.Local().Format(time.DateTime))
+				}
+				rows.write(w)
 			})
 		},
 	}

@@ -82,18 +82,12 @@ func (a *app) validators() *cobra.Command {
 		Example: "  daulat validator ls --home ~/.daulat-node",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return a.operate(false, func(ctx context.Context, o control.Operator) error {
-				all, err := o.Validators(ctx)
-				if err != nil {
-					return err
+			return books(a, control.Books.Validators, func(w io.Writer, all []control.Validator) {
+				rows := table{{"VALIDATOR", "NAME", "STATE", "POWER", "MISSED", "WHY"}}
+				for _, v := range all {
+					rows = rows.add(v.Account, line(v.Moniker), v.State, v.Power, fmt.Sprintf("%d/%d", v.Missed, v.Window), v.Why)
 				}
-				return a.print(all, func(w io.Writer) {
-					rows := table{{"VALIDATOR", "NAME", "STATE", "POWER", "MISSED", "WHY"}}
-					for _, v := range all {
-						rows = rows.add(v.Account, line(v.Moniker), v.State, v.Power, fmt.Sprintf("%d/%d", v.Missed, v.Window), v.Why)
-					}
-					rows.write(w)
-				})
+				rows.write(w)
 			})
 		},
 	}

@@ -126,6 +126,7 @@ type Selling interface {
 	// RevokeKey puts the named key out of force at once, and returns the one that
 	// takes its place after the delay.
 	RevokeKey(ctx context.Context, name string) (Key, error)
+	Rules
 }
 
 // Operations are what a running daulat does for its command line.
@@ -192,6 +193,8 @@ func serveSelling(mux *http.ServeMux, o Selling) {
 	serve(mux, "keys", func(ctx context.Context, _ empty) ([]Key, error) { return o.Keys(ctx) })
 	serve(mux, "key-rotate", o.RotateKey)
 	serve(mux, "key-revoke", o.RevokeKey)
+	serve(mux, "validators", func(ctx context.Context, _ empty) ([]Validator, error) { return o.Validators(ctx) })
+	serve(mux, "upgrades", func(ctx context.Context, _ empty) (Upgrades, error) { return o.Upgrades(ctx) })
 }
 
 // minSecret is the length of the shortest secret that a Handler takes, in bytes.
@@ -306,6 +309,16 @@ func (c Client) Job(ctx context.Context, id uint64) (out Job, err error) {
 // Providers implements Operations.
 func (c Client) Providers(ctx context.Context, model string) (out []Provider, err error) {
 	return out, c.call(ctx, "providers", model, &out)
+}
+
+// Validators implements Operations.
+func (c Client) Validators(ctx context.Context) (out []Validator, err error) {
+	return out, c.call(ctx, "validators", empty{}, &out)
+}
+
+// Upgrades implements Operations.
+func (c Client) Upgrades(ctx context.Context) (out Upgrades, err error) {
+	return out, c.call(ctx, "upgrades", empty{}, &out)
 }
 
 // Receipts implements Operations.

@@ -23,6 +23,14 @@ type Books interface {
 	// RevokeInvite takes an open invite back; a part of its ID is enough if no
 	// other begins so.
 	RevokeInvite(ctx context.Context, id string) error
+	Rules
+}
+
+// Rules are who makes the ledger's blocks, and how that is to change: the same for
+// all who ask.
+type Rules interface {
+	Validators(ctx context.Context) ([]Validator, error)
+	Upgrades(ctx context.Context) (Upgrades, error)
 }
 
 // Operator is the account of a home, as it acts on the ledger by itself: that of a
@@ -31,7 +39,6 @@ type Operator interface {
 	Books
 	// Account is the account and what it holds; nothing if the ledger does not know it.
 	Account(ctx context.Context) (Account, error)
-	Validators(ctx context.Context) ([]Validator, error)
 	// Validator is the home's own, and whether its node runs; nil if it is none yet.
 	Validator(ctx context.Context) (v *Validator, runs bool, err error)
 	// Stake makes the home's node a validator.
@@ -42,7 +49,6 @@ type Operator interface {
 	// ProposeUpgrade returns the proposal's number.
 	ProposeUpgrade(ctx context.Context, plan string, height int64) (uint64, error)
 	Vote(ctx context.Context, proposal uint64, yes bool) error
-	Upgrades(ctx context.Context) (Upgrades, error)
 }
 
 // StakeTerms are what a validator begins with.
