@@ -53,30 +53,8 @@ func TestImportRefusesTheDefaultName(t *testing.T) {
 func TestVerifyRefusesTheDefaultNameOfAnotherModel(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	counterfeit(t, home)
-	ctx, stop := context.WithCancel(t.Context())
-	ready, ended := make(chan control.Ready, 1), make(chan error, 1)
-	go func() {
-		o := control.UpOptions{Home: home, Model: DefaultModel, ChallengeWindow: 20, Listen: "127.0.0.1:0"}
-		ended <- Runtime{}.Up(ctx, o, func(string) {}, func(r control.Ready) { ready <- r })
-	}()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	var r control.Ready
-	select {
-	case r = <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatal(err)
-	}
-	if err := question(r); err != nil {
-		t.Fatal(err)
-	}
-	a, err := Runtime{}.Attach(home)
-	if err != nil {
+	ctx, a := t.Context(), runs(t, control.UpOptions{Home: home, Model: DefaultModel})
+	if err := question(a.Ready); err != nil {
 		t.Fatal(err)
 	}
 	receipts, err := a.Operations.Receipts(ctx)
@@ -87,10 +65,36 @@ func TestVerifyRefusesTheDefaultNameOfAnotherModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := Runtime{}.Verify(ctx, control.VerifyOptions{Home: filepath.Join(t.TempDir(), "fresh"), Bundle: e.Bundle, Trust: r.Trust}, func(string) {})
+	report, err := Runtime{}.Verify(ctx, control.VerifyOptions{Home: filepath.Join(t.TempDir(), "fresh"), Bundle: e.Bundle, Trust: a.Trust}, func(string) {})
 	if !errors.Is(err, ErrCounterfeit) {
 		t.Errorf("the verdict is %q, %v", report.Line, err)
 	}
+}
+
+// runs is a network of one machine that runs until the test ends.
+func runs(t *testing.T, o control.UpOptions) control.Attached {
+	t.Helper()
+	o.Listen, o.ChallengeWindow = "127.0.0.1:0", 20
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ready, ended := make(chan control.Ready, 1), make(chan error, 1)
+	go func() { ended <- Runtime{}.Up(ctx, o, func(string) {}, func(r control.Ready) { ready <- r }) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	a, err := Runtime{}.Attach(o.Home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // question puts one question to a network's gateway.

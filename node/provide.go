@@ -28,7 +28,6 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 		return err
 	}
 	return inHome(o.Home, func(home Home) error {
-		defer context.AfterFunc(ctx, func() { say("stopping: the offer is taken back") })()
 		u := &up{seller: seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}}
 		return errors.Join(u.provide(ctx, o, ready), u.close())
 	})
@@ -58,18 +57,18 @@ func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(c
 	if err := u.openAsked(); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() { u.say("stopping: the offer is taken back") })()
 	p, err := u.openProvider(ctx, price)
 	if err != nil {
 		return err
 	}
-	if err := u.openControl(ctx); err != nil {
-		return err
+	if err = u.openControl(ctx); err == nil {
+		ready(u.providing(price))
+		err = u.work(ctx, price)
 	}
-	ready(u.providing(price))
-	err = u.work(ctx, price)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	return errors.Join(p.Retire(last), u.sayLast(last), err)
+	return errors.Join(p.Retire(last), u.sayLast(last), err) // whatever ended it
 }
 
 // work serves as the machine's owner wishes, until ctx ends or something breaks.

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,5 +32,32 @@ func TestLastWordsSayUntilWhen(t *testing.T) {
 		if got := lastWords(control.Earnings{Address: "me", Open: 5, Released: 2, Withheld: c.withheld}, c.settled); got != c.want {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// TestFailedStartTakesItsOfferBack: when the last step of a seller's start fails, its
+// offer was on the ledger already.
+func TestFailedStartTakesItsOfferBack(t *testing.T) {
+	a := runs(t, control.UpOptions{Home: filepath.Join(t.TempDir(), "home"), Noise: true})
+	invite, err := a.Operations.NewInvite(t.Context(), control.InviteTerms{Grant: 1_000, Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := OpenHome(filepath.Join(t.TempDir(), "seller"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(home.path(runningFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	announced := false
+	say := func(step string) { announced = announced || strings.HasPrefix(step, "registering the provider") }
+	o := control.ProvideOptions{Home: home.dir, Invite: invite.Line, Model: NoiseModel, Upstream: control.UpstreamNone}
+	err = Runtime{}.Provide(t.Context(), o, say, func(control.Providing) { t.Error("it served") })
+	if err == nil || !announced || !strings.Contains(err.Error(), runningFile) {
+		t.Fatalf("the start ended with %v", err)
+	}
+	if offers, err := a.Operations.Providers(t.Context(), ""); err != nil || len(offers) != 1 {
+		t.Errorf("%d offers besides the network's own, %v", len(offers)-1, err)
 	}
 }

@@ -95,7 +95,8 @@ type Provider struct {
 	done     sync.WaitGroup
 }
 
-// Open registers the provider, publishes its offers and starts to serve.
+// Open registers the provider, publishes its offers and starts to serve. If it fails
+// or ctx ends meanwhile, nothing is left on offer.
 func Open(ctx context.Context, c Config) (*Provider, error) {
 	p := &Provider{Config: c, working: make(chan struct{}, max(1, c.Parallel)),
 		known:    append([]Identity{{c.Key, c.Link}}, c.More...),
@@ -108,7 +109,7 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 		for _, i := range p.known {
 			i.Link.Handle(session.Protocol, p.serve)
 		}
-		err = p.announce(ctx)
+		err = p.enter(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start provider: %w", err)
@@ -118,6 +119,27 @@ func Open(ctx context.Context, c Config) (*Provider, error) {
 	p.done.Add(1)
 	go p.settling(run)
 	return p, nil
+}
+
+// leaveTimeout is how long a start that ended may still deal with the ledger.
+const leaveTimeout = 10 * time.Second
+
+// enter announces the offers. What is sent may be in a block at any time later, so
+// the announcement goes on to its end when ctx ends, and is taken back after it.
+func (p *Provider) enter(ctx context.Context) error {
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(leaveTimeout, end) })()
+	err := p.announce(late)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		return nil
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	return errors.Join(err, p.Retire(last))
 }
 
 // Close ends the settling loop. The link, which the caller owns, ends streams.
