@@ -50,7 +50,7 @@ func (o operations) Status(ctx context.Context) (control.Status, error) {
 	if !o.sells() {
 		return o.withSold(ctx, s)
 	}
-	s.Links, s.Relayed, s.Resting = o.peer.Addrs(), o.peer.Carried(), o.resting()
+	s.Links, s.Relayed, s.Resting, s.Sells = o.peer.Addrs(), o.peer.Carried(), o.resting(), o.offering()
 	earned, err := o.earnings(ctx)
 	s.Provider = &earned
 	return s, err
@@ -312,7 +312,10 @@ func (e evidence) Sources(ctx context.Context, model canon.CID) ([][]string, err
 // page is what the page shows of the same operations.
 type page struct{ operations }
 
-var _ web.API = page{}
+var (
+	_ web.API     = page{}
+	_ web.Selling = page{}
+)
 
 // plotDays are shown on the page.
 const plotDays = 14
@@ -325,11 +328,17 @@ func (p page) Status(ctx context.Context) (web.Status, error) {
 	}
 	shown := web.Status{
 		Network: web.Network{Chain: s.Chain, Height: uint64(s.Height), Test: true},
+		Asks:    p.ready.API != "",
 		Liar:    p.validator != nil,
 		Wallet:  web.Wallet{Account: s.Wallet.Address, Balance: s.Wallet.Balance},
 	}
 	if e := s.Provider; e != nil {
-		shown.Provider = &web.Provider{Account: e.Address, Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Requests: e.Requests}
+		rate, why := e.Audits()
+		shown.Provider = &web.Provider{Account: e.Address, State: control.Work(s.Resting), Audits: rate + ", " + why,
+			Earned: e.Open + e.Withheld + e.Released, Withheld: e.Withheld, Released: e.Released, Requests: e.Requests}
+		for _, m := range s.Sells {
+			shown.Provider.Sells = append(shown.Provider.Sells, web.Sold{Model: m.Model, Label: m.Label, Input: m.Price.Input, Output: m.Price.Output})
+		}
 		days, err := p.Earned(ctx, plotDays)
 		if err != nil {
 			return web.Status{}, err

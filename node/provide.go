@@ -17,6 +17,10 @@ import (
 // coinPoll is how often a provider without an account looks whether it has one.
 const coinPoll = 300 * time.Millisecond
 
+// anyPort is where a seller's page is unless its user says otherwise: several may sell
+// on a machine.
+const anyPort = "127.0.0.1:0"
+
 // earnPoll is how often a provider looks what it made.
 const earnPoll = 3 * time.Second
 
@@ -41,6 +45,9 @@ func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(c
 	if err := u.setManners(o.Manners); err != nil {
 		return err
 	}
+	if err := u.openListener(control.UpOptions{Listen: cmp.Or(o.Listen, anyPort)}); err != nil {
+		return err
+	}
 	if err := u.open(); err != nil {
 		return err
 	}
@@ -63,7 +70,9 @@ func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(c
 		return err
 	}
 	if err = u.openControl(ctx); err == nil {
-		ready(u.providing(price))
+		p := u.providing(price)
+		p.Page = u.ready.Page
+		ready(p)
 		err = u.work(ctx, price)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

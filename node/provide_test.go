@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,10 +37,9 @@ func TestLastWordsSayUntilWhen(t *testing.T) {
 	}
 }
 
-// TestFailedStartTakesItsOfferBack: when the last step of a seller's start fails, its
-// offer was on the ledger already.
-func TestFailedStartTakesItsOfferBack(t *testing.T) {
-	a := runs(t, control.UpOptions{Home: filepath.Join(t.TempDir(), "home"), Noise: true})
+// sellerOn is a fresh home that may join a network, and how it is to sell there.
+func sellerOn(t *testing.T, a control.Attached) (Home, control.ProvideOptions) {
+	t.Helper()
 	invite, err := a.Operations.NewInvite(t.Context(), control.InviteTerms{Grant: 1_000, Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -47,17 +48,69 @@ func TestFailedStartTakesItsOfferBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return home, control.ProvideOptions{Home: home.dir, Invite: invite.Line, Model: NoiseModel, Upstream: control.UpstreamNone}
+}
+
+// TestFailedStartTakesItsOfferBack: when the last step of a seller's start fails, its
+// offer was on the ledger already.
+func TestFailedStartTakesItsOfferBack(t *testing.T) {
+	a := runs(t, control.UpOptions{Home: filepath.Join(t.TempDir(), "home"), Noise: true})
+	home, o := sellerOn(t, a)
 	if err := os.Mkdir(home.path(runningFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	announced := false
 	say := func(step string) { announced = announced || strings.HasPrefix(step, "registering the provider") }
-	o := control.ProvideOptions{Home: home.dir, Invite: invite.Line, Model: NoiseModel, Upstream: control.UpstreamNone}
-	err = Runtime{}.Provide(t.Context(), o, say, func(control.Providing) { t.Error("it served") })
+	err := Runtime{}.Provide(t.Context(), o, say, func(control.Providing) { t.Error("it served") })
 	if err == nil || !announced || !strings.Contains(err.Error(), runningFile) {
 		t.Fatalf("the start ended with %v", err)
 	}
 	if offers, err := a.Operations.Providers(t.Context(), ""); err != nil || len(offers) != 1 {
 		t.Errorf("%d offers besides the network's own, %v", len(offers)-1, err)
+	}
+}
+
+// TestPageTokenReadsTheStateAlone: whoever is shown a seller's page commands nothing,
+// and what commands opens no page.
+func TestPageTokenReadsTheStateAlone(t *testing.T) {
+	a := runs(t, control.UpOptions{Home: filepath.Join(t.TempDir(), "home"), Noise: true})
+	home, o := sellerOn(t, a)
+	ctx, end := context.WithCancel(t.Context())
+	err := Runtime{}.Provide(ctx, o, func(string) {}, func(p control.Providing) {
+		defer end()
+		var r running
+		base, token, _ := strings.Cut(p.Page, "/#token=")
+		if err := loadJSON(home.path(runningFile), &r); err != nil || r.Base != base || token == "" {
+			t.Errorf("the page is %s, and the home says %s, %v", p.Page, r.Base, err)
+		}
+		for _, c := range []struct {
+			method, path, token string
+			status              int
+		}{
+			{"GET", "/daulat/v1/status", token, 200},
+			{"GET", "/daulat/v1/status", r.Secret, 401},
+			{"POST", control.Prefix + "status", r.Secret, 200},
+			{"POST", control.Prefix + "status", token, 401},
+			{"POST", control.Prefix + "send", token, 401},
+		} {
+			q, err := http.NewRequest(c.method, base+c.path, strings.NewReader("{}"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			q.Header.Set("Authorization", "Bearer "+c.token)
+			reply, err := http.DefaultClient.Do(q)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			reply.Body.Close()
+			if reply.StatusCode != c.status {
+				t.Errorf("%s %s: %d, want %d", c.method, c.path, reply.StatusCode, c.status)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -2,14 +2,14 @@ package node
 
 import (
 	"context"
-	"net"
-	"net/http"
-	"os"
 	"time"
 
+	"daulat/core/artifact"
 	"daulat/link/session"
 	"daulat/platform/consumer"
+	"daulat/platform/gateway"
 	"daulat/ui/control"
+	"daulat/ui/web"
 )
 
 // Earned implements control.Selling.
@@ -23,43 +23,59 @@ func (s *seller) Earned(ctx context.Context, days int) ([]control.EarnedDay, err
 // Rest implements control.Selling.
 func (s *seller) Rest(ctx context.Context, rest bool) error { return s.rest(ctx, rest) }
 
-// How long a command line may take.
-const (
-	commandHeader = 5 * time.Second
-	commandBody   = time.Minute
-)
+// offering is what the provider offers while it works.
+func (s *seller) offering() (all []control.Sold) {
+	for _, o := range s.provider.OnOffer() {
+		e := ModelEntry{Name: s.served.Name, ID: o.Model}
+		if artifact.IsDeclared(o.Model) {
+			e.Name = offeredName(o)
+		}
+		all = append(all, control.Sold{Model: e.Name, ModelID: e.ID.String(), Label: label(e), Price: control.Price(o.Price)})
+	}
+	return all
+}
 
-// openControl takes the commands of this home's command line, on a port of
-// loopback that nothing else is served at.
+// pageToken is whoever has the address of a seller's page, and can't ask there.
+const pageToken = "page"
+
+// openControl takes the commands of this home's command line, and shows the page of
+// one that only sells. Its token is neither the commands' nor the API's: it lets its
+// bearer see what is earned, until this process ends.
 func (u *up) openControl(ctx context.Context) error {
 	trust, err := u.trustRoot(ctx, u.ledger)
 	if err != nil {
 		return err
 	}
-	u.ready = control.Ready{Trust: trust.String(), Model: u.served.Name, ModelID: u.served.ID.String()}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	spent, err := openSpending(u.home.path(spentFile))
 	if err != nil {
 		return err
 	}
-	r := running{Base: "http://" + l.Addr().String()}
-	if r.Secret, err = randomHex(32); err != nil {
+	token, err := randomHex(32)
+	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: control.SellingHandler(r.Secret, operations{u, trust}), ReadHeaderTimeout: commandHeader, ReadTimeout: commandBody, WriteTimeout: commandBody}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = server.Serve(l) // until it is closed
-	}()
+	if u.running.Secret, err = randomHex(32); err != nil {
+		return err
+	}
+	address, hosts := u.reached("the page")
+	u.gateway, err = gateway.New(gateway.Config{Ledger: spent, Log: u.log, Hosts: hosts,
+		Tokens: []gateway.Token{{Name: pageToken, Secret: token, Concurrent: 1, Owner: true}}})
+	if err != nil {
+		return err
+	}
+	base := "http://" + address
+	u.ready = u.readyAt(base, token, trust)
+	ops := operations{u, trust}
+	if err := u.announceHere(base, control.SellingHandler(u.running.Secret, ops), web.SellingHandler(page{ops}, u.gateway.Owner)); err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // while what ends is settled, too
+	ended := make(chan error, 1)
+	go func() { ended <- u.gateway.Serve(serving, u.listener) }()
 	u.onClose(func() error {
-		err := server.Close()
-		<-ended
-		return err
+		stop()
+		return <-ended
 	})
-	if err := saveJSON(u.home.path(runningFile), r); err != nil {
-		return err
-	}
-	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"daulat/platform/gateway"
 )
 
+// spentFile is what each token of a home spent.
+const spentFile = "spent.json"
+
 // spending keeps what each token spent, in a file of the home.
 type spending struct {
 	path string

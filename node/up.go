@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -92,10 +93,9 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 
 func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	// First of all: nothing is founded or loaded for a port that is taken.
-	if u.listener, err = listen(o, u.say); err != nil {
+	if err := u.openListener(o); err != nil {
 		return err
 	}
-	u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
 	if err := u.open(); err != nil {
 		return err
 	}
@@ -127,6 +127,13 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 		return err
 	}
 	return u.openGateway(ctx, o)
+}
+
+func (u *up) openListener(o control.UpOptions) (err error) {
+	if u.listener, err = listen(o, u.say); err == nil {
+		u.onClose(func() error { _ = u.listener.Close(); return nil }) // Serve has closed it already
+	}
+	return err
 }
 
 // besidePeer is how the peer that asks reaches others, if the one that sells
@@ -295,7 +302,7 @@ func (u *up) openConsumer(ctx context.Context) error {
 }
 
 func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
-	spent, err := openSpending(u.home.path("spent.json"))
+	spent, err := openSpending(u.home.path(spentFile))
 	if err != nil {
 		return err
 	}
@@ -303,10 +310,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 	if err != nil {
 		return err
 	}
-	address, hosts := reach(u.listener.Addr())
-	if len(hosts) > 0 {
-		u.say("others on the network can reach the page and the API, unencrypted, at " + strings.Join(hosts, " and ") + "; it takes their token")
-	}
+	address, hosts := u.reached("the page and the API")
 	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.declared, gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {
@@ -320,23 +324,44 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	base := "http://" + address
-	u.ready = control.Ready{API: base + "/v1", Page: base + "/#token=" + secret, Token: secret, Trust: trust.String(),
-		Model: u.served.Name, ModelID: u.served.ID.String()}
+	u.ready = u.readyAt(base, secret, trust)
+	u.ready.API, u.ready.Token = base+"/v1", secret
 	if u.validator != nil {
 		u.ready.Ledger, u.ready.REST, u.ready.GRPC = u.validator.RPCAddress(), u.validator.RESTAddress(), u.validator.GRPCAddress()
 	}
-	u.running = running{Base: base}
 	if u.running.Secret, err = randomHex(32); err != nil {
 		return err
 	}
 	ops := operations{u, trust}
-	u.gateway.Handle(control.Prefix, u.gateway.Attend(control.Handler(u.running.Secret, ops)))
-	u.gateway.Handle("/", web.Handler(page{ops}, u.gateway.Owner))
+	return u.announceHere(base, control.Handler(u.running.Secret, ops), web.Handler(page{ops}, u.gateway.Owner))
+}
+
+// readyAt is what its user is told who opens the page with the token.
+func (u *up) readyAt(base, token string, trust client.Trust) control.Ready {
+	return control.Ready{Page: base + "/#token=" + token, Trust: trust.String(), Model: u.served.Name, ModelID: u.served.ID.String()}
+}
+
+// announceHere adds commands and page to the gateway, and says in the home where they
+// are.
+func (u *up) announceHere(base string, commands, page http.Handler) error {
+	u.running.Base = base
+	u.gateway.Handle(control.Prefix, u.gateway.Attend(commands))
+	u.gateway.Handle("/", page)
 	if err := saveJSON(u.home.path(runningFile), u.running); err != nil {
 		return err
 	}
 	u.onClose(func() error { return os.Remove(u.home.path(runningFile)) })
 	return nil
+}
+
+// reached is where this machine reaches the listener, and by which host names others
+// do, of which its user is told.
+func (u *up) reached(what string) (here string, others []string) {
+	here, others = reach(u.listener.Addr())
+	if len(others) > 0 {
+		u.say("others on the network can reach " + what + ", unencrypted, at " + strings.Join(others, " and ") + "; it takes their token")
+	}
+	return here, others
 }
 
 // apiToken is the bearer token of this home, made once.

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "earnedpage": earnedPage, "control": controlled, "nowhere": nowhere, "upstream": upstream, "offered": offered,
+			"exits": exits, "ready": ready, "field": field, "array": array, "provides": provides, "account": account, "gguf": writeGGUF, "cut": cut, "mangle": mangle, "alter": alter, "forge": forge, "chat": chat, "inforce": inForce, "earnedpage": earnedPage, "page": pageCall, "control": controlled, "nowhere": nowhere, "upstream": upstream, "offered": offered,
 		},
 	})
 }
@@ -98,7 +98,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ready HOME waits until the daulat of that home serves, and sets HOME_api,
-// HOME_address, HOME_token, HOME_control, HOME_trust, HOME_model and HOME_ledger.
+// HOME_address, HOME_page, HOME_pagetoken, HOME_token, HOME_control, HOME_trust, HOME_model and HOME_ledger.
 func ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready HOME")
@@ -115,7 +115,10 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := filepath.Base(args[0])
 	ts.Setenv(name+"_api", r.API)
-	ts.Setenv(name+"_address", strings.TrimSuffix(strings.TrimPrefix(r.API, "http://"), "/v1"))
+	base, key, _ := strings.Cut(r.Page, "/#token=")
+	ts.Setenv(name+"_address", strings.TrimPrefix(base, "http://"))
+	ts.Setenv(name+"_page", r.Page)
+	ts.Setenv(name+"_pagetoken", key)
 	ts.Setenv(name+"_token", r.Token)
 	ts.Setenv(name+"_control", r.Operations.(control.Client).Secret)
 	ts.Setenv(name+"_trust", r.Trust)
@@ -242,19 +245,42 @@ func inForce(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// earnedpage API TOKEN wants the page of a daulat to show what it earned, by the day.
-func earnedPage(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: earnedpage API TOKEN")
+// page STATUS METHOD PATH ADDRESS [TOKEN [HOST]] wants that HTTP status where a page is
+// served, and puts what comes into stdout.
+func pageCall(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 || len(args) > 6 {
+		ts.Fatalf("usage: page STATUS METHOD PATH ADDRESS [TOKEN [HOST]]")
 	}
-	req, err := http.NewRequest(http.MethodGet, strings.TrimSuffix(args[0], "/v1")+"/daulat/v1/status", nil)
+	_, err := ts.Stdout().Write(pageAnswer(ts, args))
 	ts.Check(err)
-	req.Header.Set("Authorization", "Bearer "+args[1])
+}
+
+func pageAnswer(ts *testscript.TestScript, args []string) []byte {
+	req, err := http.NewRequest(args[1], "http://"+args[3]+args[2], strings.NewReader("{}"))
+	ts.Check(err)
+	if len(args) > 4 {
+		req.Header.Set("Authorization", "Bearer "+args[4])
+	}
+	if len(args) > 5 {
+		req.Host = args[5]
+	}
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
+	if strconv.Itoa(resp.StatusCode) != args[0] {
+		ts.Fatalf("status %d, want %s: %s", resp.StatusCode, args[0], body)
+	}
+	return body
+}
+
+// earnedpage ADDRESS TOKEN wants the page of a daulat to show what it earned, by the day.
+func earnedPage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: earnedpage ADDRESS TOKEN")
+	}
+	body := pageAnswer(ts, append([]string{"200", "GET", "/daulat/v1/status"}, args...))
 	s, err := parse[web.Status](string(body))
 	ts.Check(err)
 	var days uint64

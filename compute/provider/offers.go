@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"daulat/core/artifact"
@@ -20,21 +21,27 @@ import (
 
 // display is what the ledger was told, and what it is not to be told now.
 type display struct {
-	mu      sync.Mutex         // held while the ledger is told
-	offers  []Offer            // of what is there now
-	shown   map[canon.CID]bool // offers that this run made (true) or took back
-	addrs   []string           // that were announced
-	at      time.Time          // when
-	moved   time.Time          // since when others are the case; zero: they are not
-	again   bool               // another key is to be announced
+	mu      sync.Mutex              // held while the ledger is told
+	offers  []Offer                 // of what is there now
+	seen    atomic.Pointer[[]Offer] // the same, for who does not wait for the ledger
+	shown   map[canon.CID]bool      // offers that this run made (true) or took back
+	addrs   []string                // that were announced
+	at      time.Time               // when
+	moved   time.Time               // since when others are the case; zero: they are not
+	again   bool                    // another key is to be announced
 	retired bool
 	changes allowance // of offers that come
 	waiting bool      // some of them do until there is more
 }
 
 func newDisplay(offers []Offer) *display {
-	return &display{offers: offers, shown: map[canon.CID]bool{}, changes: allowance{left: maxChanges}}
+	d := &display{offers: offers, shown: map[canon.CID]bool{}, changes: allowance{left: maxChanges}}
+	d.seen.Store(&offers)
+	return d
 }
+
+// OnOffer is what the provider offers while it works.
+func (p *Provider) OnOffer() []Offer { return slices.Clone(*p.display.seen.Load()) }
 
 // announce tells the ledger what it does not show yet. If no key is in force that
 // waits until one takes over; nobody is matched until then.
@@ -177,6 +184,7 @@ func (d *display) take(declared []Offer, now time.Time) (gone, came []Offer) {
 		}
 	}
 	d.offers = next
+	d.seen.Store(&next)
 	return gone, came
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Config is what a gateway needs. Zero limits take the defaults stated.
 type Config struct {
-	Backend Backend
+	Backend Backend // nil to answer nothing and serve what Handle adds
 	Ledger  Ledger
 	Tokens  []Token
 	Hosts   []string // host names served besides this machine's loopback ones, without port
@@ -44,8 +44,8 @@ type Gateway struct {
 
 // New checks c and loads what the tokens already spent.
 func New(c Config) (*Gateway, error) {
-	if c.Backend == nil || c.Ledger == nil || len(c.Tokens) == 0 {
-		return nil, errors.New("the gateway needs a backend, a ledger and at least one token")
+	if c.Ledger == nil || len(c.Tokens) == 0 {
+		return nil, errors.New("the gateway needs a ledger and at least one token")
 	}
 	if min(c.Running, c.Waiting, c.Connections) < 0 || min(c.AnswerTimeout, c.WriteTimeout) < 0 {
 		return nil, errors.New("a limit of the gateway is negative")
@@ -88,10 +88,12 @@ func orElse[T int | time.Duration](v, absent T) T {
 }
 
 func (g *Gateway) route() {
-	g.mux.Handle("POST /v1/chat/completions", g.Guard(g.Attend(g.answers(openai.DecodeChat))))
-	g.mux.Handle("POST /v1/completions", g.Guard(g.Attend(g.answers(openai.DecodeCompletion))))
-	g.mux.Handle("GET /v1/models", g.Guard(http.HandlerFunc(g.models)))
-	g.mux.Handle("GET /v1/models/{name...}", g.Guard(http.HandlerFunc(g.model)))
+	if g.Backend != nil {
+		g.mux.Handle("POST /v1/chat/completions", g.Guard(g.Attend(g.answers(openai.DecodeChat))))
+		g.mux.Handle("POST /v1/completions", g.Guard(g.Attend(g.answers(openai.DecodeCompletion))))
+		g.mux.Handle("GET /v1/models", g.Guard(http.HandlerFunc(g.models)))
+		g.mux.Handle("GET /v1/models/{name...}", g.Guard(http.HandlerFunc(g.model)))
+	}
 	g.mux.Handle("/v1/", g.Guard(http.HandlerFunc(unknown)))
 	g.mux.Handle("GET /healthz", g.Local(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))

@@ -301,7 +301,6 @@ func TestTokens(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
-		"no backend":   func(c *Config) { c.Backend = nil },
 		"no ledger":    func(c *Config) { c.Ledger = nil },
 		"no token":     func(c *Config) { c.Tokens = nil },
 		"short secret": func(c *Config) { c.Tokens[0].Secret = "short" },

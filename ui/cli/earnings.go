@@ -92,5 +92,5 @@ func (a *app) setRest(rest bool) error {
 	if err != nil {
 		return err
 	}
-	return a.print(s, func(w io.Writer) { fmt.Fprintln(w, work(s.Resting)) })
+	return a.print(s, func(w io.Writer) { fmt.Fprintln(w, line(control.Work(s.Resting))) })
 }

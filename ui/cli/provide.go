@@ -36,9 +36,9 @@ Ctrl-C takes its offers back and ends it; the ledger releases withheld pay witho
 
 The machine stays yours: it rests on battery, and with the flags below in the hours that you name,
 while you use it and beyond what you give. A rest is at once: what is under way goes on elsewhere.
-From another terminal "daulat status" shows what it does and earns and why, "daulat provider rest"
-takes the machine back, and "daulat provider earned" plots the days. Once this has ended, "daulat
-up" in the same home asks on the network, and its page shows what was earned, too.
+The page whose address it prints shows what it sells, does and earns, and why, as "daulat status"
+does from another terminal; "daulat provider rest" takes the machine back, and "daulat provider
+earned" plots the days. Once this has ended, "daulat up" in the same home asks on the network.
 
 Before it serves it measures how fast this machine, or the server, runs the first model. --estimate
 shows that, and what it would earn against electricity: it gets the model, but redeems no invite and
@@ -99,6 +99,7 @@ for its first coin by its address.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Ledger, "ledger", "", "RPC address of a ledger node on this machine, as daulat status shows it")
+	f.StringVar(&o.Listen, "listen", "", "address of the page (default: a free port of loopback)")
 	f.StringVar(&o.Link, "link", "", "IP:PORT open to others (default: the last; none: the invite's peers)")
 	f.StringVar(&o.Model, "model", "", "name or ID of a model (default: all of a server's, or the network's)")
 	f.StringVar(&o.Upstream, "upstream", "", "OpenAI-compatible server whose models to offer, or none")
@@ -119,6 +120,7 @@ func (a *app) sayProviding(w io.Writer, p control.Providing) {
 	if len(p.Upstreams) > 0 {
 		fmt.Fprintf(w, "answered by %s; %s\n", line(strings.Join(p.Upstreams, " and ")), line(p.Label))
 	}
+	fmt.Fprintf(w, "page    %s\n        (what it sells and earns; the address holds the token: keep it to yourself)\n", p.Page)
 	fmt.Fprintf(w, "(Ctrl-C here ends it; in another terminal this shows what it does and earns:  %s)\n", a.typed("status"))
 }
 

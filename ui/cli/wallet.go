@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,14 +86,20 @@ func (a *app) status() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return books(a, control.Books.Status, func(w io.Writer, s control.Status) {
 				fmt.Fprintf(w, "chain     %s at height %d%s\n", s.Chain, s.Height, old(time.Since(s.Newest)))
+				if s.Page != "" {
+					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\n", s.Page)
+				}
 				if s.API != "" {
-					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\nAPI       %s\n", s.Page, s.API)
+					fmt.Fprintf(w, "API       %s\n", s.API)
 				}
 				fmt.Fprintf(w, "ledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
 					cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
 				if s.Provider != nil {
 					sayEarnings(w, *s.Provider)
-					fmt.Fprintf(w, "          %s\n", work(s.Resting))
+					if len(s.Sells) > 0 {
+						fmt.Fprintf(w, "          %s\n", sells(s.Sells))
+					}
+					fmt.Fprintf(w, "          %s\n", line(control.Work(s.Resting)))
 				}
 				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 			})
@@ -115,18 +122,15 @@ func sayEarnings(w io.Writer, e control.Earnings) {
 	fmt.Fprintf(w, "provider  %s\n          %s in %s, %s\n", e.Address,
 		control.Count(e.Requests, "request"), control.Count(e.Sessions, "session"), control.Count(e.Complaints, "complaint"))
 	fmt.Fprintf(w, "          %d udlt in open sessions, %d withheld, %d released\n", e.Open, e.Withheld, e.Released)
-	if e.Unaudited {
-		fmt.Fprintf(w, "          unaudited: nobody can run answers of declared models again; %d udlt are at stake: a bond of %d, and withheld pay\n", e.Stake, e.Bond)
-		return
-	}
-	fmt.Fprintf(w, "          askers run %d.%d %% of its answers again, as %d udlt are at stake: a bond of %d, and withheld pay;\n          the more is at stake, the fewer\n",
-		e.Audited/10_000, e.Audited/1_000%10, e.Stake, e.Bond)
+	rate, why := e.Audits()
+	fmt.Fprintf(w, "          %s,\n          %s\n", rate, why)
 }
 
-// work says whether a provider takes work now.
-func work(resting string) string {
-	if resting == "" {
-		return "working: requests are taken"
+// sells says what is on offer, which all has one price.
+func sells(all []control.Sold) string {
+	var names []string
+	for _, m := range all {
+		names = append(names, line(m.Model))
 	}
-	return "resting: " + line(resting)
+	return fmt.Sprintf("sells %s for %d udlt in and %d udlt out per 1,000 tokens", strings.Join(names, ", "), all[0].Price.Input, all[0].Price.Output)
 }

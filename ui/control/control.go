@@ -49,6 +49,16 @@ type Status struct {
 	Passphrase string `json:"passphrase"`
 	// Resting says why the provider takes no work now; empty while it does.
 	Resting string `json:"resting,omitempty"`
+	// Sells is what the provider offers while it works.
+	Sells []Sold `json:"sells,omitempty"`
+}
+
+// Sold is a model on offer.
+type Sold struct {
+	Model   string `json:"model"` // name
+	ModelID string `json:"model_id"`
+	Label   string `json:"label,omitempty"` // what is to be shown beside it
+	Price   Price  `json:"price_udlt_per_1000"`
 }
 
 // Account is an account and what it holds.

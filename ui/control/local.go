@@ -90,6 +90,7 @@ type ProvideOptions struct {
 	Home   string
 	Invite string // to a network; a home that has joined one remembers it
 	Ledger string // RPC address of a node on this machine, instead of a network
+	Listen string // address of the page; by default a free port of loopback
 	Link   string // IP:PORT at which other peers reach this one; by default a port of loopback
 	Model  string // name or ID of a model on the home's shelf, or of a server's
 	// Upstream is the address of an OpenAI-compatible server whose models are offered,
@@ -125,6 +126,7 @@ type Providing struct {
 	Label   string  `json:"label,omitempty"` // of all of them
 	// Upstreams are the addresses of the servers that have the models, if servers do.
 	Upstreams []string `json:"upstreams,omitempty"`
+	Page      string   `json:"page"` // with the token in the fragment
 }
 
 // VerifyOptions say what to check, and on whose word the ledger rests.

@@ -12,3 +12,20 @@ func Count[N int | int64 | uint64](n N, noun string) string {
 
 // Thousandths shows n/1000 with one digit, rounded down.
 func Thousandths(n uint64) string { return fmt.Sprintf("%d.%d", n/1000, n%1000/100) }
+
+// Work says whether a provider takes work now, and if not, why it rests.
+func Work(resting string) string {
+	if resting == "" {
+		return "working: requests are taken"
+	}
+	return "resting: " + resting
+}
+
+// Audits says how much of a provider's work is checked, and why.
+func (e Earnings) Audits() (rate, why string) {
+	stake := fmt.Sprintf("%d udlt are at stake: a bond of %d, and withheld pay", e.Stake, e.Bond)
+	if e.Unaudited {
+		return "unaudited: nobody can run answers of declared models again", stake
+	}
+	return fmt.Sprintf("askers run %d.%d %% of its answers again", e.Audited/10_000, e.Audited/1_000%10), "as " + stake + "; the more is at stake, the fewer"
+}

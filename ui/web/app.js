@@ -22,7 +22,7 @@ async function call(path, body, signal) {
     signal,
   }).catch((err) => { throw err.name === "AbortError" ? err : new Error("The node does not answer."); });
   if (reply.ok) return reply;
-  if (reply.status === 401) notice("Open the address that “daulat up” printed: it carries the key to this page.");
+  if (reply.status === 401) notice("Open the address that “daulat status” shows: it carries the key to this page.");
   const { error } = await reply.json().catch(() => ({ error: { message: "The node refused: " + reply.status } }));
   throw Object.assign(new Error(error.message), { status: reply.status });
 }
@@ -125,7 +125,6 @@ async function refresh() {
   try {
     const s = await (await call("/daulat/v1/status")).json();
     notice("");
-    if (!$("model").length) await models(); // a node that just started finds them later
     $("network").textContent = `${s.network.chain} · block ${s.network.height.toLocaleString("en")}`;
     $("network").classList.add("live");
     $("wallet").textContent = `Wallet ${udlt(s.wallet.balance_udlt)}`;
@@ -133,15 +132,30 @@ async function refresh() {
     $("worthless").hidden = !s.network.test;
     $("liar").hidden = !s.liar;
     $("earnings").hidden = !s.provider;
-    if (!s.provider) return;
-    for (const name of ["earned", "released", "withheld"]) $(name).textContent = udlt(s.provider[name + "_udlt"]);
-    $("requests").textContent = s.provider.requests.toLocaleString("en");
-    plot(s.provider.days);
+    if (s.provider) machine(s.provider);
+    if (s.asks && $("asking").hidden) {
+      $("asking").hidden = false;
+      $("question").focus();
+    }
+    if (s.asks && !$("model").length) await models(); // a node that just started finds them later
   } catch (err) {
     $("network").textContent = "not connected";
     $("network").classList.remove("live");
     if (err.status !== 401) notice(sentence(err.message));
   }
+}
+
+function machine(p) {
+  for (const name of ["earned", "released", "withheld"]) $(name).textContent = udlt(p[name + "_udlt"]);
+  $("requests").textContent = p.requests.toLocaleString("en");
+  $("state").textContent = sentence(p.state);
+  const [first] = p.sells ?? [];
+  $("sells").textContent = first ? sentence(`sells ${p.sells.map((m) => m.model).join(", ")} for ${udlt(first.input_udlt)} in and ${udlt(first.output_udlt)} out per 1,000 tokens`) : "";
+  $("sells").title = first ? first.label : "";
+  $("audits").textContent = sentence(p.audits.replace(/\d{4,}/g, (n) => BigInt(n).toLocaleString("en")));
+  $("nothing").hidden = p.earned_udlt !== "0";
+  $("days").toggleAttribute("hidden", p.earned_udlt === "0");
+  plot(p.days);
 }
 
 function drawn(tag, attributes, text) {
@@ -162,9 +176,9 @@ function plot(days) {
     bar.append(drawn("title", {}, `${d.day}: ${udlt(d.earned_udlt)}`));
     return bar;
   });
-  const date = (d, x, anchor) => drawn("text", { x, y: 80, "text-anchor": anchor }, d.day);
+  const note = (text, x, anchor) => drawn("text", { x, y: 80, "text-anchor": anchor }, text);
   $("days").setAttribute("aria-label", "Earned by the day (UTC): " + days.filter((d) => d.earned_udlt !== "0").map((d) => `${d.day} ${udlt(d.earned_udlt)}`).join(", "));
-  $("days").replaceChildren(...bars, date(days[0], 3, "start"), date(days.at(-1), 417, "end"));
+  $("days").replaceChildren(...bars, note(days[0].day, 3, "start"), note(`each day, up to ${udlt(best)}`, 210, "middle"), note(days.at(-1).day, 417, "end"));
 }
 
 async function models() {

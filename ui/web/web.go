@@ -1,5 +1,6 @@
 // Package web is the page of a node: ask, watch the answer come, verify it, see
-// what this machine earned, and catch a liar. The page is written by hand and
+// what this machine sells and earned, and catch a liar; where a node only sells, see
+// that alone. The page is written by hand and
 // embedded; it loads nothing from elsewhere and stores nothing but its token, for
 // as long as the tab lives.
 //
@@ -9,7 +10,7 @@
 // token's limit; one check of each kind runs at a time.
 //
 // The page reads its token from the fragment #token=… of the address, which
-// browsers do not send, and removes it from there. Start at API and Handler.
+// browsers do not send, and removes it from there. Start at Selling, API and Handler.
 package web
 
 import (
@@ -24,10 +25,15 @@ import (
 	"daulat/platform/gateway/openai"
 )
 
-// API is what the page shows. Its methods are called concurrently and stop when
-// ctx ends.
-type API interface {
+// Selling is what the page of a node that only sells shows. Its methods are called
+// concurrently and stop when ctx ends.
+type Selling interface {
 	Status(ctx context.Context) (Status, error)
+}
+
+// API is what the page shows besides where something is asked.
+type API interface {
+	Selling
 	// Verify checks the answer behind a receipt. A check that could not decide
 	// is inconclusive and says why; it is not an error.
 	Verify(ctx context.Context, receipt string) (Check, error)
@@ -52,18 +58,30 @@ type Status struct {
 	Provider *Provider `json:"provider"` // nil if this machine does not provide
 	Network  Network   `json:"network"`
 	Wallet   Wallet    `json:"wallet"`
+	Asks     bool      `json:"asks"` // whether questions are answered here
 	Liar     bool      `json:"liar"` // whether Liar is available
 }
 
-// Provider is what this machine earned. Earned is what open
+// Provider is what this machine sells and earned. Earned is what open
 // sessions vouch for, Withheld and Released together.
 type Provider struct {
 	Account  string `json:"account"`
+	Sells    []Sold `json:"sells"`
+	State    string `json:"state"`  // whether it works or rests, and why
+	Audits   string `json:"audits"` // how often it is checked, and why
 	Earned   uint64 `json:"earned_udlt,string"`
 	Withheld uint64 `json:"withheld_udlt,string"` // until the challenge windows end
 	Released uint64 `json:"released_udlt,string"`
 	Requests uint64 `json:"requests"`
 	Days     []Day  `json:"days"` // the oldest first
+}
+
+// Sold is a model on offer; the prices are in udlt per 1,000 tokens.
+type Sold struct {
+	Model  string `json:"model"`
+	Label  string `json:"label"` // what is to be shown beside it
+	Input  uint64 `json:"input_udlt,string"`
+	Output uint64 `json:"output_udlt,string"`
 }
 
 // Day is what was earned on one day (UTC).
@@ -115,9 +133,13 @@ var files embed.FS
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// Handler serves the page at / and what it calls under /daulat/v1/, the latter
-// behind guard (a Gateway's Guard). The caller checks host names for the page.
-func Handler(api API, guard func(http.Handler) http.Handler) http.Handler {
+// SellingHandler is Handler for a node that only sells: whoever passes guard reads
+// its state, and nothing else.
+func SellingHandler(api Selling, guard func(http.Handler) http.Handler) http.Handler {
+	return pages(api, guard)
+}
+
+func pages(api Selling, guard func(http.Handler) http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", file("index.html"))
 	for _, name := range []string{"app.js", "style.css", "icon.svg"} {
@@ -127,6 +149,13 @@ func Handler(api API, guard func(http.Handler) http.Handler) http.Handler {
 		status, err := api.Status(r.Context())
 		reply(w, status, err)
 	})))
+	return mux
+}
+
+// Handler serves the page at / and what it calls under /daulat/v1/, the latter
+// behind guard (a Gateway's Guard). The caller checks host names for the page.
+func Handler(api API, guard func(http.Handler) http.Handler) http.Handler {
+	mux := pages(api, guard)
 	mux.Handle("POST /daulat/v1/verify", guard(oneAtATime(func(r *http.Request, body []byte) (Check, error) {
 		receipt, err := decodeReceipt(body)
 		if err != nil {
