@@ -139,9 +139,20 @@ func (u *network) occupy(ctx context.Context) (net.Conn, error) {
 }
 
 func (t *tools) page(ctx context.Context, u *network) error {
-	cmd := t.command(ctx, "node", "page.cjs")
-	cmd.Env = append(cmd.Env, "DAULAT_PAGE="+u.Page, "CHROMIUM="+t.chromium, "PICTURES="+t.cache)
-	return quiet(cmd)
+	show := func(variable, address string) error {
+		cmd := t.command(ctx, "node", "page.cjs")
+		cmd.Env = append(cmd.Env, variable+"="+address, "CHROMIUM="+t.chromium, "PICTURES="+t.cache)
+		return quiet(cmd)
+	}
+	if err := show("DAULAT_PAGE", u.Page); err != nil {
+		return err
+	}
+	return t.sell(ctx, u, "", func(p control.Providing) error {
+		if err := quiet(t.command(ctx, t.daulat, "ask", "--home", u.home, "--max-tokens", "8", "--provider", p.Account, "hello")); err != nil {
+			return err
+		}
+		return show("DAULAT_SELLER", p.Page)
+	})
 }
 
 // questions are what even a small model knows, with words one of which a right

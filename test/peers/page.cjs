@@ -1,19 +1,20 @@
 // Uses the page as a person does, in Chromium, once in light and once in dark:
-// asks, reads the answer come, verifies it, and catches a liar. Whatever the
+// asks, reads the answer come, verifies it, and catches a liar; or looks at the page
+// of one that only sells, and earned something. Whatever the
 // browser complains about (errors, blocked or failed requests, code that the
 // policy forbids, another host asked) fails.
 //
-// DAULAT_PAGE is the address that `daulat up` printed, CHROMIUM the browser's
-// program, PICTURES a folder for what was seen.
+// DAULAT_PAGE is the address that `daulat up` printed, or DAULAT_SELLER the one that
+// `daulat provide` did, CHROMIUM the browser's program, PICTURES a folder for what was seen.
 "use strict";
 const assert = require("node:assert/strict");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
 
-const address = process.env.DAULAT_PAGE;
 const patience = 90_000; // milliseconds for one thing to show on the page
 
-async function visit(browser, colorScheme) {
+// open shows a page, and finds fault with what the browser complains about.
+async function open(browser, colorScheme, address) {
   const context = await browser.newContext({ colorScheme, viewport: { width: 900, height: 1100 } });
   context.setDefaultTimeout(patience);
   const complaints = [];
@@ -34,6 +35,27 @@ async function visit(browser, colorScheme) {
   await page.goto(address);
   await page.locator("#network.live").waitFor();
   assert(!page.url().includes("token"), "the token stays in the address");
+  const done = async (name) => {
+    await page.screenshot({ path: path.join(process.env.PICTURES, `${name}-${colorScheme}.png`), fullPage: true, animations: "disabled" });
+    assert.deepEqual(complaints, []); // closing aborts what is under way
+    await context.close();
+  };
+  return { page, done };
+}
+
+// sells looks at a seller's page.
+async function sells(browser, colorScheme) {
+  const { page, done } = await open(browser, colorScheme, process.env.DAULAT_SELLER);
+  await page.locator("#days .bar").waitFor();
+  assert.match(await page.locator("#sells").textContent(), /^Sells noise for [\d,]+ udlt in and 1,000 udlt out per 1,000 tokens\.$/);
+  assert.equal(await page.locator("#state").textContent(), "Working: requests are taken.");
+  assert.match(await page.locator("#audits").textContent(), /^Askers run [\d.]+ % of its answers again/);
+  for (const not of ["#asking", "#liar", "#nothing", "#notice"]) assert(await page.locator(not).isHidden(), `a seller's page shows ${not}`);
+  await done("seller");
+}
+
+async function visit(browser, colorScheme) {
+  const { page, done } = await open(browser, colorScheme, process.env.DAULAT_PAGE);
   await page.fill("#question", "What can you tell me?");
   await page.click("#send:enabled");
   const answer = page.locator("#answers article").first();
@@ -53,9 +75,7 @@ async function visit(browser, colorScheme) {
     await page.locator("#liar .verdict").waitFor();
     await verdict(page.locator("#liar"), "disagree");
   }
-  await page.screenshot({ path: path.join(process.env.PICTURES, `page-${colorScheme}.png`), fullPage: true, animations: "disabled" });
-  assert.deepEqual(complaints, []); // closing aborts what is under way
-  await context.close();
+  await done("page");
   return seen;
 }
 
@@ -79,6 +99,10 @@ async function main() {
   const sandbox = process.getuid() !== 0; // Chromium has none for root
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, chromiumSandbox: sandbox });
   try {
+    if (process.env.DAULAT_SELLER) {
+      for (const scheme of ["light", "dark"]) await sells(browser, scheme);
+      return;
+    }
     const light = await visit(browser, "light"), dark = await visit(browser, "dark");
     assert(light.liar && dark.liar, "the page has no liar to catch");
     assert(light.text < light.ground && dark.text > dark.ground, `text and ground: ${JSON.stringify({ light, dark })}`);

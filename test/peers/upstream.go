@@ -92,7 +92,7 @@ func (t *tools) sell(ctx context.Context, u *network, address string, do func(co
 	if err := answerOf(t.command(ctx, t.daulat, "invite", "--json", "--home", u.home), &invite); err != nil {
 		return err
 	}
-	cmd := t.command(ctx, t.daulat, "provide", invite.Line, "--json", "--home", filepath.Join(t.temp, "seller"))
+	cmd := t.command(ctx, t.daulat, "provide", invite.Line, "--json", "--home", u.home+"-seller")
 	cmd.Env = append(cmd.Env, "DAULAT_UPSTREAM_PROBE="+address)
 	var ready control.Providing
 	p, err := child.Start(cmd, limit, &ready)
