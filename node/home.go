@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
+
+	"daulat/ui/control"
 )
 
 // homeFormat is the layout of a home folder that this program writes. Formats 1 to
@@ -72,13 +77,73 @@ func (h Home) Lock() (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// passingFile says that whoever holds the home's lock does for one command alone. It
+// stays when that ends: what it says counts while the lock is held.
+const passingFile = "passing"
+
+// occupy is Lock for who stays.
+func (h Home) occupy() (release func(), err error) {
+	if release, err = h.Lock(); err != nil {
+		return nil, err
+	}
+	if err = os.Remove(h.path(passingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		release()
+		return nil, fmt.Errorf("lock home: %w", err)
+	}
+	return release, nil
+}
+
+const (
+	// passingMost is how long a command waits for another one's process. Its answer
+	// may have to come first.
+	passingMost = outlastMost + stopTimeout
+	passingPoll = 100 * time.Millisecond
+)
+
+// errServes says that the process that was waited for takes commands now.
+var errServes = errors.New("the daulat of this home takes commands now")
+
+// pass is Lock for one command. It waits for who passes too, such as one that settles
+// what it asked, unless that is found to serve, and not for who stays.
+func (h Home) pass(ctx context.Context, say control.Progress, serves func() bool) (release func(), err error) {
+	ctx, end := context.WithTimeout(ctx, passingMost)
+	defer end()
+	told := sync.OnceFunc(func() { say("waiting until the command before this one, in the same home, is settled and ends") })
+	for {
+		release, err := h.Lock()
+		if err == nil {
+			if err = writeFile(h.path(passingFile), nil); err != nil {
+				release()
+			}
+			return release, err
+		}
+		if !exists(h.path(passingFile)) {
+			return nil, err
+		}
+		told()
+		if serves() {
+			return nil, errServes
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // by its user
+				err = ctx.Err()
+			}
+			return nil, err
+		case <-time.After(passingPoll):
+		}
+	}
+}
+
 // inHome opens a home and works in it as the only process.
-func inHome(dir string, work func(Home) error) error {
+func inHome(dir string, work func(Home) error) error { return inHomeAs(Home.occupy, dir, work) }
+
+func inHomeAs(lock func(Home) (release func(), err error), dir string, work func(Home) error) error {
 	home, err := OpenHome(dir)
 	if err != nil {
 		return err
 	}
-	release, err := home.Lock()
+	release, err := lock(home)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -82,5 +83,66 @@ func TestHomesOfEarlierPrograms(t *testing.T) {
 		if (err == nil) != c.fits || strings.TrimSpace(string(now)) != want {
 			t.Errorf("format %s, with a ledger %t: %v, and it has format %s now", c.format, c.ledger, err, now)
 		}
+	}
+}
+
+// TestWaitsForWhoPasses: a command waits for one that settles what it asked, or uses
+// what that still serves, and is told at once of who stays.
+func TestWaitsForWhoPasses(t *testing.T) {
+	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	never := func() bool { return false }
+	said := make(chan string, 1)
+	say := func(step string) { said <- step }
+	type locked struct {
+		release func()
+		err     error
+	}
+	waits := func(ctx context.Context, serves func() bool) <-chan locked {
+		got := make(chan locked, 1)
+		go func() {
+			release, err := home.pass(ctx, say, serves)
+			got <- locked{release, err}
+		}()
+		return got
+	}
+	first := <-waits(t.Context(), never)
+	if first.err != nil {
+		t.Fatal(first.err)
+	}
+	second := waits(t.Context(), never)
+	select {
+	case word := <-said:
+		if !strings.Contains(word, "waiting until") {
+			t.Errorf("said %q", word)
+		}
+	case got := <-second:
+		t.Fatalf("it did not wait: %v", got.err)
+	}
+	if got := <-waits(t.Context(), func() bool { <-said; return true }); !errors.Is(got.err, errServes) {
+		t.Errorf("beside one that serves: %v", got.err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	if got := <-waits(ctx, func() bool { <-said; interrupt(); return false }); got.err != context.Canceled {
+		t.Errorf("interrupted: %v", got.err)
+	}
+	first.release()
+	got := <-second
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	got.release()
+
+	stays, err := home.occupy() // what the last one left says nothing of this one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stays()
+	ctx, interrupt = context.WithCancel(t.Context())
+	defer interrupt()
+	if got := <-waits(ctx, func() bool { interrupt(); return false }); got.err == nil || !strings.Contains(got.err.Error(), "another daulat runs") {
+		t.Errorf("beside one that stays: %v", got.err)
 	}
 }

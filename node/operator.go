@@ -56,7 +56,10 @@ func (Runtime) Operate(ctx context.Context, o control.OperateOptions, say contro
 	if err != nil {
 		return err
 	}
-	release, err := home.Lock()
+	release, err := home.pass(ctx, say, func() bool { return false })
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if err != nil {
 		return operateBeside(ctx, home, o, use)
 	}

@@ -48,13 +48,25 @@ func (Runtime) Guest(home string) bool {
 }
 
 // Visit runs what Up would in a home that joined a network, or joins with
-// o.Network, for as long as use runs.
-func (Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progress, use func(context.Context, control.Attached) error) error {
+// o.Network, for as long as use runs; or uses what another command of the home runs, if
+// that began before and will be there.
+func (r Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progress, use func(context.Context, control.Attached) error) error {
+	var at control.Attached
+	pass := func(h Home) (func(), error) {
+		return h.pass(ctx, say, func() (serves bool) {
+			if o.Network == "" { // or else the invite is to be used
+				found, err := r.Attach(o.Home)
+				at, serves = found, err == nil
+			}
+			return serves
+		})
+	}
+	whole := ctx
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
 	used := make(chan error, 1)
 	begun := false
-	err := runUp(ctx, o, say, func(u *up) {
+	err := runUp(ctx, pass, o, say, func(u *up) {
 		begun = true
 		go func() {
 			defer leave()
@@ -66,6 +78,9 @@ func (Runtime) Visit(ctx context.Context, o control.UpOptions, say control.Progr
 	leave()
 	if begun {
 		err = errors.Join(<-used, err)
+	}
+	if errors.Is(err, errServes) {
+		return use(whole, at)
 	}
 	return err
 }

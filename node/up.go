@@ -60,10 +60,10 @@ type up struct {
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
-	return runUp(ctx, o, p, func(u *up) { ready(u.ready) })
+	return runUp(ctx, Home.occupy, o, p, func(u *up) { ready(u.ready) })
 }
 
-func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready func(*up)) error {
+func runUp(ctx context.Context, lock func(Home) (func(), error), o control.UpOptions, p control.Progress, ready func(*up)) error {
 	o.ChallengeWindow = cmp.Or(o.ChallengeWindow, control.DefaultChallengeWindow)
 	if o.ChallengeWindow > job.MaxWindow {
 		return fmt.Errorf("the challenge window must be 1 to %d seconds, not %d", uint64(job.MaxWindow), o.ChallengeWindow)
@@ -79,7 +79,7 @@ func runUp(ctx context.Context, o control.UpOptions, p control.Progress, ready f
 	if err != nil {
 		return err
 	}
-	return inHome(o.Home, func(home Home) error {
+	return inHomeAs(lock, o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
 		u := &up{seller: seller{tenant: tenant{home: home, say: p, ask: o.Passphrase}, listen: at}}
 		err := u.start(ctx, o)
