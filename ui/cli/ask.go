@@ -75,7 +75,7 @@ func (a *app) ask() *cobra.Command {
 			case body.MaxTokens < 1 && cmd.Flags().Changed("max-tokens"):
 				return usage("--max-tokens must be at least 1")
 			}
-			attach := a.attach
+			attach := func() (control.Attached, error) { return a.attachFor(body.Model) }
 			if cmd.Flags().Changed("network") {
 				if err := checkInvite(network); err != nil {
 					return err

@@ -130,3 +130,28 @@ func TestABrokenAnswerEndsItsLine(t *testing.T) {
 		}
 	}
 }
+
+// guest is a home of a network in which nothing runs; it notes which model a visit is
+// to get.
+type guest struct {
+	nobody
+	model *string
+}
+
+func (guest) Guest(string) bool { return true }
+
+func (g guest) Visit(_ context.Context, o control.UpOptions, _ control.Progress, _ func(context.Context, control.Attached) error) error {
+	*g.model = o.Model
+	return control.ErrNotRunning
+}
+
+// TestAVisitGetsTheModelThatIsAsked: and not the commonest one besides.
+func TestAVisitGetsTheModelThatIsAsked(t *testing.T) {
+	for _, args := range [][]string{{"ask", "hi", "--model", "mine"}, {"ask", "hi", "--model", "mine", "--network", someInvite()}} {
+		var out bytes.Buffer
+		var got string
+		if status := Run(t.Context(), args, &out, &out, guest{model: &got}); status != 1 || got != "mine" {
+			t.Errorf("%q: status %d, a visit to get %q", args, status, got)
+		}
+	}
+}

@@ -292,13 +292,16 @@ func (a *app) steps() control.Progress {
 }
 
 // attach finds the daulat of this home, or visits the network that it joined.
-func (a *app) attach() (control.Attached, error) {
+func (a *app) attach() (control.Attached, error) { return a.attachFor("") }
+
+// attachFor is attach for who asks the named model: a visit gets no other then.
+func (a *app) attachFor(model string) (control.Attached, error) {
 	at, err := a.runtime.Attach(a.home)
 	if err == nil {
 		return at, nil
 	}
 	if errors.Is(err, control.ErrNotRunning) && a.runtime.Guest(a.home) {
-		return a.visit("", "")
+		return a.visit("", model)
 	}
 	return at, started(err)
 }
