@@ -95,6 +95,9 @@ func perDay(sales *session.Journal, now time.Time, days int) ([]control.EarnedDa
 		if r.Ended != 0 {
 			earned, ended = r.Session.Escrow.Withheld+r.Session.Escrow.Paid, time.Unix(int64(r.Ended), 0).UTC()
 		}
+		if ended.After(now) { // this machine's clock is behind the ledger's
+			ended = now
+		}
 		if day := at[ended.Format(time.DateOnly)]; day != nil {
 			day.Earned, day.Requests, day.Sessions = day.Earned+earned, day.Requests+requests, day.Sessions+1
 		}

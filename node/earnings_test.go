@@ -90,6 +90,7 @@ func TestEarningsByTheDay(t *testing.T) {
 		{now.Add(-24 * time.Hour), 0, 6, 6},
 		{now.Add(-72 * time.Hour), 0, 100, 100},
 		{time.Time{}, 0, 0, 3},
+		{now.Add(time.Hour), 0, 4, 4}, // on the next day of the ledger, which this machine's clock is behind
 	} {
 		r := session.Record{Session: job.Session{ID: uint64(i + 1), State: job.SessionOpen, Terms: job.Terms{Model: canon.NewCID(canon.DagCBOR, canon.Hash{1})}},
 			Served: job.Served{Paid: s.open}}
@@ -103,7 +104,7 @@ func TestEarningsByTheDay(t *testing.T) {
 		}
 	}
 	got, err := perDay(sales, now, 3)
-	want := []control.EarnedDay{{Day: "2026-02-26"}, {Day: "2026-02-27", Earned: 11, Requests: 4, Sessions: 2}, {Day: "2026-02-28", Earned: 10, Requests: 4, Sessions: 2}}
+	want := []control.EarnedDay{{Day: "2026-02-26"}, {Day: "2026-02-27", Earned: 11, Requests: 4, Sessions: 2}, {Day: "2026-02-28", Earned: 14, Requests: 6, Sessions: 3}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

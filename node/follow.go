@@ -283,11 +283,17 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	c.Sync = &validator.StateSync{Trust: trust}
 	var tip int64
 	var failed []string
-	silent := true
+	silent, lagging := true, error(nil)
 	for i, addrs := range network.paths {
 		height, err := n.tryReach(ctx, addrs, trust, c, i+1 < len(network.paths))
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, client.ErrBehind) {
+			return err
+		}
+		if errors.Is(err, client.ErrLagging) {
+			lagging = err
 		}
 		if err != nil {
 			failed, silent = append(failed, fmt.Sprintf("%s: %s", addrs[0], err)), silent && client.Silent(err)
@@ -297,6 +303,9 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	}
 	if len(failed) == len(network.paths) && silent {
 		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%s)", trust.ChainID, strings.Join(failed, "; "))
+	}
+	if len(failed) == len(network.paths) && lagging != nil { // says more than who else did not help
+		return lagging
 	}
 	if len(failed) == len(network.paths) {
 		return fmt.Errorf("none of the network's %d peers helps: %s", len(failed), strings.Join(failed, "; "))
@@ -361,7 +370,10 @@ func (n *ledgerNode) reach(ctx context.Context, addrs []string, trust client.Tru
 		return 0, errors.New("it does not say which ledger node it has")
 	}
 	height, unproven := client.NewVerified(rpc, trust, nil, nil).Tip(ctx)
-	if client.Lied(unproven) {
+	if client.Lied(unproven) || errors.Is(unproven, client.ErrBehind) {
+		return 0, unproven
+	}
+	if errors.Is(unproven, client.ErrLagging) && !validator.Exists(c.Home) { // a fresh home gets a state that is proven
 		return 0, unproven
 	}
 	if !validator.Exists(c.Home) {

@@ -243,8 +243,8 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 	if err := c.extend(ctx, height); err != nil {
 		return nil, err
 	}
-	if f.now().Sub(f.block.Time) > maxLag {
-		return nil, fmt.Errorf("%w: its newest block is of %s", ErrLagging, f.block.Time.UTC().Format(time.RFC3339))
+	if old := f.now().Sub(f.block.Time); old > maxLag {
+		return nil, fmt.Errorf("%w: its newest block is of %s, %s ago by this clock", ErrLagging, f.block.Time.UTC().Format(time.RFC3339), old.Round(time.Second))
 	}
 	if f.keep != nil && f.block.Height > before {
 		newer := f.trust

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -151,7 +152,7 @@ func TestFollowerKeepsAnEyeOnTheClock(t *testing.T) {
 		"five minutes ahead":    {tip.Add(5 * time.Minute), nil},
 		"an old state":          {tip.Add(maxLag + time.Second), ErrLagging},
 		"an old trust line":     {tip.Add(TrustingPeriod), ErrStale},
-		"headers of the future": {tip.Add(-time.Hour), ErrHeader},
+		"headers of the future": {tip.Add(-time.Hour), ErrBehind},
 	} {
 		c := follows(l, tipRPC{l}, nil)
 		c.follower.now = func() time.Time { return row.now }
@@ -160,6 +161,32 @@ func TestFollowerKeepsAnEyeOnTheClock(t *testing.T) {
 				t.Errorf("%s, %s: %v, not %v", name, what, err, row.want)
 			}
 		}
+	}
+}
+
+// TestAWrongClockIsNoPeersFault: the sentence is about the clock and not about peers, of
+// whom none is set aside; but a time that nobody signed says nothing about the clock.
+func TestAWrongClockIsNoPeersFault(t *testing.T) {
+	l, few := newLedger(t, 1, 0), newLedger(t, 1, 2)
+	tip := testStart.Add(testTip * time.Second)
+	by := func(l *ledger, now time.Time) (*Peers, error) {
+		p := NewPeers([]Peer{{"a", tipRPC{l}}, {"b", tipRPC{l}}})
+		c := follows(l, p, nil)
+		c.follower.now = func() time.Time { return now }
+		return p, c.Current(t.Context())
+	}
+	p, err := by(l, tip.Add(-2*time.Hour))
+	if want := "this machine's clock is wrong: it is 1h59m"; !errors.Is(err, ErrBehind) || Lied(err) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("two hours behind: %v", err)
+	}
+	if _, fresh := p.order(); fresh != 2 {
+		t.Errorf("two hours behind: %d of 2 peers are not set aside", fresh)
+	}
+	if _, err := by(l, tip.Add(2*time.Hour)); !errors.Is(err, ErrLagging) || strings.Count(err.Error(), "2h0m0s ago by this clock") != 1 {
+		t.Errorf("two hours ahead: %v", err)
+	}
+	if _, err := by(few, tip.Add(-2*time.Hour)); !errors.Is(err, ErrHeader) || errors.Is(err, ErrBehind) {
+		t.Errorf("a header of the future that half signed: %v", err)
 	}
 }
 

@@ -38,9 +38,9 @@ const (
 	maxSigners    = 1000
 )
 
-// clockDrift is how far a header may be ahead of the verifier's clock, which may
+// ClockDrift is how far a header may be ahead of the verifier's clock, which may
 // be badly set: a week lies between the trusting period and the end of the bond.
-const clockDrift = 10 * time.Minute
+const ClockDrift = 10 * time.Minute
 
 // Reasons to refuse a proof.
 var (
@@ -49,7 +49,19 @@ var (
 	ErrStale     = errors.New("trusted header is too old: ask for a newer trust line")
 	ErrHeader    = errors.New("header is not signed by the ledger's validators")
 	ErrState     = errors.New("record is not in the ledger's state")
+	// ErrBehind is no lie of anybody's: who could have signed the header did.
+	ErrBehind = errors.New("this machine's clock is wrong")
 )
+
+// Behind is an ErrBehind if the ledger has a block of a time that is too far ahead of
+// this machine's.
+func Behind(block, now time.Time) error {
+	if block.Before(now.Add(ClockDrift)) {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %s behind the ledger's, which has a block of %s; set the clock", ErrBehind,
+		block.Sub(now).Round(time.Second), block.UTC().Format(time.RFC3339))
+}
 
 // Proven is what a proof shows: the ledger stored Record, and so Session, as
 // its state after block Height. Time is of the header that commits to it.
@@ -123,7 +135,7 @@ func follow(trust Trust, p sessionProof, now time.Time) (*cmttypes.SignedHeader,
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		if err := verifyBlock(verified, next, now); err != nil {
-			return nil, fmt.Errorf("%w: height %d: %w", ErrHeader, next.Height, err)
+			return nil, err
 		}
 		verified = next
 	}
@@ -152,9 +164,18 @@ func isTrusted(trust Trust, root *cmttypes.LightBlock) error {
 	return nil
 }
 
+// verifyBlock says that a header is of the future only if it is signed: anybody can
+// name a time.
 func verifyBlock(verified, next *cmttypes.LightBlock, now time.Time) error {
-	return light.Verify(verified.SignedHeader, verified.ValidatorSet, next.SignedHeader, next.ValidatorSet,
-		TrustingPeriod, now, clockDrift, light.DefaultTrustLevel)
+	behind := Behind(next.Time, now)
+	if behind != nil {
+		now = next.Time
+	}
+	if err := light.Verify(verified.SignedHeader, verified.ValidatorSet, next.SignedHeader, next.ValidatorSet,
+		TrustingPeriod, now, ClockDrift, light.DefaultTrustLevel); err != nil {
+		return fmt.Errorf("%w: height %d: %w", ErrHeader, next.Height, err)
+	}
+	return behind
 }
 
 // decodeBlock reads a light block. What the library leaves to the caller is

@@ -367,7 +367,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := VerifySession(trust, proof, stale.Add(-time.Nanosecond)); err != nil {
 		t.Errorf("root that is not stale yet: %v", err)
 	}
-	if _, err := VerifySession(trust, proof, l.blocks[2].Time.Add(-clockDrift)); !errors.Is(err, ErrHeader) {
+	if _, err := VerifySession(trust, proof, l.blocks[2].Time.Add(-ClockDrift)); !errors.Is(err, ErrBehind) {
 		t.Errorf("header from the future: %v", err)
 	}
 	renamed := trust

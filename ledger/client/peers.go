@@ -113,7 +113,9 @@ type ownError struct{ error }
 func (e ownError) Unwrap() error { return e.error }
 
 // isOwn reports whether asking others is of no use.
-func isOwn(err error) bool { return errors.Is(err, ErrStale) || errors.As(err, new(ownError)) }
+func isOwn(err error) bool {
+	return errors.Is(err, ErrStale) || errors.Is(err, ErrBehind) || errors.As(err, new(ownError))
+}
 
 // each asks one peer after the other until f succeeds.
 func (p *Peers) each(ctx context.Context, f func(context.Context, RPC) error) error {
@@ -169,6 +171,9 @@ type fault struct {
 func (u Unhelpful) Error() string {
 	if len(u) == 1 {
 		return "the peer " + u[0].String()
+	}
+	if !slices.ContainsFunc(u, func(f fault) bool { return !errors.Is(f.err, ErrLagging) }) {
+		return fmt.Sprintf("%s; so it is with all %d peers that were asked", u[0].err, len(u))
 	}
 	all := make([]string, len(u))
 	for i, f := range u {

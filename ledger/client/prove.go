@@ -119,7 +119,7 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: height %d: %w", ErrHeader, next.Height, err)
+			return nil, err
 		}
 		path, verified, ahead = append(path, next), next, ahead[:len(ahead)-1]
 		if len(path) > maxPath {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,10 +37,31 @@ type halt struct {
 // consensus routine ends.
 const halting = "CONSENSUS FAILURE!!!"
 
+// unfit is what CometBFT logs, with the reason as its "err", of a block that it got from
+// a peer to catch up, when two thirds of the validators signed it and it does not fit.
+const unfit = "Error in validation"
+
+// future finds the time of a block that is too far ahead of this machine's clock, in
+// what CometBFT says of it.
+var future = regexp.MustCompile(`block time (.+?) is too far in the future`)
+
+// ofFuture is a client.ErrBehind if that is what was wrong with a block.
+func ofFuture(cause error) error {
+	found := future.FindStringSubmatch(cause.Error())
+	if found == nil {
+		return nil
+	}
+	at, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", found[1])
+	if err != nil {
+		return nil
+	}
+	return client.Behind(at, time.Now())
+}
+
 // notice keeps the cause, if a record is of the end of consensus. The log itself
 // may be on the disk that is full.
 func (h *halt) notice(r slog.Record) {
-	if r.Message != halting {
+	if r.Message != halting && r.Message != unfit {
 		return
 	}
 	r.Attrs(func(a slog.Attr) bool {
@@ -49,6 +71,12 @@ func (h *halt) notice(r slog.Record) {
 		err, ok := a.Value.Any().(error)
 		if !ok {
 			err = errors.New(a.Value.String())
+		}
+		if r.Message == unfit { // ends nothing else: other peers may have another block
+			if err := ofFuture(err); err != nil {
+				h.end(err)
+			}
+			return false
 		}
 		h.seen.CompareAndSwap(nil, &err)
 		return false
@@ -102,6 +130,9 @@ func (h *halt) sentence() error {
 	cause := errors.New("its consensus ended")
 	if seen := h.seen.Load(); seen != nil {
 		cause = *seen
+	}
+	if behind := ofFuture(cause); behind != nil {
+		return fmt.Errorf("%w: %w", client.ErrHalted, behind)
 	}
 	if full(cause) {
 		return fmt.Errorf("%w: %w; free some space and start again, nothing that was acknowledged is lost", client.ErrHalted, cause)

@@ -1,6 +1,16 @@
 package validator
 
-import "daulat/ledger/app"
+import (
+	"time"
+
+	"daulat/ledger/app"
+)
+
+// By is the configuration of a node on a machine with that clock.
+func (c Config) By(clock func() time.Time) Config {
+	c.now = clock
+	return c
+}
 
 // App is the application that v runs.
 func App(v *Validator) *app.App { return v.app }

@@ -40,6 +40,7 @@ func cometConfig(c Config) *cmtconfig.Config {
 	if c.P2P != "" {
 		cfg.P2P.ListenAddress = c.P2P
 	}
+	cfg.Consensus.BlockTimeTolerance = client.ClockDrift // a minute in the library: whose clock is more behind could follow no ledger
 	cfg.P2P.PersistentPeers = strings.Join(c.Peers, ",")
 	cfg.P2P.AddrBookStrict = false  // private addresses are fine
 	cfg.P2P.AllowDuplicateIP = true // several nodes of one machine, or behind one router

@@ -3,10 +3,13 @@ package validator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
+
+	"daulat/ledger/client"
 )
 
 // A seeker sees to it that a node whose peers were out of reach finds them soon
@@ -45,6 +48,10 @@ func (s *seeker) start(v *Validator, c Config, l logger) {
 	s.busy.Go(func() {
 		last, since := int64(0), time.Now() // the newest block, and when it was first seen
 		for await(ctx, seekEvery) {
+			if err := v.behind(c.now()); err != nil { // the clock was set back
+				v.halt.end(fmt.Errorf("%w: %w", client.ErrHalted, err))
+				return
+			}
 			if height := v.node.BlockStore().Height(); height != last {
 				last, since = height, time.Now()
 			}

@@ -75,6 +75,8 @@ type Config struct {
 	SnapshotEvery uint64        // blocks between two snapshots for others; default SnapshotEvery
 	PlainShare    uint64        // one in so many parts of its blocks is for what are not the network's own messages; default app.PlainShare
 	Logger        *slog.Logger  // gets what the log file gets; may be nil
+
+	now func() time.Time // time.Now
 }
 
 // Limits of what a node keeps and accepts.
@@ -113,6 +115,9 @@ func Start(ctx context.Context, c Config) (*Validator, error) {
 	}
 	if c.SnapshotEvery == 0 {
 		c.SnapshotEvery = SnapshotEvery
+	}
+	if c.now == nil {
+		c.now = time.Now
 	}
 	v := &Validator{home: c.Home, halt: halt{done: make(chan struct{})}}
 	if err := v.start(ctx, c); err != nil {
@@ -167,6 +172,9 @@ func (v *Validator) start(ctx context.Context, c Config) error {
 	if err := v.app.CheckUpgrade(); err != nil {
 		return err
 	}
+	if err := client.Behind(doc.GenesisTime, c.now()); err != nil {
+		return err
+	}
 	last := v.app.LastBlockHeight()
 	if c.P2P, err = keptAddress(c.P2P, c.Home, "p2p-address"); err != nil {
 		return err
@@ -201,6 +209,14 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 	if err != nil {
 		return err
 	}
+	var options []node.Option
+	if v.hunt != nil {
+		p, err := newProver(ctx, doc.ChainID, c.Sync, cfg.StateSync.RPCServers, cfg.StateSync.TrustHashBytes(), logger)
+		if err != nil {
+			return err
+		}
+		options = append(options, node.StateProvider(p))
+	}
 	signs := &signer{FilePV: pv, sole: c.Sole, refuse: v.halt.end}
 	if hasForgotten(c.Home) {
 		signs.forgot = filepath.Join(c.Home, "config", forgot)
@@ -208,7 +224,7 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 	v.node, err = node.NewNodeWithContext(ctx, cfg, signs, key,
 		proxy.NewLocalClientCreator(server.NewCometABCIWrapper(v.app)),
 		func() (*cmttypes.GenesisDoc, error) { return doc, nil }, v.release.database,
-		node.DefaultMetricsProvider(cfg.Instrumentation), logger)
+		node.DefaultMetricsProvider(cfg.Instrumentation), logger, options...)
 	if err != nil {
 		return err
 	}
@@ -216,15 +232,38 @@ func (v *Validator) startNode(ctx context.Context, c Config, cfg *cmtconfig.Conf
 	if last := v.node.BlockStore().LoadBlockMeta(v.app.LastBlockHeight()); last != nil { // not after a snapshot
 		v.app.Resume(last.Header.Time)
 	}
+	if err := v.behind(c.now()); err != nil {
+		return err
+	}
 	v.rpc = local.New(v.node)
 	v.app.OnUpgrade(func(due error) bool {
 		v.halt.end(due)
 		return v.node.ConsensusReactor().WaitSync()
 	})
-	if err := v.node.Start(); err != nil {
+	if err := v.startFounded(); err != nil {
 		return err
 	}
 	return v.halt.watch(v.node, &v.stopping)
+}
+
+// startFounded starts the node of a ledger that is founded, though it be later by this
+// machine's clock: CometBFT would sleep until then, and answer nobody.
+func (v *Validator) startFounded() error {
+	doc := v.node.GenesisDoc()
+	founded := doc.GenesisTime
+	doc.GenesisTime = time.Time{} // read by nothing else before the node has started
+	defer func() { doc.GenesisTime = founded }()
+	return v.node.Start()
+}
+
+// behind is a client.ErrBehind if the newest block is of a time that this machine's clock
+// is too far from. No block that follows would be taken then.
+func (v *Validator) behind(now time.Time) error {
+	last := v.node.BlockStore().LoadBlockMeta(v.node.BlockStore().Height())
+	if last == nil {
+		return nil
+	}
+	return client.Behind(last.Header.Time, now)
 }
 
 // ErrForeignBlock says that a ledger is another than the one that is trusted.

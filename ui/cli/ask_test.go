@@ -114,6 +114,9 @@ func TestOldBlocksAreSaid(t *testing.T) {
 	if said := old(oldBlock - time.Second); said != "" {
 		t.Errorf("of a young one: %q", said)
 	}
+	if said := old(-4 * time.Minute); !strings.Contains(said, "4m0s ahead of this machine's clock") {
+		t.Errorf("a block of the future: %q", said)
+	}
 	if said := old(4 * time.Minute); !strings.Contains(said, "4m0s old: it makes no blocks") {
 		t.Errorf("of an old one: %q", said)
 	}

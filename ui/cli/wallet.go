@@ -110,10 +110,14 @@ func (a *app) status() *cobra.Command {
 // oldBlock is how old the newest block may be without a word. Clocks differ.
 const oldBlock = 30 * time.Second
 
-// old says that the ledger stands still, as its newest block is of so long ago.
+// old says that the ledger stands still, as its newest block is of so long ago, or that
+// it can't be of so long ago.
 func old(age time.Duration) string {
-	if age < oldBlock {
+	if age.Abs() < oldBlock {
 		return ""
+	}
+	if age < 0 {
+		return fmt.Sprintf(", whose time is %s ahead of this machine's clock: set the clock", -age.Round(time.Second))
 	}
 	return fmt.Sprintf(", %s old: it makes no blocks now, or this machine's clock is wrong", age.Round(time.Second))
 }
