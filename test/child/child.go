@@ -42,7 +42,11 @@ func Start(cmd *exec.Cmd, limit time.Duration, ready any) (*Process, error) {
 // Launch is Start for a command that nobody waits for, or whose Stdout is set. What
 // it writes to stderr is kept, and goes to the command's Stderr too if that is set.
 // The end of the command's context, if it has one, interrupts it.
-func Launch(cmd *exec.Cmd) (*Process, error) {
+func Launch(cmd *exec.Cmd) (*Process, error) { return LaunchBy(cmd, cmd.Start) }
+
+// LaunchBy is Launch for a command that start starts, and may do something to before
+// anybody waits for its process.
+func LaunchBy(cmd *exec.Cmd, start func() error) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	var in *os.File
 	if cmd.Stdout == nil {
@@ -61,7 +65,7 @@ func Launch(cmd *exec.Cmd) (*Process, error) {
 	if cmd.Cancel != nil {
 		cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, ending
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(); err != nil {
 		p.out.Close()
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // A lab is a network of its own inside this machine: hosts, switches that join
@@ -23,7 +24,8 @@ type lab struct {
 type host struct {
 	lab   *lab
 	space string
-	cards []string // its interfaces, in the order in which they were plugged in
+	cards []string      // its interfaces, in the order in which they were plugged in
+	ahead time.Duration // of the true time, by its clock
 }
 
 // A network is a switch and the addresses on it.

@@ -7,7 +7,8 @@
 // keeps its state in a temporary folder. The last line of output is RESULT; a
 // failed check ends with status 1 instead.
 //
-// Start at scenarios; lab.go makes the machines. README.md shows what the scenario
+// Start at scenarios; lab.go makes the machines, and clock.go their clocks where those
+// are wrong, on amd64 alone. README.md shows what the scenario
 // readme prints with -transcript.
 package main
 
@@ -44,7 +45,8 @@ type trial struct {
 	temp       string // a folder of its own
 	transcript bool   // shown
 	say        func(string)
-	running    []*child.Process // killed at the end
+	clocks     map[string]time.Duration // how far those of some hosts are ahead
+	running    []*child.Process         // killed at the end
 }
 
 // scenarios in the order in which they run.
@@ -57,15 +59,21 @@ var scenarios = []scenario{
 	{"partition", checkPartition},
 	{"eclipse", checkEclipse},
 	{"upgrade", checkUpgrade},
+	{"clocks", checkClocks},
 }
 
 func main() {
 	program := flag.String("daulat", "bin/daulat", "the program to run")
 	only := flag.String("only", "", "the one scenario to run")
 	transcript := flag.Bool("transcript", false, "show what was typed and told in the scenario readme")
+	clock := flag.Bool("clock", false, "tell the time; for this program's own use")
 	how := flag.String("lie", "", "serve the ledger of the -honest peer at -at, changed so; for this program's own use")
 	at, honest := flag.String("at", "", ""), flag.String("honest", "", "")
 	flag.Parse()
+	if *clock {
+		fmt.Println(time.Now().UnixNano())
+		return
+	}
 	if *how != "" {
 		if err := lie(context.Background(), *how, *at, *honest); err != nil {
 			fmt.Fprintln(os.Stderr, "namespaces:", err)

@@ -91,6 +91,7 @@ func (c *community) at(name string, n int) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.ahead = c.clocks[name]
 	_, err = h.plug(c.wan, address(n)+"/24")
 	return h, err
 }
@@ -274,17 +275,20 @@ func (c *community) supply(ctx context.Context) (total int64, err error) {
 type guests struct {
 	provider, asker *host
 	home            string // the asker's
+	account         string // the provider's
+	receipt         string // of the newest answer
 	paid            uint64 // by the asker
 	grant           uint64
 }
 
-// join brings a provider and an asker, who know two of the validators.
-func (c *community) join(ctx context.Context) (g *guests, err error) {
-	g = &guests{home: filepath.Join(c.temp, "asker")}
-	if g.provider, err = c.at("provider", 21); err != nil {
+// join brings the nth provider and asker, who know two of the validators.
+func (c *community) join(ctx context.Context, n int) (g *guests, err error) {
+	provider, asker := fmt.Sprintf("provider%d", n), fmt.Sprintf("asker%d", n)
+	g = &guests{home: filepath.Join(c.temp, asker)}
+	if g.provider, err = c.at(provider, 20+n); err != nil {
 		return nil, err
 	}
-	if g.asker, err = c.at("asker", 22); err != nil {
+	if g.asker, err = c.at(asker, 30+n); err != nil {
 		return nil, err
 	}
 	lines, err := c.invites(ctx, 2, 0, 2)
@@ -295,22 +299,24 @@ func (c *community) join(ctx context.Context) (g *guests, err error) {
 	if err != nil {
 		return nil, err
 	}
-	file, home := filepath.Join(c.temp, "noise.gguf"), filepath.Join(c.temp, "provider")
+	file, home := filepath.Join(c.temp, "noise.gguf"), filepath.Join(c.temp, provider)
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return nil, err
 	}
 	if err := c.must(ctx, g.provider, &control.Model{}, "model", "import", file, "--name", "noise", "--home", home); err != nil {
 		return nil, err
 	}
-	if _, err := c.start(ctx, g.provider, &control.Providing{}, "provide", lines[0], "--home", home, "--model", "noise", "--link", address(21)+":4750"); err != nil {
+	var p control.Providing
+	if _, err := c.start(ctx, g.provider, &p, "provide", lines[0], "--home", home, "--model", "noise", "--link", address(20+n)+":4750"); err != nil {
 		return nil, err
 	}
+	g.account = p.Account
 	l, err := invite.ParseLine(lines[1])
 	if err != nil {
 		return nil, err
 	}
 	g.grant = l.Grant
-	return g, g.ask(ctx, c, "--network", lines[1])
+	return g, g.ask(ctx, c, "--network", lines[1], "--provider", g.account)
 }
 
 // dealing is a ledger of four machines with guests who deal on it.
@@ -319,15 +325,13 @@ func (t *trial) dealing(ctx context.Context) (*community, *guests, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := c.join(ctx)
+	g, err := c.join(ctx, 1)
 	return c, g, err
 }
 
 // ask has the asker ask and pay, and wants its balance to be what it paid less.
 func (g *guests) ask(ctx context.Context, c *community, more ...string) error {
-	var a struct {
-		Price uint64 `json:"price_udlt"`
-	}
+	var a answered
 	if err := c.must(ctx, g.asker, &a, append([]string{"ask", "--home", g.home, "--max-tokens", "8", "hello"}, more...)...); err != nil {
 		return err
 	}
@@ -335,7 +339,7 @@ func (g *guests) ask(ctx context.Context, c *community, more ...string) error {
 	if err := c.must(ctx, g.asker, &w, "wallet", "--home", g.home); err != nil {
 		return err
 	}
-	g.paid += a.Price
+	g.paid, g.receipt = g.paid+a.Price, a.Receipt
 	if a.Price == 0 || w.Balance != g.grant-g.paid {
 		return fmt.Errorf("an answer for %d udlt left %d of %d, of which %d were paid", a.Price, w.Balance, g.grant, g.paid)
 	}

@@ -41,7 +41,7 @@ func (t *trial) startSelf(ctx context.Context, h *host, ready any, args ...strin
 func (t *trial) launch(ctx context.Context, h *host, ready any, program string, args ...string) (*child.Process, error) {
 	cmd := h.command(context.WithoutCancel(ctx), program, args...)
 	cmd.Env = t.environment()
-	p, err := child.Launch(cmd)
+	p, err := child.LaunchBy(cmd, func() error { return h.begin(cmd, program) })
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +62,22 @@ type outcome struct {
 
 // run executes one command of the program on a host to its end.
 func (t *trial) run(ctx context.Context, h *host, limit time.Duration, args ...string) (outcome, error) {
+	return t.runOf(ctx, h, limit, t.daulat, args...)
+}
+
+// runOf is run for another program.
+func (t *trial) runOf(ctx context.Context, h *host, limit time.Duration, program string, args ...string) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := h.command(ctx, t.daulat, args...)
+	cmd := h.command(ctx, program, args...)
 	var out, said bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = t.environment(), &out, &said
-	err := cmd.Run()
+	err := h.begin(cmd, program)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if ctx.Err() != nil {
-		return outcome{}, fmt.Errorf("daulat %s did not end in %s: %s", args[0], limit, &said)
+		return outcome{}, fmt.Errorf("%s did not end in %s: %s", cmd, limit, &said)
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
