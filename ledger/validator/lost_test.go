@@ -18,7 +18,7 @@ func TestLostDataWithoutPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func() error {
-		v, err := validator.Start(t.Context(), validator.Config{Home: home})
+		v, err := validator.Start(t.Context(), validator.Config{Home: home, Sole: true})
 		if err == nil {
 			err = errors.Join(errors.New("it began again"), v.Stop())
 		}
