@@ -140,7 +140,7 @@ func TestStartRefusesOtherChainAndLostKeyState(t *testing.T) {
 	if err := os.Remove(state); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := validator.Start(t.Context(), validator.Config{Home: home}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := validator.Start(t.Context(), validator.Config{Home: home}); !errors.Is(err, validator.ErrLost) {
 		t.Fatalf("a validator that forgot what it signed: %v", err)
 	}
 }
