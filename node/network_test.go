@@ -1,12 +1,15 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	cmttypes "github.com/cometbft/cometbft/types"
 
 	"daulat/core/canon"
@@ -158,5 +161,30 @@ func TestATestnetsHomeIsItsOwn(t *testing.T) {
 		if err := h.mayFound(); !errors.As(err, new(control.WrongInput)) {
 			t.Errorf("a testnet may be founded in %s: %v", filepath.Base(h.dir), err)
 		}
+	}
+}
+
+// liar is a peer whose proofs don't hold.
+type liar struct{ client.RPC }
+
+func (liar) ABCIInfo(context.Context) (*ctypes.ResultABCIInfo, error) { return nil, client.ErrHeader }
+
+// Who asks reads of a lie first, also where nobody else can be reached.
+func TestLieIsNotLostBehindSilence(t *testing.T) {
+	gone, err := client.Over(func(context.Context) (net.Conn, error) { return nil, errors.New("connection refused") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := client.Trust{ChainID: "daulat-net", GenesisHash: canon.Hash{1}.String(), Height: 1, Hash: canon.Hash{1}.String()}
+	n := &network{known: guestOf{Verified: trust.String()}}
+	ask := func(peers ...client.Peer) string {
+		return n.unreached(client.NewVerified(client.NewPeers(peers), trust, nil, nil).Current(t.Context())).Error()
+	}
+	said := ask(client.Peer{Name: "/a", RPC: gone}, client.Peer{Name: "/b", RPC: liar{}})
+	if !strings.HasPrefix(said, "this home was shown a false ledger") || !strings.Contains(said, "helps: /b lied (") || !strings.Contains(said, client.ErrHeader.Error()) || !strings.Contains(said, "; /a could not be reached") {
+		t.Errorf("beside a liar: %s", said)
+	}
+	if said := ask(client.Peer{Name: "/a", RPC: gone}); !strings.HasPrefix(said, "no peer of daulat-net answers") {
+		t.Errorf("alone: %s", said)
 	}
 }

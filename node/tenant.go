@@ -132,9 +132,13 @@ func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 }
 
 // unreached says of an error that nobody of the network is there, and leaves out
-// over what the call was carried.
+// over what the call was carried. Where somebody is there, what each did is said: a lie
+// must not be lost behind those who could not be reached.
 func (n *network) unreached(err error) error {
 	silent := client.Silent(err)
+	if !silent && errors.As(err, new(client.Unhelpful)) {
+		return err
+	}
 	var carried *url.Error
 	if errors.As(err, &carried) {
 		err = carried.Err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cometbft/cometbft/light"
 	cmtcrypto "github.com/cometbft/cometbft/proto/tendermint/crypto"
+	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
 	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/cosmos/cosmos-sdk/codec/address"
 	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
@@ -100,7 +101,7 @@ func (c *Client) tip(ctx context.Context) (header *cmttypes.SignedHeader, err er
 	err = c.from(ctx, func(ctx context.Context, c *Client) error {
 		height, err := committed(ctx, c.rpc)
 		if err == nil {
-			header, err = c.advance(ctx, height)
+			header, err = c.advanceTold(ctx, height)
 		}
 		return err
 	})
@@ -146,7 +147,7 @@ func (c *Client) verifiedOf(ctx context.Context, store string, key []byte) ([]by
 
 // verifiedAt proves a value by the header of height or a later one.
 func (c *Client) verifiedAt(ctx context.Context, store string, key []byte, height int64) ([]byte, *cmttypes.SignedHeader, error) {
-	header, err := c.advance(ctx, height)
+	header, err := c.advanceTold(ctx, height)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -254,6 +255,16 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 		}
 	}
 	return f.block.SignedHeader, nil
+}
+
+// advanceTold is advance to the height that the node told just now: if it refuses to
+// show the header, it made the height up.
+func (c *Client) advanceTold(ctx context.Context, height int64) (*cmttypes.SignedHeader, error) {
+	header, err := c.advance(ctx, height)
+	if errors.As(err, new(targetError)) && errors.As(err, new(*rpctypes.RPCError)) {
+		return nil, fmt.Errorf("%w: %w", ErrHeight, err)
+	}
+	return header, err
 }
 
 // verify is advance for what may be old: it asks nothing but that headers are signed.

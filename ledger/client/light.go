@@ -48,6 +48,7 @@ var (
 	ErrRoot      = errors.New("proof does not start at the trusted header")
 	ErrStale     = errors.New("trusted header is too old: ask for a newer trust line")
 	ErrHeader    = errors.New("header is not signed by the ledger's validators")
+	ErrHeight    = errors.New("height is told and its header not shown")
 	ErrState     = errors.New("record is not in the ledger's state")
 	// ErrBehind is no lie of anybody's: who could have signed the header did.
 	ErrBehind = errors.New("this machine's clock is wrong")

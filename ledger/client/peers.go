@@ -168,6 +168,7 @@ type fault struct {
 	err  error
 }
 
+// Error names liars before those who did less, and who was not reached last.
 func (u Unhelpful) Error() string {
 	if len(u) == 1 {
 		return "the peer " + u[0].String()
@@ -175,11 +176,16 @@ func (u Unhelpful) Error() string {
 	if !slices.ContainsFunc(u, func(f fault) bool { return !errors.Is(f.err, ErrLagging) }) {
 		return fmt.Sprintf("%s; so it is with all %d peers that were asked", u[0].err, len(u))
 	}
+	u = slices.SortedStableFunc(slices.Values(u), func(a, b fault) int { return cmp.Compare(a.rank(), b.rank()) })
 	all := make([]string, len(u))
 	for i, f := range u {
 		all[i] = f.String()
 	}
-	return fmt.Sprintf("none of the %d peers that were asked helps: %s", len(u), strings.Join(all, "; "))
+	sentence := fmt.Sprintf("none of the %d peers that were asked helps: %s", len(u), strings.Join(all, "; "))
+	if Lied(u[0].err) {
+		sentence = "this home was shown a false ledger; " + sentence
+	}
+	return sentence
 }
 
 // Unwrap lets errors.Is see what they did.
@@ -188,6 +194,17 @@ func (u Unhelpful) Unwrap() (all []error) {
 		all = append(all, f.err)
 	}
 	return all
+}
+
+// rank is how much a fault says of the ledger that a peer shows.
+func (f fault) rank() int {
+	switch {
+	case Lied(f.err):
+		return 0
+	case errors.As(f.err, new(dialError)):
+		return 2
+	}
+	return 1
 }
 
 func (f fault) String() string {
@@ -216,9 +233,10 @@ func Silent(err error) bool {
 	return !slices.ContainsFunc(all, func(f fault) bool { return !errors.As(f.err, new(dialError)) })
 }
 
-// Lied reports whether an error is of a proof that does not hold.
+// Lied reports whether an error is of a proof that does not hold, or of a height
+// that none stands behind.
 func Lied(err error) bool {
-	for _, lie := range []error{ErrRoot, ErrHeader, ErrState, ErrMalformed} {
+	for _, lie := range []error{ErrRoot, ErrHeader, ErrHeight, ErrState, ErrMalformed} {
 		if errors.Is(err, lie) {
 			return true
 		}

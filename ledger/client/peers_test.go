@@ -14,6 +14,7 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
+	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
 	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/cosmos/gogoproto/proto"
 
@@ -32,7 +33,8 @@ type peerRPC struct {
 	broken  error
 	refuses uint32 // code of every query and transaction
 	set     func([]*cmttypes.Validator) []*cmttypes.Validator
-	bare    bool // commits have no header
+	bare    bool  // commits have no header
+	forgot  int64 // up to which height it keeps no commits
 }
 
 func (r peerRPC) ABCIInfo(ctx context.Context) (*ctypes.ResultABCIInfo, error) {
@@ -49,8 +51,8 @@ func (r peerRPC) ABCIInfo(ctx context.Context) (*ctypes.ResultABCIInfo, error) {
 }
 
 func (r peerRPC) Commit(ctx context.Context, height *int64) (*ctypes.ResultCommit, error) {
-	if *height > testTip {
-		return nil, errors.New("no such height")
+	if *height > testTip || *height <= r.forgot {
+		return nil, &rpctypes.RPCError{Code: -32603, Message: "Internal error", Data: "no such height"}
 	}
 	if r.bare {
 		return &ctypes.ResultCommit{}, nil
@@ -111,7 +113,7 @@ func wrongs() []wrong {
 		{"lied (header is not signed", lie(lyingRPC{block: altered, from: 3})},
 		{"lied (record is not in the ledger's state: market", lie(lyingRPC{value: func([]byte) []byte { return canon.MustMarshal(rich) }})},
 		{"lied (record is not in the ledger's state: market", lie(lyingRPC{value: func([]byte) []byte { return nil }})},
-		{"did not help (ask ledger for header", peerRPC{tip: testTip + 1000}},
+		{"lied (height is told and its header not shown", peerRPC{tip: testTip + 1000}},
 		{"did not help (ask ledger for its height: garbage", peerRPC{broken: errors.New("garbage")}},
 		{"did not answer in time", peerRPC{mute: true}},
 		{"could not be reached", peerRPC{broken: dialError{errors.New("nobody there")}}},
@@ -151,6 +153,9 @@ func TestOneWrongPeerIsSetAside(t *testing.T) {
 		}
 		p, _ = several(l, wrong.peerRPC, peerRPC{broken: dialError{errors.New("all dials failed\n  * connection refused")}})
 		_, err := follows(l, p, nil).Session(t.Context(), testID)
+		if shown := "this home was shown a false ledger"; err != nil && strings.Contains(err.Error(), shown) != strings.HasPrefix(says, "lied") {
+			t.Errorf("%s: %q is said of it, or is not: %v", says, shown, err)
+		}
 		if err == nil || !strings.Contains(err.Error(), "none of the 2 peers that were asked helps: a "+says) || !strings.Contains(err.Error(), "; b could not be reached (connection refused)") {
 			t.Errorf("%s: %v", says, err)
 		}
@@ -313,6 +318,37 @@ func TestMadeUpOffersHaveNothingBehindThem(t *testing.T) {
 	}
 	if m, err := c.Artifact(t.Context(), heard[0].Offer.Model); err == nil {
 		t.Errorf("its model's manifest is taken for %q", m)
+	}
+}
+
+// A lie is said first, wherever its maker stands among the peers, and last who was
+// not reached.
+func TestLiesAreSaidFirst(t *testing.T) {
+	gone, slow := dialError{errors.New("nobody there")}, errors.New("too busy")
+	for _, lie := range []error{ErrRoot, ErrHeader, ErrHeight, ErrState, ErrMalformed} {
+		for _, u := range []Unhelpful{
+			{{"a", gone}, {"b", slow}, {"c", lie}},
+			{{"c", lie}, {"a", gone}, {"b", slow}},
+			{{"b", slow}, {"c", fmt.Errorf("tip: %w", lie)}, {"a", gone}},
+		} {
+			said := u.Error()
+			c, b, a := strings.Index(said, "false ledger; none of the 3 peers that were asked helps: c lied ("), strings.Index(said, "b did not help ("), strings.Index(said, "a could not be reached (")
+			if c < 0 || b < c || a < b {
+				t.Errorf("it is said: %s", said)
+			}
+		}
+	}
+	if said := (Unhelpful{{"a", gone}, {"b", slow}}).Error(); strings.Contains(said, "false") || !strings.Contains(said, "helps: b did") {
+		t.Errorf("nobody lied, and it is said: %s", said)
+	}
+}
+
+// Who keeps no header as old as the one that a home starts from has not lied.
+func TestForgottenHeadersAreNoLie(t *testing.T) {
+	l := newLedger(t, 1, 0)
+	p, _ := several(l, peerRPC{forgot: testTip - 1})
+	if err := follows(l, p, nil).Current(t.Context()); err == nil || Lied(err) {
+		t.Errorf("of a peer that begins later: %v", err)
 	}
 }
 

@@ -101,7 +101,7 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 	}
 	last, err := c.lightBlock(ctx, target)
 	if err != nil {
-		return nil, err
+		return nil, targetError{err}
 	}
 	if now.IsZero() {
 		now = last.Time
@@ -128,6 +128,12 @@ func (c *Client) path(ctx context.Context, root *cmttypes.LightBlock, target int
 	}
 	return path, nil
 }
+
+// targetError is of the header to which a path shall lead, and of none before, which a
+// node need not keep.
+type targetError struct{ error }
+
+func (e targetError) Unwrap() error { return e.error }
 
 // lightBlock asks for a signed header and all its validators.
 func (c *Client) lightBlock(ctx context.Context, height int64) (*cmttypes.LightBlock, error) {

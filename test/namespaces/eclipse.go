@@ -18,6 +18,7 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/invite"
+	"daulat/ledger/client"
 	"daulat/link"
 )
 
@@ -45,6 +46,9 @@ var lies = map[string]func([]byte) []byte{
 		})
 	},
 }
+
+// found is as what a home finds a lie that it is told.
+var found = map[string]error{"height": client.ErrHeight, "header": client.ErrRoot}
 
 var (
 	heights = regexp.MustCompile(`"(latest_block_height|last_block_height)":"([0-9]{1,15})"`)
@@ -154,7 +158,7 @@ func checkEclipse(ctx context.Context, t *trial) (string, error) {
 		if how == "nothing" {
 			err = v.ask(ctx, c)
 		} else {
-			err = v.deceived(ctx, c)
+			err = v.deceived(ctx, c, found[how])
 		}
 		p.Kill()
 		if err != nil {
@@ -222,11 +226,21 @@ func (c *community) strangersLine(ctx context.Context, first bool) (line, honest
 	return l.Encode(), honest, nil
 }
 
-// deceived wants an ask to end soon, with one sentence and without an answer.
-func (g *guests) deceived(ctx context.Context, c *community) error {
+// deceived wants an ask to end soon, without an answer and with one sentence that
+// says first who lied, and how; the others could not be reached.
+func (g *guests) deceived(ctx context.Context, c *community, lie error) error {
+	key, err := liarKey()
+	if err != nil {
+		return err
+	}
 	o, err := c.run(ctx, g.asker, startLimit, "ask", "--home", g.home, "--max-tokens", "8", "hello")
 	if err == nil && (o.status == 0 || o.stdout != "" || strings.Count("\n"+o.stderr, "\ndaulat: ") != 1) {
 		err = fmt.Errorf("an asker that was lied to ended with status %d: %s%s", o.status, o.stdout, o.stderr)
+	}
+	told := fmt.Sprintf("/p2p/%s lied (", link.PeerID(key.Public()))
+	at, gone := strings.Index(o.stderr, told), strings.Index(o.stderr, "could not be reached")
+	if err == nil && (at < 0 || gone < at || !strings.Contains(o.stderr[at:gone], lie.Error())) {
+		err = fmt.Errorf("an asker that was lied to does not say first %q, %q: %s", told, lie, o.stderr)
 	}
 	if err == nil {
 		c.say("it said: " + o.stderr[strings.LastIndex("\n"+o.stderr, "\ndaulat: "):])
