@@ -36,6 +36,9 @@ func TestEarningsAreShownAsTheyAre(t *testing.T) {
 		{control.Earnings{Requests: 1, Sessions: 1, Audited: 250_000}, "1 request in 1 session, 0 complaints", "unaudited"},
 		{control.Earnings{Audited: 250_000}, "askers run 25.0 % of its answers again", "unaudited"},
 		{control.Earnings{Requests: 2, Sessions: 3, Complaints: 1, Unaudited: true}, "2 requests in 3 sessions, 1 complaint\n", "askers run"},
+		{control.Earnings{Audited: 750_000, Stake: 80}, "as 80 udlt are at stake: withheld pay, and no bond, as none can be posted yet; the more is at stake, the fewer\n", "released, so"},
+		{control.Earnings{Audited: 1_000_000, Released: 80}, "the more is at stake, the fewer; pay was released, so less is at stake", "a bond of"},
+		{control.Earnings{Audited: 100_000, Stake: 80, Bond: 70}, "a bond of 70, and withheld pay", "no bond"},
 		{control.Earnings{Unaudited: true}, "unaudited: nobody can run answers of declared models again", "%"},
 	} {
 		var out bytes.Buffer

@@ -21,11 +21,24 @@ func Work(resting string) string {
 	return "resting: " + resting
 }
 
-// Audits says how much of a provider's work is checked, and why.
+// Audits says how much of a provider's work is checked, and why: more once pay was
+// released, which is at stake no more.
 func (e Earnings) Audits() (rate, why string) {
-	stake := fmt.Sprintf("%d udlt are at stake: a bond of %d, and withheld pay", e.Stake, e.Bond)
+	stake := fmt.Sprintf("%d udlt are at stake: %s", e.Stake, e.staked())
 	if e.Unaudited {
 		return "unaudited: nobody can run answers of declared models again", stake
 	}
-	return fmt.Sprintf("askers run %d.%d %% of its answers again", e.Audited/10_000, e.Audited/1_000%10), "as " + stake + "; the more is at stake, the fewer"
+	why = "as " + stake + "; the more is at stake, the fewer"
+	if e.Released > 0 {
+		why += "; pay was released, so less is at stake, and more are run again until other pay is withheld"
+	}
+	return fmt.Sprintf("askers run %d.%d %% of its answers again", e.Audited/10_000, e.Audited/1_000%10), why
+}
+
+// staked says what a provider's stake is made of.
+func (e Earnings) staked() string {
+	if e.Bond == 0 {
+		return "withheld pay, and no bond, as none can be posted yet"
+	}
+	return fmt.Sprintf("a bond of %d, and withheld pay", e.Bond)
 }
