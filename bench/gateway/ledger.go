@@ -46,6 +46,10 @@ func (a *account) WithdrawOffer(ctx context.Context, model canon.CID) error {
 	return a.write().WithdrawOffer(ctx, model)
 }
 
+func (a *account) Offered(ctx context.Context, model canon.CID) (bool, error) {
+	return a.read().Offered(ctx, model)
+}
+
 func (a *account) PlaceOrder(ctx context.Context, key canon.PublicKey, t job.Terms) (uint64, error) {
 	return a.write().PlaceOrder(ctx, key, t)
 }

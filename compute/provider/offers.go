@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -17,7 +18,8 @@ import (
 // What the ledger shows of a provider follows what is the case: which of its models
 // are there, by which key and where it is reached, and nothing while the machine
 // rests or after it retired. announce brings the one to the other: in each round,
-// and at once when something has changed.
+// and at once when something has changed. From time to time it looks whether the
+// ledger shows it still: a copy of the home may have taken the offers back.
 
 // display is what the ledger was told, and what it is not to be told now.
 type display struct {
@@ -28,6 +30,8 @@ type display struct {
 	addrs   []string                // that were announced
 	at      time.Time               // when
 	moved   time.Time               // since when others are the case; zero: they are not
+	looked  time.Time               // when the ledger was last told, or asked what it shows
+	turn    int                     // of the offers, whose is to be asked for
 	again   bool                    // another key is to be announced
 	retired bool
 	changes allowance // of offers that come
@@ -54,8 +58,12 @@ func (p *Provider) announce(ctx context.Context) error {
 		return err
 	}
 	all, addrs, now := p.identities(), p.addresses(), time.Now()
+	lost := false
 	if !d.due(on, addrs, now) {
-		return nil
+		var err error
+		if lost, err = p.lost(ctx, on, now); err != nil || !lost {
+			return err
+		}
 	}
 	err := ErrNotInForce
 	for _, i := range all {
@@ -72,8 +80,36 @@ func (p *Provider) announce(ctx context.Context) error {
 	for _, o := range on {
 		d.shown[o.Model] = true
 	}
-	d.addrs, d.at, d.again = addrs, now, false
+	if lost {
+		p.Log.Warn("the ledger showed no offer of this provider: announced again")
+	}
+	d.addrs, d.at, d.looked, d.again = addrs, now, now, false
 	return nil
+}
+
+const (
+	// lookEvery is the pause between two looks, and so between two announcements of
+	// what was taken back: two processes that don't agree cost the ledger no more.
+	lookEvery    = time.Minute
+	lookPatience = 10 * time.Second // payments wait meanwhile
+)
+
+// lost reports, from time to time, that the ledger shows an offer no more. It asks for
+// one of them, each time for the next.
+func (p *Provider) lost(ctx context.Context, on []Offer, now time.Time) (bool, error) {
+	d := p.display
+	if now.Sub(d.looked) < lookEvery {
+		return false, nil
+	}
+	d.looked = now
+	d.turn++
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	shown, err := p.Ledger.Offered(ctx, on[d.turn%len(on)].Model)
+	if err != nil {
+		return false, fmt.Errorf("look for the offers on the ledger: %w", err)
+	}
+	return !shown, nil
 }
 
 // onOffer is what the ledger shall show.

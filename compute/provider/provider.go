@@ -42,6 +42,8 @@ type Ledger interface {
 	Announce(ctx context.Context, a match.Announcement) error
 	// WithdrawOffer takes an offer back; one that is not there is no error.
 	WithdrawOffer(ctx context.Context, model canon.CID) error
+	// Offered reports whether the ledger shows an offer of the account's for a model.
+	Offered(ctx context.Context, model canon.CID) (bool, error)
 	Session(ctx context.Context, id uint64) (job.Session, error)
 	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
 	// Settle returns one error per settlement, nil where it was taken.

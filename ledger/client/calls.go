@@ -141,6 +141,23 @@ func (c *Client) WithdrawOffer(ctx context.Context, model canon.CID) error {
 	return wrap(err, "withdraw offer")
 }
 
+// Offered reports whether the ledger shows an offer of the account's for a model. It
+// costs one record, however many others offer it.
+func (c *Client) Offered(ctx context.Context, model canon.CID) (bool, error) {
+	key := offerKey(c.Account(), model)
+	var record []byte
+	var err error
+	if c.follower != nil {
+		record, _, err = c.verified(ctx, registryStore, key)
+	} else {
+		record, err = c.ask(ctx, "/store/"+registryStore+"/key", key)
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return len(record) > 0, wrap(err, "look for an offer")
+}
+
 // Provider returns what the ledger knows of a provider.
 func (c *Client) Provider(ctx context.Context, account string) (Provider, error) {
 	if c.follower != nil {

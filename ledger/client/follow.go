@@ -262,7 +262,7 @@ func (c *Client) advance(ctx context.Context, height int64) (*cmttypes.SignedHea
 func (c *Client) advanceTold(ctx context.Context, height int64) (*cmttypes.SignedHeader, error) {
 	header, err := c.advance(ctx, height)
 	if errors.As(err, new(targetError)) && errors.As(err, new(*rpctypes.RPCError)) {
-		return nil, fmt.Errorf("%w: %w", ErrHeight, err)
+		return nil, fmt.Errorf("%w: %d", ErrHeight, height) // the library's words help nobody
 	}
 	return header, err
 }

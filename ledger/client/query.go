@@ -10,6 +10,8 @@ import (
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
 	"github.com/cosmos/gogoproto/proto"
+
+	"daulat/core/canon"
 )
 
 // ErrNotFound says that the ledger has nothing under that name.
@@ -82,6 +84,7 @@ const (
 
 	registryStore  = "registry"
 	providerPrefix = 0x01
+	offerPrefix    = 0x03
 )
 
 func sessionKey(id uint64) []byte {
@@ -89,6 +92,10 @@ func sessionKey(id uint64) []byte {
 }
 
 func accountKey(prefix byte, account string) []byte { return append([]byte{prefix}, account...) }
+
+func offerKey(account string, model canon.CID) []byte {
+	return append(append(accountKey(offerPrefix, account), 0), model.String()...)
+}
 
 // SessionRecord returns a session as the ledger stores it: the canonical bytes
 // of a job.Session.

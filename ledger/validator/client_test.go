@@ -212,6 +212,15 @@ func enter(t *testing.T, v *validator.Validator, alice, bob *client.Client) {
 	if all := must[[]match.Offer](t)(alice.Offers(ctx, model)); len(all) != 1 || all[0] != offer {
 		t.Fatalf("offers %+v", all)
 	}
+	strange := client.NewVerified(v.RPC(), must[client.Trust](t)(alice.Trust(ctx)), key(t, bobSeed), nil)
+	for name, c := range map[string]*client.Client{"its own node": bob, "a stranger's": strange} {
+		if !must[bool](t)(c.Offered(ctx, model)) || must[bool](t)(c.Offered(ctx, canon.NewCID(canon.DagCBOR, canon.Hash{8}))) {
+			t.Fatalf("%s does not show which offers there are", name)
+		}
+	}
+	if must[bool](t)(alice.Offered(ctx, model)) {
+		t.Fatal("another's offer is hers")
+	}
 	// What the ledger shows is not sent again; a change alone is.
 	quiet := height(t, bob)
 	if err := bob.Announce(ctx, news); err != nil {

@@ -275,6 +275,13 @@ func (a *Account) WithdrawOffer(ctx context.Context, model canon.CID) error {
 	})
 }
 
+// Offered reports whether the account offers the model.
+func (a *Account) Offered(ctx context.Context, model canon.CID) (bool, error) {
+	return read(ctx, a, func(c *Chain) (bool, bool) {
+		return slices.ContainsFunc(c.offers, func(o match.Offer) bool { return o.Provider == a.name && o.Model == model }), true
+	})
+}
+
 // Complain counts a complaint against a session's provider, if it rests on a
 // receipt that the provider signed.
 func (a *Account) Complain(ctx context.Context, session, _ uint64, r receipt.Signed, _ canon.Hash) error {
