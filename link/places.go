@@ -217,8 +217,13 @@ func (n *Node) takePlace(p *place) (at multiaddr.Multiaddr, renew time.Duration,
 	if err != nil {
 		return nil, 0, err
 	}
-	// The two clocks may differ by minutes.
-	return circuit, max(firstRetry, min(time.Until(r.Expiration)/2, renewAfter)), nil
+	return circuit, renewal(r.Expiration, time.Now()), nil
+}
+
+// renewal is after how long a place is renewed that lasts until then, as the relay
+// says: the two clocks may differ by minutes, and the relay may say anything.
+func renewal(until, now time.Time) time.Duration {
+	return max(firstRetry, min(until.Sub(now)/2, renewAfter))
 }
 
 // direct is a connection to a peer that leads through nobody, if there is one.

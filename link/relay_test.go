@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -280,6 +281,9 @@ type crook struct {
 	mute  bool                              // never answers who asks for a circuit
 	slow  time.Duration                     // before it answers
 	asked chan struct{}                     // told when one is asked for
+	until time.Time                         // when its places end, as it says; zero: in an hour
+	told  []multiaddr.Multiaddr             // where it says that its places are reached
+	limit *pbv2.Limit                       // that it claims
 }
 
 func newCrook(t testing.TB) *crook {
@@ -297,12 +301,19 @@ func (c *crook) hop(s network.Stream) {
 	answer := &pbv2.HopMessage{Type: pbv2.HopMessage_STATUS.Enum(), Status: pbv2.Status_OK.Enum()}
 	if m.GetType() == pbv2.HopMessage_RESERVE {
 		until := uint64(time.Now().Add(time.Hour).Unix())
-		answer.Reservation = &pbv2.Reservation{Expire: &until}
+		if !c.until.IsZero() {
+			until = uint64(c.until.Unix())
+		}
+		answer.Reservation, answer.Limit = &pbv2.Reservation{Expire: &until}, c.limit
+		for _, a := range c.told {
+			answer.Reservation.Addrs = append(answer.Reservation.Addrs, a.Bytes())
+		}
 		_ = util.NewDelimitedWriter(s).WriteMsg(answer)
 		s.Close()
 		return
 	}
 	c.asked <- struct{}{}
+	answer.Limit = c.limit
 	if c.mute {
 		return // the stream stays open
 	}
@@ -329,7 +340,7 @@ func (c *crook) stop(to, from peer.ID) (network.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &pbv2.StopMessage{Type: pbv2.StopMessage_CONNECT.Enum(), Peer: util.PeerInfoToPeerV2(peer.AddrInfo{ID: from})}
+	m := &pbv2.StopMessage{Type: pbv2.StopMessage_CONNECT.Enum(), Limit: c.limit, Peer: util.PeerInfoToPeerV2(peer.AddrInfo{ID: from})}
 	if err := util.NewDelimitedWriter(far).WriteMsg(m); err != nil {
 		return nil, err
 	}
@@ -404,6 +415,47 @@ func TestRelayIsNotTrusted(t *testing.T) {
 	c.to = &id
 	if s, err := node(t, Config{}).Dial(t.Context(), circuitsTo(n), echo); err == nil {
 		t.Errorf("the relay led to %s in place of %s", PeerID(s.Peer()), PeerID(n.Key()))
+	}
+}
+
+// What a relay says of its places counts for nothing that the node can see itself: not
+// what it carries and for how long, not where it is reached, and a time that is very
+// soon or never only within bounds.
+func TestRelayIsNotBelieved(t *testing.T) {
+	other := node(t, Config{})
+	_, elsewhere, err := parseAddrs(other.Addrs(), zeroKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, one := uint32(1), uint64(1)
+	for name, lies := range map[string]*crook{
+		"that it carries a byte, for a second": {limit: &pbv2.Limit{Duration: &second, Data: &one}},
+		"that it is at another's address":      {told: elsewhere},
+		"that its places never end":            {until: time.Unix(1<<40, 0)},
+	} {
+		c := newCrook(t)
+		c.limit, c.told, c.until = lies.limit, lies.told, lies.until
+		c.carry = func(piece []byte) ([]byte, bool) { return piece, true }
+		n := behind(t, Config{}, c.Node)
+		n.Handle(echo, serveEcho)
+		if want := []string{c.Addrs()[0] + "/p2p-circuit/p2p/" + PeerID(n.Key())}; !slices.Equal(circuitsTo(n), want) {
+			t.Errorf("%s: it is reached at %v, not %v", name, circuitsTo(n), want)
+			continue
+		}
+		s := dialAt(t, node(t, Config{}), circuitsTo(n))
+		if err := errors.Join(echoes(s, "halo"), echoes(s, strings.Repeat("x", 1<<16))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, renew, err := n.takePlace(n.places.all[0]); err != nil || renew > renewAfter {
+			t.Errorf("%s: the place is renewed after %v, %v", name, renew, err)
+		}
+	}
+	now := time.Now()
+	for lasts, want := range map[time.Duration]time.Duration{-time.Hour: firstRetry, 0: firstRetry, time.Second: firstRetry,
+		time.Minute: 30 * time.Second, time.Hour: renewAfter, 1<<63 - 1: renewAfter} {
+		if got := renewal(now.Add(lasts), now); got != want {
+			t.Errorf("a place that lasts %s is renewed after %s", lasts, got)
+		}
 	}
 }
 
