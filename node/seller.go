@@ -76,7 +76,11 @@ func (s *seller) openPeer(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	known, err := s.ledger.Provider(ctx, s.ledger.Account())
+	var known client.Provider
+	err = s.waiting(ctx, s.height, func(ctx context.Context) (err error) {
+		known, err = s.ledger.Provider(ctx, s.ledger.Account())
+		return err
+	})
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
 		return err
 	}
@@ -151,9 +155,6 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err != nil {
 		return nil, err
 	}
-	if err := s.sweep(ctx, offers); err != nil {
-		return nil, err
-	}
 	if s.manners == nil {
 		s.manners = manners.NewWatcher(manners.Rules{}, nil) // for the owner's word alone
 	}
@@ -161,8 +162,14 @@ func (s *seller) openProvider(ctx context.Context, price job.Price) (*provider.P
 	if err != nil {
 		return nil, err
 	}
-	s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
-		Models: s.models(), Offers: offers, Resting: why != "", Parallel: s.servers.parallel(), Log: s.log})
+	err = s.waiting(ctx, s.height, func(ctx context.Context) (err error) {
+		if err = s.sweep(ctx, offers); err != nil {
+			return err
+		}
+		s.provider, err = provider.Open(ctx, provider.Config{Ledger: s.ledger, Link: s.peer, Key: s.identity.key, More: more, Journal: s.sales,
+			Models: s.models(), Offers: offers, Resting: why != "", Parallel: s.servers.parallel(), Log: s.log})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -101,11 +101,13 @@ func (t *tenant) openGuest(line string) error {
 // enter joins the network that was reached, if the home has not yet. What can be
 // wrong with anything else that the user gave is found before: an invite works once.
 func (t *tenant) enter(ctx context.Context, v visit) error {
-	if err := v.network.enter(ctx, v.client, v.invite, v.known); err != nil {
-		return err
-	}
-	t.onClose(v.network.save)
-	return t.gather(ctx, v)
+	return t.waiting(ctx, v.network.height, func(ctx context.Context) error {
+		if err := v.network.enter(ctx, v.client, v.invite, v.known); err != nil {
+			return err
+		}
+		t.onClose(v.network.save)
+		return t.gather(ctx, v)
+	})
 }
 
 // visit is a network that was reached and not joined yet.
@@ -123,11 +125,13 @@ func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 		return v, err
 	}
 	t.say("reaching the network " + v.network.chain())
-	if v.client, err = t.openAccount(ctx, v.network); err != nil {
-		return v, v.network.unreached(err)
-	}
 	t.network = v.network
-	v.known, err = v.network.admits(ctx, v.client, v.invite)
+	err = t.waiting(ctx, v.network.height, func(ctx context.Context) (err error) {
+		if v.client, err = t.openAccount(ctx, v.network); err == nil {
+			v.known, err = v.network.admits(ctx, v.client, v.invite)
+		}
+		return err
+	})
 	return v, v.network.unreached(err)
 }
 

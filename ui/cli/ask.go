@@ -171,18 +171,25 @@ type chunk struct {
 }
 
 // chat streams the answer, to the terminal as it comes unless JSON is wanted.
-func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking bool) (answer, error) {
+func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking bool) (got answer, err error) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return answer{}, err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), control.ErrStanding) {
+			err = control.ErrStanding
+		}
+		stop(nil)
+	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.API+"/chat/completions", bytes.NewReader(data))
 	if err != nil {
 		return answer{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+at.Token)
 	req.Header.Set("Content-Type", "application/json")
-	begun := sync.OnceFunc(a.waiting(ctx, stillPoll, func(ctx context.Context) (int64, error) {
+	begun := sync.OnceFunc(a.waiting(ctx, stop, control.StandingPoll, func(ctx context.Context) (int64, error) {
 		s, err := at.Operations.Status(ctx)
 		return s.Height, err
 	}))
@@ -213,18 +220,15 @@ func (a *app) failure(c chunk) error {
 // slow is how long a person waits for the first token without a word.
 const slow = time.Second
 
-// stillPoll is between two looks at the ledger's height.
-const stillPoll = 10 * time.Second
-
 // waiting says that the answer has not begun, if it has not for long, and once that
-// the ledger makes no blocks meanwhile. The caller ends it with the first token. A
-// program that reads JSON is told nothing.
-func (a *app) waiting(ctx context.Context, poll time.Duration, height func(context.Context) (int64, error)) (end func()) {
-	if a.json {
-		return func() {}
-	}
-	ctx, stop := context.WithCancel(ctx)
+// the ledger makes no blocks meanwhile; if it makes none for long, it stops. The
+// caller ends it with the first token. A program that reads JSON is told nothing.
+func (a *app) waiting(ctx context.Context, stop func(error), poll time.Duration, height func(context.Context) (int64, error)) (end func()) {
 	say, done := a.progress(), make(chan struct{})
+	if a.json {
+		say = func(string) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(done) // a line comes whole before what follows
 		select {
@@ -233,21 +237,26 @@ func (a *app) waiting(ctx context.Context, poll time.Duration, height func(conte
 		case <-time.After(slow):
 			say("waiting for the first token")
 		}
-		for last, told := int64(0), false; !told; {
+		var ledger control.Standing
+		for over := false; !over; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(poll):
 			}
 			now, err := height(ctx)
-			if told = err == nil && now == last; told {
+			if err != nil {
+				continue
+			}
+			var news bool
+			if news, over = ledger.Look(now); news {
 				say("the ledger makes no blocks now: the order waits for one")
 			}
-			last = now
 		}
+		stop(control.ErrStanding)
 	}()
 	return func() {
-		stop()
+		cancel()
 		<-done
 	}
 }

@@ -61,11 +61,13 @@ func (w told) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestStandingLedgerIsSpokenOf: once, and not while there are new blocks.
+// TestStandingLedgerIsSpokenOf: once, and not while there are new blocks; a long
+// stand ends the wait.
 func TestStandingLedgerIsSpokenOf(t *testing.T) {
 	said := told{make(chan string, 1)}
 	heights := make(chan int64)
-	end := (&app{err: said}).waiting(t.Context(), time.Millisecond, func(ctx context.Context) (int64, error) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	end := (&app{err: said}).waiting(ctx, stop, time.Millisecond, func(ctx context.Context) (int64, error) {
 		select {
 		case h := <-heights:
 			return h, nil
@@ -83,6 +85,15 @@ func TestStandingLedgerIsSpokenOf(t *testing.T) {
 	heights <- 9
 	if line := <-said.lines; !strings.Contains(line, "makes no blocks") {
 		t.Errorf("it says %q", line)
+	}
+	for ctx.Err() == nil {
+		select {
+		case heights <- 9:
+		case <-ctx.Done():
+		}
+	}
+	if why := context.Cause(ctx); why != control.ErrStanding || len(said.lines) > 0 {
+		t.Errorf("the wait ended by %v, with %d more lines", why, len(said.lines))
 	}
 	end()
 }
