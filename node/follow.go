@@ -283,7 +283,8 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 	c.Sync = &validator.StateSync{Trust: trust}
 	var tip int64
 	var failed []string
-	silent, lagging := true, error(nil)
+	var silent []error
+	var lagging error
 	for i, addrs := range network.paths {
 		height, err := n.tryReach(ctx, addrs, trust, c, i+1 < len(network.paths))
 		if ctx.Err() != nil {
@@ -296,13 +297,16 @@ func (n *ledgerNode) follow(ctx context.Context, line string, c *validator.Confi
 			lagging = err
 		}
 		if err != nil {
-			failed, silent = append(failed, fmt.Sprintf("%s: %s", addrs[0], err)), silent && client.Silent(err)
+			failed = append(failed, fmt.Sprintf("%s: %s", addrs[0], err))
+			if client.Silent(err) {
+				silent = append(silent, err)
+			}
 			n.log.Warn("a peer of the network is left out", "peer", addrs[0], "error", err)
 		}
 		tip = max(tip, height)
 	}
-	if len(failed) == len(network.paths) && silent {
-		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%s)", trust.ChainID, strings.Join(failed, "; "))
+	if len(silent) == len(network.paths) {
+		return noPeer(trust.ChainID, errors.Join(silent...))
 	}
 	if len(failed) == len(network.paths) && lagging != nil { // says more than who else did not help
 		return lagging

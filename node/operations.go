@@ -37,22 +37,19 @@ func (o operations) Ready(context.Context) (control.Ready, error) {
 
 // Status implements control.Operations.
 func (o operations) Status(ctx context.Context) (control.Status, error) {
-	height, newest, err := o.wallet.Status(ctx)
-	if err != nil {
-		return control.Status{}, err
+	s, err := o.shown(ctx)
+	if err == nil || o.network == nil || ctx.Err() != nil || !client.Silent(err) {
+		return s, err
 	}
-	balance, err := o.wallet.Balance(ctx, o.wallet.Account())
-	if err != nil {
-		return control.Status{}, err
+	s = o.local()
+	s.Unreached = o.network.unreached(err).Error()
+	if o.sales == nil {
+		return s, nil
 	}
-	s := control.Status{Chain: o.trust.ChainID, Height: height, Newest: newest, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
-		Wallet: control.Account{Address: o.wallet.Account(), Balance: balance}, Passphrase: o.passphrase}
-	if !o.sells() {
-		return o.withSold(ctx, s)
+	today, err := o.Earned(ctx, 1)
+	if err == nil {
+		s.Today = &today[0]
 	}
-	s.Links, s.Relayed, s.Resting, s.Sells = o.peer.Addrs(), o.peer.Carried(), o.resting(), o.offering()
-	earned, err := o.earnings(ctx)
-	s.Provider = &earned
 	return s, err
 }
 
@@ -66,14 +63,40 @@ func (o operations) Upgrades(ctx context.Context) (control.Upgrades, error) {
 	return rules{o.wallet}.Upgrades(ctx)
 }
 
-// withSold adds what a guest earned who sold before and only asks now.
-func (o operations) withSold(ctx context.Context, s control.Status) (control.Status, error) {
-	if o.sales == nil {
-		return s, nil
+// shown is what runs here, with what the ledger says of it.
+func (o operations) shown(ctx context.Context) (s control.Status, err error) {
+	s = o.local()
+	if s.Height, s.Newest, err = o.wallet.Status(ctx); err != nil {
+		return s, err
 	}
-	earned, err := earnings(ctx, o.wallet, o.sales)
-	s.Provider, s.Resting = &earned, "this daulat only asks; end it, and daulat provide sells again"
+	if s.Wallet.Balance, err = o.wallet.Balance(ctx, o.wallet.Account()); err != nil {
+		return s, err
+	}
+	switch {
+	case o.sells():
+		s.Provider = new(control.Earnings)
+		*s.Provider, err = o.earnings(ctx)
+	case o.sales != nil: // a guest who sold before
+		s.Provider = new(control.Earnings)
+		*s.Provider, err = earnings(ctx, o.wallet, o.sales)
+	}
 	return s, err
+}
+
+// local is what this home knows by itself.
+func (o operations) local() control.Status {
+	s := control.Status{Chain: o.trust.ChainID, Trust: o.trust.String(), API: o.ready.API, Page: o.ready.Page, Ledger: o.ready.Ledger,
+		Wallet: control.Account{Address: o.wallet.Account()}, Passphrase: o.passphrase}
+	switch {
+	case o.sells():
+		s.Links, s.Relayed, s.Resting, s.Sells = o.peer.Addrs(), o.peer.Carried(), o.resting(), o.offering()
+	case o.sales != nil:
+		s.Resting = "this daulat only asks; end it, and daulat provide sells again"
+	}
+	if !o.sells() {
+		s.Model = o.served.Name
+	}
+	return s
 }
 
 // Jobs implements control.Operations.
@@ -322,7 +345,7 @@ const plotDays = 14
 
 // Status implements web.API.
 func (p page) Status(ctx context.Context) (web.Status, error) {
-	s, err := p.operations.Status(ctx)
+	s, err := p.shown(ctx)
 	if err != nil {
 		return web.Status{}, err
 	}

@@ -33,7 +33,7 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 	}
 	return inHome(o.Home, func(home Home) error {
 		u := &up{seller: seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}}
-		return errors.Join(u.provide(ctx, o, ready), u.close())
+		return u.told(errors.Join(u.provide(ctx, o, ready), u.close()))
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"sync"
 	"time"
 
@@ -133,24 +132,6 @@ func (t *tenant) visit(ctx context.Context, line string) (v visit, err error) {
 		return err
 	})
 	return v, v.network.unreached(err)
-}
-
-// unreached says of an error that nobody of the network is there, and leaves out
-// over what the call was carried. Where somebody is there, what each did is said: a lie
-// must not be lost behind those who could not be reached.
-func (n *network) unreached(err error) error {
-	silent := client.Silent(err)
-	if !silent && errors.As(err, new(client.Unhelpful)) {
-		return err
-	}
-	var carried *url.Error
-	if errors.As(err, &carried) {
-		err = carried.Err
-	}
-	if silent {
-		return fmt.Errorf("no peer of %s answers; your friend's daulat may be off, or this machine offline (%w)", n.chain(), err)
-	}
-	return err
 }
 
 // Names of the accounts in a keyring. The home of a ledger of its own has a wallet

@@ -87,7 +87,7 @@ func runUp(ctx context.Context, lock func(Home) (func(), error), o control.UpOpt
 			ready(u)
 			err = u.serve(ctx)
 		}
-		return ended(err, u.close())
+		return u.told(ended(err, u.close()))
 	})
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -62,6 +63,9 @@ func (a *app) wallet() *cobra.Command {
 func (a *app) held() (held control.Account, err error) {
 	if at, err := a.runtime.Attach(a.home); err == nil {
 		s, err := at.Operations.Status(a.ctx)
+		if err == nil && s.Unreached != "" {
+			err = errors.New(s.Unreached)
+		}
 		return s.Wallet, err
 	}
 	return held, started(a.operate(false, func(ctx context.Context, o control.Operator) error {
@@ -84,27 +88,41 @@ func (a *app) status() *cobra.Command {
 		Example: "  daulat status",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return books(a, control.Books.Status, func(w io.Writer, s control.Status) {
-				fmt.Fprintf(w, "chain     %s at height %d%s\n", s.Chain, s.Height, old(time.Since(s.Newest)))
-				if s.Page != "" {
-					fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\n", s.Page)
-				}
-				if s.API != "" {
-					fmt.Fprintf(w, "API       %s\n", s.API)
-				}
-				fmt.Fprintf(w, "ledger    %s\ntrust     %s\nwallet    %s  %d udlt\n",
-					cmp.Or(s.Ledger, "reached through peers, which are not trusted"), s.Trust, s.Wallet.Address, s.Wallet.Balance)
-				if s.Provider != nil {
-					sayEarnings(w, *s.Provider)
-					if len(s.Sells) > 0 {
-						fmt.Fprintf(w, "          %s\n", sells(s.Sells))
-					}
-					fmt.Fprintf(w, "          %s\n", line(control.Work(s.Resting)))
-				}
-				fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
-			})
+			return books(a, control.Books.Status, sayStatus)
 		},
 	}
+}
+
+func sayStatus(w io.Writer, s control.Status) {
+	at, ledger, coins := fmt.Sprintf(" at height %d%s", s.Height, old(time.Since(s.Newest))), cmp.Or(s.Ledger, "reached through peers, which are not trusted"),
+		fmt.Sprintf("  %d udlt", s.Wallet.Balance)
+	if s.Unreached != "" {
+		at, ledger, coins = "", "can't be asked now: "+line(s.Unreached), ""
+	}
+	fmt.Fprintf(w, "chain     %s%s\n", s.Chain, at)
+	if s.Model != "" {
+		fmt.Fprintf(w, "model     %s\n", line(s.Model))
+	}
+	if s.Page != "" {
+		fmt.Fprintf(w, "page      %s   (its address holds the token: keep it to yourself)\n", s.Page)
+	}
+	if s.API != "" {
+		fmt.Fprintf(w, "API       %s\n", s.API)
+	}
+	fmt.Fprintf(w, "ledger    %s\ntrust     %s\nwallet    %s%s\n", ledger, s.Trust, s.Wallet.Address, coins)
+	if s.Provider != nil {
+		sayEarnings(w, *s.Provider)
+	}
+	if d := s.Today; d != nil {
+		fmt.Fprintf(w, "provider  %d udlt today for %s, by the journal here\n", d.Earned, control.Count(d.Requests, "request"))
+	}
+	if s.Provider != nil || s.Today != nil {
+		if len(s.Sells) > 0 {
+			fmt.Fprintf(w, "          %s\n", sells(s.Sells))
+		}
+		fmt.Fprintf(w, "          %s\n", line(control.Work(s.Resting)))
+	}
+	fmt.Fprintf(w, "keys      encrypted in the home; their passphrase: %s\n", s.Passphrase)
 }
 
 // oldBlock is how old the newest block may be without a word. Clocks differ.

@@ -35,11 +35,17 @@ type Status struct {
 	Height int64  `json:"height"`
 	// Newest is the time of the newest block.
 	Newest time.Time `json:"block_time"`
-	Trust  string    `json:"trust"` // for `daulat verify --trust`
-	API    string    `json:"api"`
-	Page   string    `json:"page"`             // with the token in the fragment: as secret as the token
-	Ledger string    `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
-	Wallet Account   `json:"wallet"`
+	// Unreached is why the ledger can't be asked now: what it would say is missing then.
+	Unreached string `json:"unreached,omitempty"`
+	// Model is asked if a question names none, where nothing is sold.
+	Model string `json:"model,omitempty"`
+	// Today is what the journal has of today, where the ledger can't be asked.
+	Today  *EarnedDay `json:"today,omitempty"`
+	Trust  string     `json:"trust"` // for `daulat verify --trust`
+	API    string     `json:"api"`
+	Page   string     `json:"page"`             // with the token in the fragment: as secret as the token
+	Ledger string     `json:"ledger,omitempty"` // RPC address, for `daulat provide --ledger`
+	Wallet Account    `json:"wallet"`
 	// Provider is nil for a home that only asks.
 	Provider *Earnings `json:"provider,omitempty"`
 	Links    []string  `json:"links,omitempty"` // addresses of this peer
