@@ -58,6 +58,14 @@ func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Prog
 		}
 	}
 	return inHome(o.Home, func(home Home) error {
+		if err := home.vacant(at); err != nil {
+			return err
+		}
+		if o.P2P != "" {
+			if err := vacantPort(o.P2P); err != nil {
+				return err
+			}
+		}
 		n := &ledgerNode{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}
 		return errors.Join(n.run(ctx, o, ready), n.close())
 	})

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +25,23 @@ func TestTakenPort(t *testing.T) {
 	o := control.UpOptions{Listen: taken.Addr().String()}
 	if l, err := listen(o, say); err == nil || !strings.Contains(err.Error(), "port "+port) || len(said) != 0 {
 		t.Fatalf("%v, %v, said %v", l, err, said)
+	}
+	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := linkAddr(o.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := home.vacant(at); err == nil || !strings.Contains(err.Error(), "port "+port+" of 127.0.0.1 is taken") {
+		t.Errorf("a taken --link: %v", err)
+	}
+	if err := errors.Join(home.vacant(""), home.vacant(linkNone), home.vacant("/ip4/127.0.0.1/tcp/0")); err != nil {
+		t.Errorf("no --link, none, and a free one: %v", err)
+	}
+	if err := errors.Join(saveJSON(home.path(linkFile), keptLink{at}), home.vacant(linkNone)); err != nil || home.vacant("") == nil {
+		t.Errorf("an earlier --link that is taken now, and --link none: %v", err)
 	}
 	o.AnyPort = true
 	l, err := listen(o, say)

@@ -32,6 +32,9 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 		return err
 	}
 	return inHome(o.Home, func(home Home) error {
+		if err := home.vacant(at); err != nil {
+			return err
+		}
 		u := &up{seller: seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}, listen: at}}
 		return u.told(errors.Join(u.provide(ctx, o, ready), u.close()))
 	})

@@ -332,6 +332,39 @@ func (h Home) openLink(file string, at string, c link.Config) (*link.Node, error
 	return node, nil
 }
 
+// vacant reports an error if another program listens where the home's peer is to: at
+// the multiaddr that the user named, or else where an earlier --link said.
+func (h Home) vacant(named string) error {
+	kept := keptLink{named}
+	if named == "" {
+		if err := loadJSON(h.path(linkFile), &kept); err != nil {
+			return err
+		}
+	}
+	if kept.Listen == "" || kept.Listen == linkNone {
+		return nil
+	}
+	return vacantPort(link.AddrPort(kept.Listen))
+}
+
+// vacantPort reports an error if IP:PORT can't be listened on.
+func vacantPort(at string) error {
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		return unheard(at, err)
+	}
+	return l.Close()
+}
+
+// unheard says why nobody can listen at an address.
+func unheard(at string, err error) error {
+	host, port, split := net.SplitHostPort(at)
+	if split != nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s: %w", at, err)
+	}
+	return fmt.Errorf("port %s of %s is taken: another program listens there", port, host)
+}
+
 // listen takes the address. A taken port is replaced by a free one only where
 // nobody asked for it by number.
 func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
@@ -340,11 +373,8 @@ func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
 		return l, nil
 	}
 	host, port, split := net.SplitHostPort(o.Listen)
-	if split != nil || !errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listen on %s: %w", o.Listen, err)
-	}
-	if !o.AnyPort {
-		return nil, fmt.Errorf("port %s of %s is taken: another program listens there", port, host)
+	if split != nil || !o.AnyPort || !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, unheard(o.Listen, err)
 	}
 	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 		return nil, fmt.Errorf("listen on a free port: %w", err)

@@ -82,7 +82,10 @@ func runUp(ctx context.Context, lock func(Home) (func(), error), o control.UpOpt
 	return inHomeAs(lock, o.Home, func(home Home) error {
 		defer context.AfterFunc(ctx, func() { p("stopping: what is open is settled") })()
 		u := &up{seller: seller{tenant: tenant{home: home, say: p, ask: o.Passphrase}, listen: at}}
-		err := u.start(ctx, o)
+		err := home.vacant(at)
+		if err == nil {
+			err = u.start(ctx, o)
+		}
 		if err == nil {
 			ready(u)
 			err = u.serve(ctx)
