@@ -66,12 +66,26 @@ func lineOf(trust client.Trust, peers, more []string, i invite.Invite, key canon
 		}
 	}
 	peers = link.Beyond(peers) // a guest on this machine reaches those too
-	if err := link.CheckAddrs(more); err != nil {
+	if err := checkPeers(more); err != nil {
 		return l, control.WrongInput{Err: err}
 	}
 	own := max(1, invite.MaxPeers-len(more)) // of this home at the most; one too many others is refused
 	l.Peers = append(slices.Clone(peers[:min(len(peers), own)]), more...)
 	return l, l.Validate()
+}
+
+// checkPeers refuses what is no address of a peer. A node has another one under
+// which ledger nodes know it, and that is easily taken for it.
+func checkPeers(addrs []string) error {
+	for _, at := range addrs {
+		if !strings.HasPrefix(at, "/") && strings.Contains(at, "@") {
+			return fmt.Errorf("--peer %q is where ledger nodes reach each other (P2P): guests need the address after \"peers reach it at\", which begins with a slash", at)
+		}
+	}
+	if err := link.CheckAddrs(addrs); err != nil {
+		return fmt.Errorf("--peer: %w", err)
+	}
+	return nil
 }
 
 func inviteOf(i invite.Invite) control.Invite {

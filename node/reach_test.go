@@ -102,10 +102,14 @@ func TestPeersOfAnInvite(t *testing.T) {
 		"too many others": {[]string{onInternet}, slices.Repeat([]string{other}, 8), nil},
 		"nobody's":        {[]string{onInternet}, []string{"/ip4/5.0.0.5/tcp/4700"}, nil},
 		"no address":      {[]string{onInternet}, []string{"5.0.0.5:4700"}, nil},
+		"a ledger node's": {[]string{onInternet}, []string{strings.Repeat("ab", 20) + "@5.0.0.5:4748"}, nil},
 	} {
 		l, err := lineOf(trust, c.own, c.more, terms, linktest.Key(t))
 		if (err == nil) != (c.want != nil) || err == nil && !slices.Equal(l.Peers, c.want) {
 			t.Errorf("%s: %v, %v", name, l.Peers, err)
+		}
+		if name == "a ledger node's" && !strings.Contains(err.Error(), "peers reach it at") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

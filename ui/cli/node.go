@@ -42,6 +42,9 @@ the key. Where the ledger stands still without it, and no other home is left, --
 			return a.runtime.Node(cmd.Context(), o, a.progress(), func(n control.Node) {
 				_ = a.print(n, func(w io.Writer) { // nothing to do about a closed terminal
 					fmt.Fprintf(w, "ledger %s: RPC %s, REST %s, gRPC %s, P2P %s\n", n.Chain, n.Ledger, n.REST, n.GRPC, n.P2P)
+					for _, at := range n.Link {
+						fmt.Fprintf(w, "peers reach it at %s   (daulat invite --peer takes this)\n", at)
+					}
 				})
 			})
 		},
