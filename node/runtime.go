@@ -92,8 +92,15 @@ const (
 	outlastMost = 15 * time.Minute
 )
 
-// outlast waits for the end of what other commands of the home ask here.
+// outlast waits for the end of what other commands of the home ask here. What this
+// process asked itself, and gave up, is over in a moment.
 func (u *up) outlast(ctx context.Context) {
+	moment, over := context.WithTimeout(ctx, courtesy)
+	u.gateway.Idle(moment, func() {})
+	over()
+	if ctx.Err() != nil { // the user ended it
+		return
+	}
 	ctx, end := context.WithTimeout(ctx, outlastMost)
 	defer end()
 	busy := sync.OnceFunc(func() { u.say("another command asks through this one, which ends with it") })
