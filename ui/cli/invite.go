@@ -33,10 +33,10 @@ reached: those of "daulat up --link IP:PORT", or else of this machine alone.`
 
 %s
 
-To sell answers there:  %[5]s provide INVITE
+%[7]sTo sell answers there:  %[5]s provide INVITE
 To ask from there:      %[5]s ask --network INVITE "What is the capital of Indonesia?"
 To take it back:        %[6]s
-`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), there(made.OnlyHere), a.typed("invite revoke "+short(made.ID)))
+`, made.Expires.Local().Format(time.DateTime), made.Grant, whom(made), line(made.Line), there(made.OnlyHere), a.typed("invite revoke "+short(made.ID)), sendAlong(made))
 			if made.OnlyHere {
 				fmt.Fprint(w, `
 For friends elsewhere a network needs an address that they reach: start it with "daulat up --link
@@ -49,6 +49,18 @@ IP:PORT", or found one with "daulat testnet --machines IP,IP,...", and invite ag
 	cmd.Flags().DurationVar(&t.Life, "expires", 7*24*time.Hour, "how long the line is good")
 	cmd.Flags().StringArrayVar(&t.Peers, "peer", nil, "`ADDRESS` of one more peer that relays, as its daulat node shows it")
 	return cmd
+}
+
+// sendAlong is what a friend who never heard of daulat needs beside the line.
+func sendAlong(made control.NewInvite) string {
+	if made.OnlyHere {
+		return ""
+	}
+	return `Tell your friend: this line lets your machine into our network, where people answer each other's
+questions with AI; all it needs is one file, the program daulat. (make dist makes that file for each
+system, in dist/.)
+
+`
 }
 
 // whom says for whom the line of an invite is.
