@@ -13,7 +13,7 @@ func TestHelp(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	leaves := help(t, home, nil)
 	for _, want := range []string{"up", "provide", "node", "testnet", "validator", "validator ls", "validator unjail", "validator leave", "upgrade propose", "upgrade vote", "upgrade status", "ask", "verify", "receipt export", "model pull", "model import", "model ls",
-		"job ls", "job show", "provider ls", "wallet", "wallet send", "token new", "token ls", "token revoke", "key ls", "key rotate", "key revoke", "status"} {
+		"job ls", "job show", "provider ls", "wallet", "wallet send", "token new", "token ls", "token revoke", "key ls", "key rotate", "key revoke", "status", "version"} {
 		if !leaves[want] {
 			t.Errorf("daulat --help does not lead to %q", want)
 		}

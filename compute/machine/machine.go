@@ -55,9 +55,12 @@ type Source struct {
 	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
 }
 
+// cores are those that this process began with: its owner may have it use fewer.
+var cores = runtime.GOMAXPROCS(0)
+
 // This is the machine that the program runs on.
 func This() Source {
-	return Source{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.GOMAXPROCS(0), Features: features(),
+	return Source{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: cores, Features: features(),
 		Root: os.DirFS("/"), Run: run}
 }
 

@@ -47,6 +47,8 @@ type Runtime interface {
 	Visit(ctx context.Context, o control.UpOptions, p control.Progress, use func(context.Context, control.Attached) error) error
 	// Operate opens the account that acts for a home on the ledger by itself.
 	Operate(ctx context.Context, o control.OperateOptions, p control.Progress, use func(context.Context, control.Operator) error) error
+	// Version says which program this is.
+	Version() control.Version
 	// Guest reports whether the home has joined a network of others.
 	Guest(home string) bool
 	// Attach finds the daulat that runs in the home.
@@ -170,9 +172,19 @@ has 3 and 4 besides, and a node whose program an upgrade has left behind ends wi
 		Example: `  daulat up
   daulat ask "What is the capital of Indonesia?"
   daulat receipt export 1-1 -o answer.receipt
-  daulat verify answer.receipt --trust LINE`,
+  daulat verify answer.receipt --trust LINE
+  daulat ask --network INVITE "What is the capital of Indonesia?"
+  daulat provide INVITE`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+	}
+	var version bool
+	root.Flags().BoolVar(&version, "version", false, "say which daulat this is")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if version {
+			return a.showVersion()
+		}
+		return cmd.Help()
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
@@ -186,7 +198,7 @@ has 3 and 4 besides, and a node whose program an upgrade has left behind ends wi
 			cmd.SetContext(a.ctx)
 		}
 	}
-	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.validator(), a.upgrade(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo())
+	root.AddCommand(a.up(), a.invite(), a.provide(), a.node(), a.testnet(), a.validator(), a.upgrade(), a.ask(), a.verify(), a.receipt(), a.model(), a.job(), a.provider(), a.wallet(), a.token(), a.key(), a.status(), a.demo(), a.version())
 	return root
 }
 

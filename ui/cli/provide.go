@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 
@@ -80,6 +81,8 @@ for its first coin by its address.`,
 				return a.uninstallProvide()
 			}
 			switch {
+			case o.Ledger != "" && !isRPC(o.Ledger):
+				return usage("--ledger %q is not of the form tcp://HOST:PORT, as daulat status shows it", o.Ledger)
 			case o.Invite != "" && o.Ledger != "":
 				return usage("provide takes an INVITE or --ledger, not both")
 			case o.Invite == "" && o.Ledger == "" && !a.runtime.Guest(a.home):
@@ -109,6 +112,12 @@ for its first coin by its address.`,
 	w.flags(f)
 	passphraseFlag(cmd, &ask)
 	return cmd
+}
+
+// isRPC reports that an address is of the form of a ledger node's RPC.
+func isRPC(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "tcp" || u.Scheme == "http" || u.Scheme == "https") && u.Port() != ""
 }
 
 func (a *app) sayProviding(w io.Writer, p control.Providing) {
