@@ -68,7 +68,7 @@ func (c *counted) RevokeInvite(context.Context, string) error {
 }
 func (c *counted) Validators(context.Context) ([]Validator, error) { c.calls++; return nil, nil }
 func (c *counted) Upgrades(context.Context) (Upgrades, error)      { c.calls++; return Upgrades{}, nil }
-func (c *counted) Keys(context.Context) ([]Key, error) { c.calls++; return nil, nil }
+func (c *counted) Keys(context.Context) ([]Key, error)             { c.calls++; return nil, nil }
 func (c *counted) RotateKey(_ context.Context, name string) (Key, error) {
 	c.calls++
 	return Key{Name: name}, nil
