@@ -95,7 +95,7 @@ const secret = "dlc-0123456789abcdef"
 
 // operations are the names of all, as the Handler knows them.
 var operationNames = []string{"ready", "status", "earned", "rest", "jobs", "job", "providers", "receipts", "export", "liar", "send", "token-new", "tokens", "token-revoke",
-	"invite-new", "invites", "invite-revoke", "keys", "key-rotate", "key-revoke"}
+	"invite-new", "invites", "invite-revoke", "keys", "key-rotate", "key-revoke", "validators", "upgrades"}
 
 // TestOperationsTakeTheirSecretAlone: nothing else opens any of them, whatever
 // is asked.
@@ -132,14 +132,20 @@ func TestSellingTakesNoOtherCommand(t *testing.T) {
 	if k, err := c.RevokeKey(t.Context(), "identity"); err != nil || k.Name != "identity" || o.calls != 4 {
 		t.Fatalf("a key: %+v, %v after %d calls", k, err, o.calls)
 	}
+	if _, err := c.Validators(t.Context()); err != nil || o.calls != 5 {
+		t.Fatalf("validators: %v after %d calls", err, o.calls)
+	}
+	if _, err := c.Upgrades(t.Context()); err != nil || o.calls != 6 {
+		t.Fatalf("upgrades: %v after %d calls", err, o.calls)
+	}
 	var wrong WrongInput
 	if _, err := c.Receipts(t.Context()); err == nil || errors.As(err, &wrong) || !strings.Contains(err.Error(), "only sells") {
 		t.Errorf("receipts: %v", err)
 	}
-	if err := c.RevokeToken(t.Context(), "bot"); err == nil || o.calls != 4 {
+	if err := c.RevokeToken(t.Context(), "bot"); err == nil || o.calls != 6 {
 		t.Errorf("%v after %d calls", err, o.calls)
 	}
-	if err := (Client{Base: server.URL, Secret: "dlt-an-api-token-of-the-home"}).Rest(t.Context(), true); err == nil || o.calls != 4 {
+	if err := (Client{Base: server.URL, Secret: "dlt-an-api-token-of-the-home"}).Rest(t.Context(), true); err == nil || o.calls != 6 {
 		t.Errorf("another secret: %v after %d calls", err, o.calls)
 	}
 }
