@@ -85,6 +85,7 @@ func TestVoucherAfterTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.advance(sessiontest.Windows.Close)
-	s.rounds(2) // in which the end is seen
+	before := s.ledger.looks.Load()
+	s.eventually("the end is seen", func() bool { return s.ledger.looks.Load() >= before+2 }) // as the stream is open, each round looks again
 	a.refused("a voucher after the end", pay(stream, late), session.Spent)
 }
