@@ -72,7 +72,7 @@ func (h Home) Lock() (release func(), err error) {
 	}
 	if err := lockFile(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock home: another daulat runs in %s", h.dir)
+		return nil, fmt.Errorf("another daulat runs in %s: end that one first, or take another --home", h.dir)
 	}
 	return func() { f.Close() }, nil
 }
