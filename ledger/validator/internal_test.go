@@ -1,7 +1,11 @@
 package validator
 
 import (
+	"context"
+	"encoding/hex"
 	"time"
+
+	cmtlog "github.com/cometbft/cometbft/libs/log"
 
 	"daulat/ledger/app"
 )
@@ -31,3 +35,16 @@ var CometConfig = cometConfig
 var ForgetHalfSynced = forgetHalfSynced
 
 const Syncing = syncing
+
+// Proves reports why a state sync could not tell the state after a block, if it can't.
+func Proves(ctx context.Context, chain string, s *StateSync, height uint64) error {
+	trusted, err := hex.DecodeString(s.Trust.Hash)
+	if err != nil {
+		return err
+	}
+	p, err := newProver(ctx, chain, s, s.RPC, trusted, cmtlog.NewNopLogger())
+	if err == nil {
+		_, err = p.AppHash(ctx, height)
+	}
+	return err
+}
