@@ -23,7 +23,7 @@ func TestAWrongFlagSpendsNoInvite(t *testing.T) {
 	for why, args := range map[string][]string{
 		"http://HOST:PORT":   {"provide", line, "--upstream", "foo"},
 		"gpt-4":              {"provide", line, "--model", "gpt-4"},
-		"in use":             {"provide", line, "--link", taken},
+		"is taken":           {"provide", line, "--link", taken},
 		"a price is at most": {"provide", line, "--output-price", "18446744073709551615"},
 		"neither in":         {"ask", "hello", "--network", line, "--model", "gpt-4"},
 	} {
