@@ -178,6 +178,23 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Every patch fits the tree as it is, whichever rows are drawn.
+func TestPatchesApply(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := readRows(filepath.Join(root, "test", "guards"))
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%d rows: %v", len(rows), err)
+	}
+	for _, r := range rows {
+		if !(checker{root: root}).applies(r) {
+			t.Errorf("the patch of %s no longer applies", r.name)
+		}
+	}
+}
+
 func TestDraw(t *testing.T) {
 	var rows []row
 	for _, name := range strings.Split("abcdefghijklmnopqrst", "") {
