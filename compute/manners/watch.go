@@ -22,9 +22,15 @@ type Watcher struct {
 	Rules  Rules
 	Sensor Sensor // nil if only the owner's word counts
 	Beside Beside // answers of ours that other programs work on
-	told   chan bool
+	told   chan word
 	mu     sync.Mutex // guards why
 	why    string
+}
+
+// word is what the owner says, and closed once it was acted on.
+type word struct {
+	rest bool
+	done chan struct{}
 }
 
 // Why is why the machine rests now; empty if it does not.
@@ -47,18 +53,20 @@ func (w *Watcher) decide(s Signs) (why string, changed bool) {
 
 // NewWatcher is a watcher that looks with s.
 func NewWatcher(r Rules, s Sensor) *Watcher {
-	return &Watcher{Rules: r, Sensor: s, told: make(chan bool)}
+	return &Watcher{Rules: r, Sensor: s, told: make(chan word)}
 }
 
 // Tell has the machine rest whatever the rules say, or no longer. It returns once
 // the decision was passed on, or ctx ends.
 func (w *Watcher) Tell(ctx context.Context, rest bool) error {
+	told := word{rest, make(chan struct{})}
 	select {
-	case w.told <- rest:
-		return nil
+	case w.told <- told:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	<-told.done // one who took it acts on it
+	return nil
 }
 
 // Look says why the machine shall not work now; empty if it may.
@@ -84,7 +92,7 @@ func (w *Watcher) watch(ctx context.Context, tick <-chan time.Time, now func() t
 	why, _ := w.decide(signs)
 	decided(why)
 	for {
-		told := signs.Told
+		told := word{rest: signs.Told}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -94,9 +102,12 @@ func (w *Watcher) watch(ctx context.Context, tick <-chan time.Time, now func() t
 				signs = fresh
 			}
 		}
-		signs.Told, signs.Now = told, now()
+		signs.Told, signs.Now = told.rest, now()
 		if why, changed := w.decide(signs); changed {
 			decided(why)
+		}
+		if told.done != nil {
+			close(told.done)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func TestWatch(t *testing.T) {
 	if err := w.Tell(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
+	if got := w.Why(); got != "its owner told it to rest" { // at once: who told asks next
+		t.Errorf("told to rest, it rests because %q", got)
+	}
 	look(Signs{}) // on mains again, and told to rest: nothing changes
 	if err := w.Tell(t.Context(), true); err != nil {
 		t.Fatal(err)
