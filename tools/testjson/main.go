@@ -5,8 +5,9 @@
 //
 // Usage: go test -json ./... | testjson [-count FILE]
 //
-// It prints a line for each package, the output of what failed, and at the end
-// "N passed, N failed", where any other fault counts as one failed.
+// It prints a line for each package, the output of what failed, and at the end what
+// each failed test complained of, in short, and "N passed, N failed", where any other
+// fault counts as one failed.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,12 +68,14 @@ type run struct {
 	open           map[string]bool     // tests that started and did not end
 	passed, failed int
 	faults         []string
+	short          []string // what failed tests complained of
 }
 
 type judgement struct {
 	out            io.Writer
 	runs           map[string]*run
 	build          map[string][]string // compiler output by import path
+	short          []string            // of all failed tests
 	passed, failed int                 // tests; whatever else is wrong counts as one failed
 }
 
@@ -95,6 +99,8 @@ func judge(in io.Reader, out io.Writer, least int) bool {
 	if j.passed < least {
 		j.fault("%d tests passed, but the repository has at least %d", j.passed, least)
 	}
+	slices.Sort(j.short)
+	fmt.Fprint(out, strings.Join(j.short, ""))
 	fmt.Fprintf(out, "%d passed, %d failed\n", j.passed, j.failed)
 	return j.failed == 0
 }
@@ -144,6 +150,9 @@ func (r *run) test(e event) {
 	case "fail":
 		r.failed++
 		r.faults = append(r.faults, strings.Join(r.output[e.Test], ""))
+		if said := complaints(r.output[e.Test]); said != "" {
+			r.short = append(r.short, "FAIL  "+e.Package+" "+e.Test+"\n"+said)
+		}
 	case "skip":
 		r.failed++
 		r.faults = append(r.faults, e.Test+" was skipped\n"+strings.Join(r.output[e.Test], ""))
@@ -154,6 +163,27 @@ func (r *run) test(e event) {
 	delete(r.output, e.Test)
 }
 
+// complaint is a line in which a test, a script or the runtime says what is wrong, and
+// before how many lines lead to it.
+var complaint = regexp.MustCompile(`^\s*(FAIL: |\w+_test\.go:\d+: |panic: |fatal error: )`)
+
+const before = 12
+
+// complaints are the lines of an output that say what is wrong, with those before them.
+func complaints(output []string) string {
+	var said strings.Builder
+	lines := strings.SplitAfter(strings.Join(output, ""), "\n")
+	next := 0
+	for i, line := range lines {
+		if !complaint.MatchString(line) {
+			continue
+		}
+		said.WriteString(strings.Join(lines[max(next, i-before):i+1], ""))
+		next = i + 1
+	}
+	return said.String()
+}
+
 // finish prints a package that ended. Without test files it ends as skipped.
 func (j *judgement) finish(r *run, e event) {
 	switch e.Action {
@@ -162,6 +192,7 @@ func (j *judgement) finish(r *run, e event) {
 		return
 	}
 	delete(j.runs, e.Package)
+	j.short = append(j.short, r.short...)
 	for test := range r.open {
 		r.failed++
 		r.faults = append(r.faults, test+" did not end\n"+strings.Join(r.output[test], ""))

@@ -84,6 +84,28 @@ func TestJudgeIsQuietAboutPassedTests(t *testing.T) {
 	}
 }
 
+// After a long output stands in short what was complained of, with the lines before,
+// once each; what follows a complaint and what went well is not said again.
+func TestJudgeSaysInShortWhatFailed(t *testing.T) {
+	in := []string{"p run TestA"}
+	for i := range 40 {
+		in = append(in, fmt.Sprintf("p output TestA > step-%d", i))
+	}
+	in = append(in, "p output TestA FAIL: script:7: too small", "p output TestA x_test.go:3: too late", "p output TestA later")
+	var out strings.Builder
+	judge(strings.NewReader(stream(append(in, "p fail TestA", "p run TestB", "p fail TestB", "p fail", "q run TestC", "q pass TestC", "q pass")...)), &out, 0)
+	_, short, found := strings.Cut(out.String(), "ok    q")
+	_, short, _ = strings.Cut(short, "\n")
+	want := "FAIL  p TestA\n"
+	for i := 40 - before; i < 40; i++ {
+		want += fmt.Sprintf("> step-%d\n", i)
+	}
+	want += "FAIL: script:7: too small\nx_test.go:3: too late\n1 passed, 2 failed\n"
+	if !found || short != want {
+		t.Errorf("in short:\n%s\nwant:\n%s", short, want)
+	}
+}
+
 func TestFloor(t *testing.T) {
 	for text, want := range map[string]int{"12\n": 12, "1": 1, "": 0, "0\n": 0, "-3": 0, "many": 0} {
 		file := filepath.Join(t.TempDir(), "COUNT")
