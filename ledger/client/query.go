@@ -5,7 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
+	errorsmod "cosmossdk.io/errors"
+	abci "github.com/cometbft/cometbft/abci/types"
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	sdkquery "github.com/cosmos/cosmos-sdk/types/query"
@@ -33,19 +36,37 @@ func (c *Client) query(ctx context.Context, method string, request, answer proto
 	return nil
 }
 
+// While a node commits a block it may for a moment have no newest state to answer from:
+// it is asked again, a few times.
+const (
+	commitTries = 4
+	commitPause = 50 * time.Millisecond
+)
+
 func (c *Client) ask(ctx context.Context, path string, data []byte) ([]byte, error) {
-	r, err := c.rpc.ABCIQueryWithOptions(ctx, path, data, rpcclient.DefaultABCIQueryOptions)
-	if err != nil {
-		return nil, fmt.Errorf("ask ledger: %w", err)
+	for try := 1; ; try++ {
+		r, err := c.rpc.ABCIQueryWithOptions(ctx, path, data, rpcclient.DefaultABCIQueryOptions)
+		if err != nil {
+			return nil, fmt.Errorf("ask ledger: %w", err)
+		}
+		switch q := r.Response; {
+		case q.Code == 0:
+			return q.Value, nil
+		case failed(q, sdkerrors.ErrKeyNotFound):
+			return nil, fmt.Errorf("%w: %s", ErrNotFound, q.Log)
+		case !failed(q, sdkerrors.ErrInvalidHeight) || try == commitTries:
+			return nil, refused(q.Codespace, q.Code, q.Log)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(commitPause):
+		}
 	}
-	switch q := r.Response; {
-	case q.Code == 0:
-		return q.Value, nil
-	case q.Codespace == sdkerrors.RootCodespace && q.Code == sdkerrors.ErrKeyNotFound.ABCICode():
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, q.Log)
-	default:
-		return nil, refused(q.Codespace, q.Code, q.Log)
-	}
+}
+
+func failed(q abci.ResponseQuery, with *errorsmod.Error) bool {
+	return q.Codespace == with.Codespace() && q.Code == with.ABCICode()
 }
 
 // Bounds of a list: entries per question, and in all.
