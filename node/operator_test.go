@@ -1,6 +1,10 @@
 package node
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +30,37 @@ func TestWhoMayReturn(t *testing.T) {
 		err := mayReturn(row.v, row.now)
 		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAnyNodeOfAHomeServes: a command of a testnet's home reaches the ledger while one of
+// its validators is left, whichever that is.
+func TestAnyNodeOfAHomeServes(t *testing.T) {
+	node := func() *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var call struct {
+				ID json.RawMessage `json:"id"`
+			}
+			if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{}}`, call.ID)
+		}))
+		t.Cleanup(s.Close)
+		return s
+	}
+	alive, killed := node(), node()
+	killed.Close()
+	address := func(s *httptest.Server) string { return "tcp://" + s.Listener.Addr().String() }
+	for _, ledgers := range [][]string{{address(alive), address(killed)}, {address(killed), address(alive)}} {
+		rpc, err := serving{Ledgers: ledgers}.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rpc.Status(t.Context()); err != nil {
+			t.Errorf("of %v one serves, and: %v", ledgers, err)
 		}
 	}
 }

@@ -27,13 +27,14 @@ func TestWaitingForAStandingLedgerEnds(t *testing.T) {
 	say := func(line string) { said = append(said, line) }
 	stands := func(context.Context) int64 { return 7 }
 	err := whileMoving(t.Context(), looks, stands, say, func(ctx context.Context) error {
-		for {
+		for range 100 {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case looks <- time.Time{}:
 			}
 		}
+		return nil
 	})
 	if !errors.Is(err, control.ErrStanding) || len(said) != 1 {
 		t.Errorf("a ledger that stands still: %v, after %q", err, said)
