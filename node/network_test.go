@@ -143,6 +143,11 @@ func TestATestnetsHomeIsItsOwn(t *testing.T) {
 	if _, err := joined(t, testnet, lineTo(2, 7, peer)); !errors.Is(err, errOfTestnet) {
 		t.Errorf("a testnet's home joined: %v", err)
 	}
+	up := control.UpOptions{Home: testnet.dir, Noise: true, Listen: "127.0.0.1:0"}
+	ctx, end := context.WithCancel(t.Context())
+	if err := (Runtime{}).Up(ctx, up, func(string) {}, func(control.Ready) { end() }); !errors.Is(err, errOfTestnet) || exists(testnet.path("chain")) {
+		t.Errorf("a testnet's home founded another ledger: %v", err)
+	}
 	guest, err := OpenHome(filepath.Join(t.TempDir(), "guest"))
 	if err != nil {
 		t.Fatal(err)

@@ -109,6 +109,9 @@ func (u *up) start(ctx context.Context, o control.UpOptions) (err error) {
 	if guest || o.Network != "" {
 		return u.startGuest(ctx, o)
 	}
+	if exists(u.home.path(foundedFile)) {
+		return control.WrongInput{Err: errOfTestnet}
+	}
 	choose := func() (ModelEntry, error) { return u.chooseModel(ctx, o) }
 	if err := u.openModel(ctx, choose); err != nil {
 		return err
@@ -245,9 +248,6 @@ func (u *up) openLedger(ctx context.Context, o control.UpOptions) error {
 	}
 	chain := u.home.path("chain")
 	if !validator.Exists(chain) {
-		if exists(u.home.path(foundedFile)) {
-			return control.WrongInput{Err: errOfTestnet}
-		}
 		u.say("founding a new ledger")
 		if err := found(chain, wallet.Account(), seller.Account(), o); err != nil {
 			return err
