@@ -25,7 +25,7 @@ test: lint fresh unit ## every check: lint, generated code, all tests of both mo
 
 unit: ## all tests; none may be skipped and none may go missing (test/COUNT)
 	@cd tools && go build -o ../bin/testjson ./testjson
-	@{ bad=0; go test -json -vet=off $(TESTFLAGS) ./... || bad=1; \
+	@{ bad=0; go test -json -vet=off -timeout=20m $(TESTFLAGS) ./... || bad=1; \
 	   go test -json -vet=off -tags='pebbledb purego' $(TESTFLAGS) ./core/... || bad=1; \
 	   cd tools && go test -json -vet=off $(TESTFLAGS) ./... || bad=1; \
 	   exit $$bad; } | bin/testjson -count test/COUNT
