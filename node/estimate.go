@@ -29,7 +29,8 @@ func (Runtime) Estimate(ctx context.Context, o control.ProvideOptions, p control
 	if p.Watts != nil && *p.Watts > maxWatts {
 		return e, control.WrongInput{Err: fmt.Errorf("--watts is at most %d", maxWatts)}
 	}
-	err = inHome(o.Home, func(home Home) (err error) {
+	pass := func(h Home) (func(), error) { return h.pass(ctx, say, never) }
+	err = inHomeAs(pass, o.Home, func(home Home) (err error) {
 		s := &seller{tenant: tenant{home: home, say: say, ask: o.Passphrase}}
 		defer func() { err = errors.Join(err, s.close()) }()
 		if err := s.setManners(o.Manners); err != nil {

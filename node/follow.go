@@ -57,7 +57,7 @@ func (Runtime) Node(ctx context.Context, o control.NodeOptions, say control.Prog
 			return control.WrongInput{Err: fmt.Errorf("--p2p %q is not of the form IP:PORT", o.P2P)}
 		}
 	}
-	return inHome(o.Home, func(home Home) error {
+	return inHome(ctx, o.Home, say, func(home Home) error {
 		if err := home.vacant(at); err != nil {
 			return err
 		}

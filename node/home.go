@@ -81,18 +81,6 @@ func (h Home) Lock() (release func(), err error) {
 // stays when that ends: what it says counts while the lock is held.
 const passingFile = "passing"
 
-// occupy is Lock for who stays.
-func (h Home) occupy() (release func(), err error) {
-	if release, err = h.Lock(); err != nil {
-		return nil, err
-	}
-	if err = os.Remove(h.path(passingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		release()
-		return nil, fmt.Errorf("lock home: %w", err)
-	}
-	return release, nil
-}
-
 const (
 	// passingMost is how long a command waits for another one's process. Its answer
 	// may have to come first.
@@ -103,22 +91,16 @@ const (
 // errServes says that the process that was waited for takes commands now.
 var errServes = errors.New("the daulat of this home takes commands now")
 
-// pass is Lock for one command. It waits for who passes too, such as one that settles
-// what it asked, unless that is found to serve, and not for who stays.
-func (h Home) pass(ctx context.Context, say control.Progress, serves func() bool) (release func(), err error) {
+// await is Lock. It waits for who passes, such as a command that settles what it asked,
+// unless that is found to serve, and not for who stays.
+func (h Home) await(ctx context.Context, say control.Progress, serves func() bool) (release func(), err error) {
 	ctx, end := context.WithTimeout(ctx, passingMost)
 	defer end()
 	told := sync.OnceFunc(func() { say("waiting until the command before this one, in the same home, is settled and ends") })
 	for {
 		release, err := h.Lock()
-		if err == nil {
-			if err = writeFile(h.path(passingFile), nil); err != nil {
-				release()
-			}
+		if err == nil || !exists(h.path(passingFile)) {
 			return release, err
-		}
-		if !exists(h.path(passingFile)) {
-			return nil, err
 		}
 		told()
 		if serves() {
@@ -135,8 +117,37 @@ func (h Home) pass(ctx context.Context, say control.Progress, serves func() bool
 	}
 }
 
-// inHome opens a home and works in it as the only process.
-func inHome(dir string, work func(Home) error) error { return inHomeAs(Home.occupy, dir, work) }
+// occupy is await for who stays.
+func (h Home) occupy(ctx context.Context, say control.Progress) (release func(), err error) {
+	if release, err = h.await(ctx, say, never); err != nil {
+		return nil, err
+	}
+	if err = os.Remove(h.path(passingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		release()
+		return nil, fmt.Errorf("lock home: %w", err)
+	}
+	return release, nil
+}
+
+// pass is await for one command.
+func (h Home) pass(ctx context.Context, say control.Progress, serves func() bool) (release func(), err error) {
+	if release, err = h.await(ctx, say, serves); err != nil {
+		return nil, err
+	}
+	if err = writeFile(h.path(passingFile), nil); err != nil {
+		release()
+	}
+	return release, err
+}
+
+// never is what serves a command that needs the home for itself.
+func never() bool { return false }
+
+// inHome opens a home and works in it as the only process, until that ends by itself
+// or with ctx.
+func inHome(ctx context.Context, dir string, say control.Progress, work func(Home) error) error {
+	return inHomeAs(func(h Home) (func(), error) { return h.occupy(ctx, say) }, dir, work)
+}
 
 func inHomeAs(lock func(Home) (release func(), err error), dir string, work func(Home) error) error {
 	home, err := OpenHome(dir)

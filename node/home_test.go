@@ -15,19 +15,19 @@ import (
 // TestAHomeOfNobodyIsNotLeft: an invite that lets nobody in leaves no folder behind
 // that was made for it, and none that was there is touched.
 func TestAHomeOfNobodyIsNotLeft(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "home")
+	dir, quiet := filepath.Join(t.TempDir(), "home"), func(string) {}
 	refused := control.WrongInput{Err: errNotLetIn{invite.ErrSpent}}
 	work := func(result error) func(Home) error {
 		return func(h Home) error { return errors.Join(os.WriteFile(h.path("passphrase"), nil, 0o600), result) }
 	}
-	if err := inHome(dir, work(refused)); !errors.Is(err, invite.ErrSpent) || exists(dir) {
+	if err := inHome(t.Context(), dir, quiet, work(refused)); !errors.Is(err, invite.ErrSpent) || exists(dir) {
 		t.Fatalf("a spent invite: %v, and the home is there: %t", err, exists(dir))
 	}
 	other := errors.New("no way to the network")
-	if err := inHome(dir, work(other)); !errors.Is(err, other) || !exists(dir) {
+	if err := inHome(t.Context(), dir, quiet, work(other)); !errors.Is(err, other) || !exists(dir) {
 		t.Fatalf("another failure: %v, and the home is there: %t", err, exists(dir))
 	}
-	if err := inHome(dir, work(refused)); !errors.Is(err, invite.ErrSpent) || !exists(filepath.Join(dir, "passphrase")) {
+	if err := inHome(t.Context(), dir, quiet, work(refused)); !errors.Is(err, invite.ErrSpent) || !exists(filepath.Join(dir, "passphrase")) {
 		t.Fatalf("a spent invite in a home that was there: %v", err)
 	}
 }
@@ -87,13 +87,12 @@ func TestHomesOfEarlierPrograms(t *testing.T) {
 }
 
 // TestWaitsForWhoPasses: a command waits for one that settles what it asked, or uses
-// what that still serves, and is told at once of who stays.
+// what that still serves, and is told at once of who stays; so does what is to stay.
 func TestWaitsForWhoPasses(t *testing.T) {
 	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	never := func() bool { return false }
 	said := make(chan string, 1)
 	say := func(step string) { said <- step }
 	type locked struct {
@@ -133,13 +132,22 @@ func TestWaitsForWhoPasses(t *testing.T) {
 	if got.err != nil {
 		t.Fatal(got.err)
 	}
-	got.release()
 
-	stays, err := home.occupy() // what the last one left says nothing of this one
-	if err != nil {
-		t.Fatal(err)
+	stays := make(chan locked)
+	go func() {
+		release, err := home.occupy(t.Context(), say)
+		stays <- locked{release, err}
+	}()
+	select {
+	case <-said:
+	case early := <-stays:
+		t.Fatalf("who is to stay did not wait: %v", early.err)
 	}
-	defer stays()
+	got.release()
+	if got = <-stays; got.err != nil { // what the last one left says nothing of this one
+		t.Fatal(got.err)
+	}
+	defer got.release()
 	ctx, interrupt = context.WithCancel(t.Context())
 	defer interrupt()
 	if got := <-waits(ctx, func() bool { interrupt(); return false }); got.err == nil || !strings.Contains(got.err.Error(), "another daulat runs") {

@@ -56,7 +56,7 @@ func (Runtime) Operate(ctx context.Context, o control.OperateOptions, say contro
 	if err != nil {
 		return err
 	}
-	release, err := home.pass(ctx, say, func() bool { return false })
+	release, err := home.pass(ctx, say, never)
 	if errors.Is(err, context.Canceled) {
 		return err
 	}

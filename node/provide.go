@@ -31,7 +31,7 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 	if err != nil {
 		return err
 	}
-	return inHome(o.Home, func(home Home) error {
+	return inHome(ctx, o.Home, say, func(home Home) error {
 		if err := home.vacant(at); err != nil {
 			return err
 		}

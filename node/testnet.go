@@ -84,7 +84,7 @@ func (Runtime) Testnet(ctx context.Context, o control.TestnetOptions, say contro
 	if _, err := parseMachines(o.Machines); err != nil { // before a home is made
 		return control.WrongInput{Err: err}
 	}
-	return inHome(dir, func(home Home) error {
+	return inHome(ctx, dir, say, func(home Home) error {
 		t := &testnet{home: home, say: say}
 		homes, err := t.open()
 		if err != nil {

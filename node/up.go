@@ -60,7 +60,8 @@ type up struct {
 
 // Up runs a whole network until ctx ends.
 func (Runtime) Up(ctx context.Context, o control.UpOptions, p control.Progress, ready func(control.Ready)) error {
-	return runUp(ctx, Home.occupy, o, p, func(u *up) { ready(u.ready) })
+	occupy := func(h Home) (func(), error) { return h.occupy(ctx, p) }
+	return runUp(ctx, occupy, o, p, func(u *up) { ready(u.ready) })
 }
 
 func runUp(ctx context.Context, lock func(Home) (func(), error), o control.UpOptions, p control.Progress, ready func(*up)) error {
