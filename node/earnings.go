@@ -36,7 +36,15 @@ type soldLedger interface {
 // journal hears of a settlement later.
 func earnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (control.Earnings, error) {
 	e := control.Earnings{Address: ledger.Account()}
-	standing, err := ledger.Standing(ctx, e.Address) // first: what settles meanwhile is missed for once and not counted twice
+	standing, err := ledger.Standing(ctx, e.Address)
+	if err != nil {
+		return e, err
+	}
+	open, moved, err := unsettled(ctx, ledger, sales, standing)
+	for err == nil && moved != standing { // what settled meanwhile is in neither
+		standing = moved
+		open, moved, err = unsettled(ctx, ledger, sales, standing)
+	}
 	if err != nil {
 		return e, err
 	}
@@ -45,29 +53,40 @@ func earnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (c
 		return e, err
 	}
 	e.Bond = e.Stake - min(e.Stake, standing.Withheld)
-	open := map[uint64]bool{}
-	for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
-		all, err := ledger.Sessions(ctx, e.Address, state)
-		if err != nil {
-			return e, err
-		}
-		for _, s := range all {
-			open[s.ID] = true
-		}
-	}
-	records, err := sales.Records(func(r session.Record) bool { return open[r.Session.ID] })
-	if err != nil {
-		return e, err
-	}
-	e.Sessions, e.Requests = int(standing.Sessions)+len(records), standing.Requests
+	e.Sessions, e.Requests = int(standing.Sessions)+len(open), standing.Requests
 	e.Withheld, e.Released, e.Complaints = standing.Withheld, standing.Released, standing.Complaints
-	for _, r := range records {
+	for _, r := range open {
 		e.Requests += r.Served.Tally.Range.Count
 		e.Open += r.Served.Paid
 	}
 	each := (e.Open + e.Withheld + e.Released) / max(1, e.Requests)
 	e.Audited = verify.AuditRate(max(1, each), verify.Million, max(1, each), e.Stake)
 	return e, nil
+}
+
+// unsettled are the journal's records of sessions that the ledger has not settled, and
+// the provider's standing after that was read: it is asked for again only if the journal
+// has an open session that the ledger has settled, a moment ago or before.
+func unsettled(ctx context.Context, ledger soldLedger, sales *session.Journal, standing client.Standing) ([]session.Record, client.Standing, error) {
+	open := map[uint64]bool{}
+	for _, state := range []job.SessionState{job.SessionOpen, job.SessionClosing} {
+		all, err := ledger.Sessions(ctx, ledger.Account(), state)
+		if err != nil {
+			return nil, standing, err
+		}
+		for _, s := range all {
+			open[s.ID] = true
+		}
+	}
+	settled := false
+	records, err := sales.Records(func(r session.Record) bool {
+		settled = settled || r.Ended == 0 && !open[r.Session.ID]
+		return open[r.Session.ID]
+	})
+	if err == nil && settled {
+		standing, err = ledger.Standing(ctx, ledger.Account())
+	}
+	return records, standing, err
 }
 
 // errNothingSold says that a home has no provider.

@@ -37,19 +37,7 @@ func (l soldOn) Sessions(_ context.Context, _ string, state job.SessionState) (a
 // TestSettledSessionsCountOnce: the journal takes all three sessions for open,
 // and hears later what the ledger says.
 func TestSettledSessionsCountOnce(t *testing.T) {
-	sales, err := session.OpenJournal(filepath.Join(t.TempDir(), "provider.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sales.Close()
-	for id := range uint64(3) {
-		r := session.Record{Session: job.Session{ID: id + 1, State: job.SessionOpen, Terms: job.Terms{Model: canon.NewCID(canon.DagCBOR, canon.Hash{1})}},
-			Served: job.Served{Paid: 10}}
-		r.Served.Tally.Range.Count = 2
-		if err := sales.Save(r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	sales := sold(t, 3)
 	// Nobody has called in session 4 yet.
 	ledger := soldOn{states: map[uint64]job.SessionState{1: job.SessionOpen, 2: job.SessionOpen, 3: job.SessionOpen, 4: job.SessionOpen}}
 	for i, move := range []func(){
@@ -70,6 +58,54 @@ func TestSettledSessionsCountOnce(t *testing.T) {
 			t.Errorf("after move %d: %+v, %v", i, e, err)
 		}
 	}
+}
+
+// settles is a ledger on which one session more is settled before each look at the
+// sessions.
+type settles struct {
+	*soldOn
+	left int
+}
+
+func (l *settles) Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error) {
+	if state == job.SessionOpen && l.left > 0 {
+		l.states[uint64(l.left)] = job.SessionSettled
+		l.standing = client.Standing{Sessions: l.standing.Sessions + 1, Requests: l.standing.Requests + 2, Withheld: l.standing.Withheld + 10}
+		l.left--
+	}
+	return l.soldOn.Sessions(ctx, party, state)
+}
+
+// TestWhatSettlesMeanwhileCounts: a session that settles between two questions is in one
+// of the answers, whenever that happens.
+func TestWhatSettlesMeanwhileCounts(t *testing.T) {
+	sales := sold(t, 3)
+	for settle := range 4 {
+		ledger := &settles{&soldOn{states: map[uint64]job.SessionState{1: job.SessionOpen, 2: job.SessionOpen, 3: job.SessionOpen}}, settle}
+		e, err := earnings(t.Context(), ledger, sales)
+		if err != nil || e.Sessions != 3 || e.Requests != 6 || e.Open+e.Withheld != 30 || ledger.left != 0 {
+			t.Errorf("while %d settle: %+v, %v", settle, e, err)
+		}
+	}
+}
+
+// sold is the journal of as many open sessions, of two requests for 10 udlt each.
+func sold(t *testing.T, sessions int) *session.Journal {
+	t.Helper()
+	sales, err := session.OpenJournal(filepath.Join(t.TempDir(), "provider.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sales.Close() })
+	for id := range sessions {
+		r := session.Record{Session: job.Session{ID: uint64(id + 1), State: job.SessionOpen, Terms: job.Terms{Model: canon.NewCID(canon.DagCBOR, canon.Hash{1})}},
+			Served: job.Served{Paid: 10}}
+		r.Served.Tally.Range.Count = 2
+		if err := sales.Save(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sales
 }
 
 // Each session counts on the day on which it was over, with what the ledger says it
