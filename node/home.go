@@ -64,6 +64,9 @@ func (h Home) path(parts ...string) string {
 	return filepath.Join(append([]string{h.dir}, parts...)...)
 }
 
+// errHeld says that another process works in a home.
+var errHeld = errors.New("another daulat runs")
+
 // Lock makes this process the only one that works in the home, until release.
 func (h Home) Lock() (release func(), err error) {
 	f, err := os.OpenFile(h.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -72,7 +75,7 @@ func (h Home) Lock() (release func(), err error) {
 	}
 	if err := lockFile(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("another daulat runs in %s: end that one first, or take another --home", h.dir)
+		return nil, fmt.Errorf("%w in %s: end that one first, or take another --home", errHeld, h.dir)
 	}
 	return func() { f.Close() }, nil
 }
@@ -99,7 +102,7 @@ func (h Home) await(ctx context.Context, say control.Progress, serves func() boo
 	told := sync.OnceFunc(func() { say("waiting until the command before this one, in the same home, is settled and ends") })
 	for {
 		release, err := h.Lock()
-		if err == nil || !exists(h.path(passingFile)) {
+		if !errors.Is(err, errHeld) || !exists(h.path(passingFile)) {
 			return release, err
 		}
 		told()

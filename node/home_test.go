@@ -148,6 +148,14 @@ func TestWaitsForWhoPasses(t *testing.T) {
 		t.Fatal(got.err)
 	}
 	defer got.release()
+	shut := Home{dir: t.TempDir()} // what can't be opened is nobody's
+	if err := errors.Join(writeFile(shut.path(passingFile), nil), os.Mkdir(shut.path("lock"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	given, up := context.WithCancel(t.Context())
+	if _, err := shut.pass(given, say, func() bool { up(); return false }); err == nil || !strings.HasPrefix(err.Error(), "lock home") {
+		t.Errorf("a lock that can't be opened: %v", err)
+	}
 	ctx, interrupt = context.WithCancel(t.Context())
 	defer interrupt()
 	if got := <-waits(ctx, func() bool { interrupt(); return false }); got.err == nil || !strings.Contains(got.err.Error(), "another daulat runs") {
