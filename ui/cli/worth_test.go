@@ -52,7 +52,7 @@ func TestServiceHoldsNoSecret(t *testing.T) {
 	}{
 		"as it should be":   {[]string{"--output-price=5"}, true, 0},
 		"beside a ledger":   {[]string{"--ledger=tcp://127.0.0.1:1"}, false, 0},
-		"an invite":         {[]string{"invite-line"}, true, 2},
+		"an invite":         {[]string{someInvite()}, true, 2},
 		"joined nothing":    {nil, false, 2},
 		"a passphrase":      {[]string{"--ask-passphrase"}, true, 2},
 		"not for estimates": {[]string{"--watts=5"}, true, 2},
