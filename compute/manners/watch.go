@@ -27,7 +27,7 @@ type Watcher struct {
 	why    string
 }
 
-// word is what the owner says, and closed once it was acted on.
+// word is what the owner says; done is closed once it was acted on.
 type word struct {
 	rest bool
 	done chan struct{}
