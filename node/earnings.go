@@ -31,6 +31,10 @@ type soldLedger interface {
 	Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error)
 }
 
+// earningsLooks bounds the looks at what settles in each block: after the last one that
+// is missed for once, and still not counted twice.
+const earningsLooks = 5
+
 // earnings adds what the journal holds of sessions that are not settled to what
 // the ledger says of those that are. Which is which the ledger alone says: the
 // journal hears of a settlement later.
@@ -41,7 +45,7 @@ func earnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (c
 		return e, err
 	}
 	open, moved, err := unsettled(ctx, ledger, sales, standing)
-	for err == nil && moved != standing { // what settled meanwhile is in neither
+	for look := 1; err == nil && moved != standing && look < earningsLooks; look++ { // what settled meanwhile is in neither
 		standing = moved
 		open, moved, err = unsettled(ctx, ledger, sales, standing)
 	}

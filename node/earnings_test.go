@@ -64,10 +64,14 @@ func TestSettledSessionsCountOnce(t *testing.T) {
 // sessions.
 type settles struct {
 	*soldOn
-	left int
+	left  int
+	looks int
 }
 
 func (l *settles) Sessions(ctx context.Context, party string, state job.SessionState) ([]job.Session, error) {
+	if state == job.SessionOpen {
+		l.looks++
+	}
 	if state == job.SessionOpen && l.left > 0 {
 		l.states[uint64(l.left)] = job.SessionSettled
 		l.standing = client.Standing{Sessions: l.standing.Sessions + 1, Requests: l.standing.Requests + 2, Withheld: l.standing.Withheld + 10}
@@ -81,11 +85,15 @@ func (l *settles) Sessions(ctx context.Context, party string, state job.SessionS
 func TestWhatSettlesMeanwhileCounts(t *testing.T) {
 	sales := sold(t, 3)
 	for settle := range 4 {
-		ledger := &settles{&soldOn{states: map[uint64]job.SessionState{1: job.SessionOpen, 2: job.SessionOpen, 3: job.SessionOpen}}, settle}
+		ledger := &settles{soldOn: &soldOn{states: map[uint64]job.SessionState{1: job.SessionOpen, 2: job.SessionOpen, 3: job.SessionOpen}}, left: settle}
 		e, err := earnings(t.Context(), ledger, sales)
 		if err != nil || e.Sessions != 3 || e.Requests != 6 || e.Open+e.Withheld != 30 || ledger.left != 0 {
 			t.Errorf("while %d settle: %+v, %v", settle, e, err)
 		}
+	}
+	busy := &settles{soldOn: &soldOn{states: map[uint64]job.SessionState{}}, left: 100}
+	if _, err := earnings(t.Context(), busy, sales); err != nil || busy.looks != earningsLooks {
+		t.Errorf("while sessions settle all the time: %d looks, %v", busy.looks, err)
 	}
 }
 
