@@ -91,6 +91,7 @@ type Node struct {
 	release  func() error
 	muxer    *multistream.MultistreamMuxer[string]
 	reach    reach
+	gater    *gater
 	named    map[canon.PublicKey]bool // peers that a person named
 	punches  bool                     // listens everywhere, so that connections out come from the port of those in
 	listens  []multiaddr.Multiaddr

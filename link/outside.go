@@ -31,10 +31,10 @@ const (
 	maxSeen      = 8 << 10 // bytes of an answer
 
 	lookEvery = time.Second
-	probeBusy = time.Second     // between signs of life of a peer that has a stream
-	probeIdle = 5 * time.Second // and of a relay
+	probeBusy = 3 * lookEvery / 4 // between signs of life of a peer that has a stream: at each look
+	probeIdle = 5 * time.Second   // and of a relay
 	// probeTimeout leaves an answer whose peer moved five seconds from its last token
-	// to the next: two looks before the probe, and a way to be found after it.
+	// to the next: a look before the probe, and a way to be found after it.
 	probeTimeout = 2500 * time.Millisecond
 	// formerTimeout is for a connection whose peer has just opened another one.
 	formerTimeout = time.Second

@@ -198,9 +198,6 @@ func (r reach) InterceptAddrDial(_ peer.ID, a multiaddr.Multiaddr) bool { return
 // InterceptPeerDial implements connmgr.ConnectionGater.
 func (reach) InterceptPeerDial(peer.ID) bool { return true }
 
-// InterceptAccept implements connmgr.ConnectionGater.
-func (reach) InterceptAccept(network.ConnMultiaddrs) bool { return true }
-
 // InterceptSecured implements connmgr.ConnectionGater.
 func (reach) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool { return true }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
 )
 
 // maxWindow is how many bytes of one stream may be under way, and so what a peer
@@ -54,9 +55,10 @@ func (n *Node) openSwarm() error {
 	}
 	n.release = func() error { return errors.Join(peers.Close(), limits.Close()) }
 	bus := eventbus.NewBus()
+	n.gater = newGater(n.reach, 2*c.MaxPerAddress)
 	n.swarm, err = swarm.NewSwarm(id, peers, bus,
 		swarm.WithResourceManager(limits),
-		swarm.WithConnectionGater(n.reach),
+		swarm.WithConnectionGater(n.gater),
 		swarm.WithDialRanker(n.cutters.rank),
 		swarm.WithDialTimeout(c.HandshakeTimeout),
 		swarm.WithDialTimeoutLocal(c.HandshakeTimeout))
@@ -88,7 +90,7 @@ func (n *Node) addTransports(private crypto.PrivKey, limits network.ResourceMana
 		return err
 	}
 	timeout := n.config.HandshakeTimeout
-	up, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, limits, nil, upgrader.WithAcceptTimeout(timeout))
+	up, err := upgrader.New([]sec.SecureTransport{security}, muxers, nil, limits, n.gater, upgrader.WithAcceptTimeout(timeout))
 	if err != nil {
 		return err
 	}
@@ -136,6 +138,7 @@ func newLimits(c Config) (network.ResourceManager, error) {
 	}
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.InfiniteLimits)),
 		rcmgr.WithMetricsDisabled(),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{}), // none: see gater
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: c.MaxPerAddress}},
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: c.MaxPerAddress}}))

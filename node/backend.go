@@ -259,6 +259,8 @@ func translate(err error) error {
 		return told{unfunded("the ledger says that this home has too few coins for the question"), err}
 	case errors.As(err, &none):
 		return gateway.ErrNoProvider{Explanation: unmatched(none)}
+	case client.Silent(err):
+		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: "no peer of this network answers; " + nobody, Type: "server_error", Code: "network_unreached"}, err}
 	case errors.As(err, &lie):
 		return told{openai.Error{Status: http.StatusBadGateway, Message: lie.Error(), Type: "server_error", Code: "provider_lied"}, err}
 	case errors.As(err, &broken):

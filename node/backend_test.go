@@ -1,13 +1,19 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"testing"
 
 	"daulat/core/canon"
 	"daulat/core/receipt"
+	"daulat/ledger/client"
 	"daulat/platform/consumer"
 	"daulat/platform/gateway"
+	"daulat/platform/gateway/openai"
 )
 
 func asked(prompt, most int) consumer.Prompt {
@@ -41,5 +47,22 @@ func TestRequestFitsTheContext(t *testing.T) {
 	var refused gateway.ErrPrompt
 	if _, err := fit(model, 100, asked(100, 1), "prompt"); !errors.As(err, &refused) || refused.Code != "context_length_exceeded" {
 		t.Errorf("a prompt as long as the context: %v", err)
+	}
+}
+
+// TestUnreachedIsSaid: who asks while nobody of the network is reached is told so, and
+// not to look into a log.
+func TestUnreachedIsSaid(t *testing.T) {
+	rpc, err := client.Over(func(context.Context) (net.Conn, error) { return nil, errors.New("network is unreachable") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = client.New(client.NewPeers([]client.Peer{{Name: "friend", RPC: rpc}}), "ledger", nil).Status(t.Context())
+	var said *openai.Error
+	if !errors.As(translate(fmt.Errorf("list offers: %w", err)), &said) || said.Code != "network_unreached" || !strings.Contains(said.Message, nobody) {
+		t.Errorf("%v is told as %v", err, said)
+	}
+	if err := translate(errors.New("disk full")); errors.As(err, &said) && said.Code == "network_unreached" {
+		t.Errorf("another error is told as %v", said)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"daulat/ledger/client"
 )
 
+// nobody is what it may be if no peer answers.
+const nobody = "your friend's daulat may be off, or this machine offline"
+
 // noPeerError is what a person is told if nobody of the network is there: what was
 // dialed, and how that failed, is for the log.
 type noPeerError struct {
@@ -17,7 +20,7 @@ type noPeerError struct {
 }
 
 func (e noPeerError) Error() string {
-	return fmt.Sprintf("no peer of %s answers; your friend's daulat may be off, or this machine offline", e.chain)
+	return fmt.Sprintf("no peer of %s answers; %s", e.chain, nobody)
 }
 
 func (e noPeerError) Unwrap() error { return e.err }

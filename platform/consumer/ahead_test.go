@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,16 @@ type overseen struct {
 	gaveUp atomic.Bool                   // a close ended before that
 	shown  func(job.Session) job.Session // if set, what the node makes of a session
 	purse  func(uint64) uint64           // if set, what it makes of the balance
+	gone   atomic.Bool                   // it can't be asked
+}
+
+var errGone = errors.New("nobody answers")
+
+func (o *overseen) Addresses(ctx context.Context, provider string) ([]string, error) {
+	if o.gone.Load() {
+		return nil, errGone
+	}
+	return o.account.Addresses(ctx, provider)
 }
 
 type inPath struct{} // key of what marks a request's context
@@ -37,6 +48,9 @@ func (o *overseen) see(ctx context.Context) {
 
 func (o *overseen) Purse(ctx context.Context) (uint64, error) {
 	o.see(ctx)
+	if o.gone.Load() {
+		return 0, errGone
+	}
 	udlt, err := o.account.Purse(ctx)
 	if o.purse != nil {
 		udlt = o.purse(udlt)

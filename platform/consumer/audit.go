@@ -34,10 +34,10 @@ func (e *LieError) Error() string {
 var errUnchecked = errors.New("the answer could not be checked here")
 
 // ownFault reports that it is the asker's side that failed: it could not check an
-// answer, or its journal takes no more.
+// answer, or is off the network, or its journal takes no more.
 func ownFault(err error) bool {
 	var broken *wire.BrokenError
-	return errors.Is(err, errUnchecked) || errors.As(err, &broken)
+	return errors.Is(err, errUnchecked) || errors.Is(err, errCutOff) || errors.As(err, &broken)
 }
 
 // exactPower is the chance that running an answer of class D0 again shows that

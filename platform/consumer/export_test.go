@@ -11,8 +11,12 @@ import (
 
 // SetLimits makes the client less patient.
 func (c *Client) SetLimits(patience, stall, each time.Duration) {
-	c.limits = limits{patience: patience, stall: stall, each: each, parting: time.Second}
+	c.limits.patience, c.limits.stall, c.limits.each, c.limits.parting = patience, stall, each, time.Second
 }
+
+// SetAbsence says for how long a provider is waited for that was cut off, and this
+// machine itself.
+func (c *Client) SetAbsence(move, away time.Duration) { c.limits.move, c.limits.away = move, away }
 
 // Forget drops the list of who offers a model, as if it had grown old.
 func (c *Client) Forget(model canon.CID) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type setup struct {
 	ledger  *overseen // the client's view of it
 	key     canon.PrivateKey
 	node    *link.Node
+	out     *wayOut // of the client to the node
 	path    string
 	journal *wire.Journal
 	auditor verify.Runner
@@ -59,14 +61,27 @@ func start(t testing.TB) *setup {
 	return s
 }
 
+// wayOut is a node that can be off the network.
+type wayOut struct {
+	*link.Node
+	gone atomic.Bool
+}
+
+func (o *wayOut) DialKey(ctx context.Context, key canon.PublicKey, addrs []string, protocol string) (*link.Stream, error) {
+	if o.gone.Load() {
+		return nil, errGone
+	}
+	return o.Node.DialKey(ctx, key, addrs, protocol)
+}
+
 func (s *setup) run() {
 	s.t.Helper()
 	var err error
 	if s.journal, err = wire.OpenJournal(s.path); err != nil {
 		s.t.Fatal(err)
 	}
-	s.ledger = &overseen{account: s.account}
-	config := consumer.Config{Ledger: s.ledger, Link: s.node, Key: s.key, Journal: s.journal,
+	s.ledger, s.out = &overseen{account: s.account}, &wayOut{Node: s.node}
+	config := consumer.Config{Ledger: s.ledger, Link: s.out, Key: s.key, Journal: s.journal,
 		Auditor: s.auditor, Log: slog.New(slog.DiscardHandler)}
 	if s.keeper != nil {
 		config.Keeper = s.keeper

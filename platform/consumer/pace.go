@@ -26,9 +26,12 @@ type limits struct {
 	// parting is how long a provider may take to end an answer that was stopped, with
 	// the receipt, its check and the payment.
 	parting time.Duration
+	// move is how long a provider that was cut off may take to be reached again, and
+	// away how long this machine itself may be off the network before.
+	move, away time.Duration
 }
 
-var usualLimits = limits{patience: 1500 * time.Millisecond, perPrompt: 10 * time.Millisecond, stall: 20 * time.Second, each: 4 * time.Second, parting: 10 * time.Second}
+var usualLimits = limits{patience: 1500 * time.Millisecond, perPrompt: 10 * time.Millisecond, stall: 20 * time.Second, each: 4 * time.Second, parting: 10 * time.Second, move: 5 * time.Second, away: 30 * time.Second}
 
 const late = 3
 

@@ -111,11 +111,10 @@ func (r *race) await(running int) (Result, error) {
 	return Result{}, errBeaten // cannot be: the leader ends too
 }
 
-// worse is the error that says more: that nobody else took an order says less than
-// what was wrong with one who did.
+// worse is the error that says more: that no other session was opened says less than
+// what was wrong with one that was.
 func worse(a, b error) error {
-	var none *NoMatchError
-	if a == nil || errors.As(a, &none) {
+	if a == nil || errors.As(a, new(unopenedError)) {
 		return b
 	}
 	return a
@@ -151,7 +150,7 @@ func (r *race) ask(ctx context.Context, e *entrant) {
 		}
 		r.follow.beside.Add(result.Price)
 		c.leave(s)
-	case errors.Is(err, errStopped):
+	case errors.Is(err, errStopped), errors.Is(err, errCutOff):
 		c.release(s)
 	default:
 		c.abandon(r.parent, s, err)
@@ -241,7 +240,7 @@ func (r *race) open(ctx context.Context, next *spare, terms job.Terms, chosen ch
 	}
 	if err != nil {
 		c.arrived(next, nil)
-		r.ended <- entrantEnd{err: err, opening: true}
+		r.ended <- entrantEnd{err: unopenedError{err}, opening: true}
 		return
 	}
 	s.tryLock() // nobody else has it yet

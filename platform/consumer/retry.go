@@ -26,10 +26,15 @@ func (c *Client) number(p Prompt) (uint64, error) {
 func (c *Client) try(ctx context.Context, terms job.Terms, p Prompt, counter uint64, f *follower) (Result, error) {
 	s, err := c.take(ctx, terms, p)
 	if err != nil {
-		return Result{}, err
+		return Result{}, unopenedError{err}
 	}
 	return c.race(ctx, terms, p, counter, f).run(s)
 }
+
+// unopenedError says that no session was opened, which is no provider's fault.
+type unopenedError struct{ error }
+
+func (e unopenedError) Unwrap() error { return e.error }
 
 // isInvalid reports that a provider refused the request as one that nobody can
 // answer.
@@ -67,19 +72,12 @@ func fate(ctx context.Context, err error, f *follower, tries int) error {
 }
 
 func providerFailed(ctx context.Context, err error, f *follower) bool {
-	var none *NoMatchError
 	var lie *LieError
 	switch {
-	case ctx.Err() != nil, isUnfunded(err), f.broken(), isInvalid(err), errors.As(err, &none), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
+	case ctx.Err() != nil, f.broken(), isInvalid(err), errors.As(err, new(unopenedError)), errors.As(err, &lie), errors.Is(err, errContradiction), ownFault(err):
 		return false
 	}
 	return true
-}
-
-// isUnfunded reports that the purse is too small for what is asked.
-func isUnfunded(err error) bool {
-	var little *job.TooLittleError
-	return errors.As(err, &little)
 }
 
 // refused reports that the provider refused with the code.

@@ -92,7 +92,6 @@ func (s *Session) worst(p Prompt) (uint64, error) {
 var errCut = errors.New("the connection broke")
 
 const (
-	moveWait = 5 * time.Second        // for a provider that was cut off to be reached again
 	movePoll = 250 * time.Millisecond // between tries
 	maxMoves = 4                      // within one answer
 )
@@ -105,7 +104,7 @@ func (s *Session) put(ctx context.Context, p Prompt, counter uint64, f lane) (Re
 	for moves := 0; moves < maxMoves && errors.Is(err, errCut) && ctx.Err() == nil && !f.told(); moves++ {
 		s.client.Log.Info("provider cut off; asking it again", "session", s.ID(), "error", err)
 		f.again()
-		r, err = s.ask(ctx, p, counter, f, moveWait)
+		r, err = s.ask(ctx, p, counter, f, s.client.limits.move)
 	}
 	return r, err
 }
@@ -284,39 +283,64 @@ func cut(stream *link.Stream, err error) error {
 	return fmt.Errorf("%w: %w", errCut, err)
 }
 
+// errCutOff says that neither the provider nor the ledger can be reached: it is this
+// machine that is off the network, or the ledger that is gone.
+var errCutOff = errors.New("neither the provider nor the ledger can be reached")
+
 // dial reaches the provider within wait, where the ledger says it is by now. A
 // wait of zero is one try at the addresses that are known, and one at newer ones.
+// While the ledger can't be asked, the wait has not begun: this machine may be away.
 func (s *Session) dial(ctx context.Context, wait time.Duration) (*link.Stream, error) {
-	until := time.Now().Add(wait)
-	if wait > 0 {
+	begun := time.Now()
+	until := begun.Add(wait)
+	for moves := 0; ; {
+		stream, err := s.reach(ctx, until)
+		if err == nil {
+			return stream, nil
+		}
+		moved, failed := s.locate(ctx, wait)
+		switch over := time.Now().After(until); {
+		case ctx.Err() != nil:
+			return nil, errors.Join(err, ctx.Err())
+		case failed != nil && (wait == 0 || time.Since(begun) > s.client.limits.away):
+			return nil, fmt.Errorf("%w: %w", errCutOff, errors.Join(err, failed))
+		case failed != nil:
+			until = time.Now().Add(wait)
+		case over && (!moved || moves == maxMoves), !moved && errors.Is(err, link.ErrNobody):
+			return nil, fmt.Errorf("reach provider %s: %w", s.record.Session.Provider, err)
+		}
+		if moved {
+			moves++
+		} else {
+			pause(ctx, movePoll)
+		}
+	}
+}
+
+// reach dials the provider once, and not beyond a time that is still to come.
+func (s *Session) reach(ctx context.Context, until time.Time) (*link.Stream, error) {
+	if time.Now().Before(until) {
 		var end context.CancelFunc
 		ctx, end = context.WithDeadline(ctx, until)
 		defer end()
 	}
 	stream, err := s.client.Link.DialKey(ctx, s.record.Session.ProviderKey, s.addrs, wire.Protocol)
-	for tries := 0; err != nil && ctx.Err() == nil; tries++ {
-		moved, failed := s.locate(ctx)
-		if failed != nil {
-			return nil, errors.Join(err, failed)
-		}
-		if !moved && (time.Now().After(until) || errors.Is(err, link.ErrNobody)) {
-			break
-		}
-		if !moved {
-			pause(ctx, movePoll)
-		}
-		stream, err = s.client.Link.DialKey(ctx, s.record.Session.ProviderKey, s.addrs, wire.Protocol)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("reach provider %s: %w", s.record.Session.Provider, err)
+		return nil, err
 	}
 	stream.SetFrameLimit(wire.FrameLimit)
 	stream.SetFrameTimeout(frameTimeout)
 	return stream, nil
 }
 
-// locate asks the ledger where the provider is, and reports whether it has moved.
-func (s *Session) locate(ctx context.Context) (moved bool, err error) {
+// locate asks the ledger where the provider is, and reports whether it has moved. A
+// limit of zero is none.
+func (s *Session) locate(ctx context.Context, limit time.Duration) (moved bool, err error) {
+	if limit > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, limit)
+		defer end()
+	}
 	all, err := s.client.Ledger.Addresses(ctx, s.record.Session.Provider)
 	if err != nil {
 		return false, err

@@ -92,10 +92,12 @@ func (h *host) plug(n *network, address string) (string, error) {
 
 // readdress gives h another address on the network of a card, and its route back.
 func (h *host) readdress(card, address, gateway string) error {
-	return errors.Join(all(
-		fmt.Sprintf("ip -n %s address flush dev %s", h.space, card),
-		fmt.Sprintf("ip -n %s address add %s dev %s", h.space, address, card)),
-		h.route(gateway))
+	return errors.Join(h.leave(card), run("ip", "-n", h.space, "address", "add", address, "dev", card), h.route(gateway))
+}
+
+// leave takes the addresses of a card away.
+func (h *host) leave(card string) error {
+	return run("ip", "-n", h.space, "address", "flush", "dev", card)
 }
 
 // route sends what is not on a network of h to a gateway; none for an empty one.

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,6 +32,9 @@ import (
 
 // limit bounds the whole run.
 const limit = 25 * time.Minute
+
+// logShown is how much of each log a failed scenario shows, in bytes.
+const logShown = 3000
 
 // A scenario is one check. Its figures join the RESULT line.
 type scenario struct {
@@ -184,9 +188,26 @@ func (s scenario) within(ctx context.Context, daulat string, transcript bool, sa
 		for _, p := range t.running {
 			p.Kill()
 		}
+		if err != nil {
+			t.showLogs()
+		}
 		err = errors.Join(err, t.lab.close(), os.RemoveAll(temp))
 	}()
 	return s.run(ctx, t)
+}
+
+// showLogs shows the end of what each home that took part has logged.
+func (t *trial) showLogs() {
+	_ = filepath.WalkDir(t.temp, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "daulat.log" {
+			return nil
+		}
+		home := strings.TrimPrefix(filepath.Dir(path), t.temp)
+		if said, err := os.ReadFile(path); err == nil {
+			t.say(fmt.Sprintf("log of %s ends with\n%s", home, said[max(0, len(said)-logShown):]))
+		}
+		return nil
+	})
 }
 
 // checkLab holds the lab itself to what the scenarios rely on.

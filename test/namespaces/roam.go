@@ -22,8 +22,12 @@ const (
 	shownBefore = 50  // bytes of an answer that are shown before something happens
 	maxSeeds    = 40  // that are tried for a long answer
 
-	// goOnLimit bounds how long an answer may stand still.
+	// goOnLimit bounds how long an answer may stand still, from when all are on the
+	// network.
 	goOnLimit = 5 * time.Second
+
+	// offline is longer than a provider is waited for that can't be reached.
+	offline = 8 * time.Second
 )
 
 // stoodStill says that an answer did so for longer than that.
@@ -102,8 +106,8 @@ func (v *village) askLong(ctx context.Context, interrupt func() error) (a stream
 	if interrupt != nil {
 		err = eventually(ctx, "the answer begins", startLimit/2, func() (bool, error) { return out.shown() > shownBefore, nil })
 		if err == nil {
-			out.watch()
 			err = interrupt()
+			out.watch()
 		}
 	}
 	if ended := <-done; ended != nil {
@@ -200,7 +204,28 @@ func (t *trial) roam(ctx context.Context, name string, m mapping) (figures strin
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("roam_%s_seller_gap_s=%.1f roam_%s_asker_gap_s=%.1f", name, seller.Seconds(), name, asker.Seconds()), nil
+	away, err := v.again(ctx, "the asker is off the network for a while", first, true, func() error {
+		if err := v.asker.host.leave(v.asker.host.cards[0]); err != nil {
+			return err
+		}
+		back := time.After(offline)
+		err := v.askInVain(ctx)
+		<-back
+		return errors.Join(err, v.asker.host.readdress(v.asker.host.cards[0], "192.168.1.78/24", "192.168.1.1"))
+	})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("roam_%s_seller_gap_s=%.1f roam_%s_asker_gap_s=%.1f roam_%s_away_gap_s=%.1f", name, seller.Seconds(), name, asker.Seconds(), name, away.Seconds()), nil
+}
+
+// askInVain asks while the asker is off the network, which it is told.
+func (v *village) askInVain(ctx context.Context) error {
+	o, err := v.trial.run(ctx, v.asker.host, offline, v.asker.at([]string{"ask", "is anybody there?"})...)
+	if err == nil && (o.status == 0 || !strings.Contains(o.stderr, "this machine offline")) {
+		err = fmt.Errorf("an ask off the network ended with status %d: %s", o.status, tail([]byte(o.stderr)))
+	}
+	return err
 }
 
 // openLong opens a village with a slow model, whose asker goes on running, and asks
