@@ -322,7 +322,7 @@ func (p *Peers) BroadcastTxSync(ctx context.Context, tx cmttypes.Tx) (*ctypes.Re
 			}
 		}
 	}
-	if refused != nil && !inCache(failed) {
+	if refused != nil && (len(failed) == 0 || !inCache(failed)) {
 		return refused, nil
 	}
 	return nil, failed

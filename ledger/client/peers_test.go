@@ -246,6 +246,12 @@ func TestRefusalsAreHeardElsewhere(t *testing.T) {
 			t.Errorf("one %s: %+v, %v", name, r, err)
 		}
 	}
+	for _, all := range [][]peerRPC{{{refuses: 7}}, {{refuses: 7}, {refuses: 7}}} {
+		p, _ = several(l, all...)
+		if r, err := p.BroadcastTxSync(t.Context(), nil); err != nil || r.Code != 7 {
+			t.Errorf("all %d refuse: %+v, %v", len(all), r, err)
+		}
+	}
 	p, _ = several(l, peerRPC{refuses: 7}, peerRPC{broken: errors.New("gone")})
 	if r, err := p.BroadcastTxSync(t.Context(), nil); err != nil || r.Code != 7 {
 		t.Errorf("a refusal, and one that is gone: %+v, %v", r, err)
