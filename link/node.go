@@ -41,8 +41,8 @@ type Config struct {
 	Key    canon.PrivateKey // the identity
 	Listen []string         // multiaddrs; by default one free TCP port on loopback
 
-	MaxPeers          int           // connections at once; 256
-	MaxPerAddress     int           // connections from one IPv4 address or IPv6 /56, loopback excepted; 32
+	MaxPeers          int           // connections at once; 512
+	MaxPerAddress     int           // connections from one IPv4 address or IPv6 /56, loopback excepted; 64
 	MaxStreams        int           // streams at once, over all peers; 4096
 	MaxStreamsPerPeer int           // streams at once with one peer; 64
 	HandshakeTimeout  time.Duration // to connect, prove the key and agree on a protocol; 10 s
@@ -64,7 +64,7 @@ func (c Config) withDefaults() Config {
 		c.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	}
 	for field, value := range map[*int]int{
-		&c.MaxPeers: 256, &c.MaxPerAddress: 32, &c.MaxStreams: 4096, &c.MaxStreamsPerPeer: 64,
+		&c.MaxPeers: 512, &c.MaxPerAddress: 64, &c.MaxStreams: 4096, &c.MaxStreamsPerPeer: 64,
 	} {
 		if *field == 0 {
 			*field = value

@@ -27,7 +27,7 @@ type RelayLimits struct {
 
 // DefaultRelay carries streamed answers for hours, and leaves three quarters of
 // the connections and of a usual uplink to the node itself.
-var DefaultRelay = RelayLimits{Places: 64, Circuits: 128, PerPeer: 16, PerIP: 8,
+var DefaultRelay = RelayLimits{Places: 128, Circuits: 256, PerPeer: 16, PerIP: 32,
 	Bytes: 1 << 30, Duration: 2 * time.Hour, Rate: 4 << 20}
 
 const (

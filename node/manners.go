@@ -111,7 +111,10 @@ func (s *seller) resting() string {
 	if s.manners == nil {
 		return ""
 	}
-	return s.manners.Why()
+	if why := s.manners.Why(); why != "" || s.provider == nil || s.provider.Reached() {
+		return why
+	}
+	return unreached
 }
 
 // sayUnbound says once which of the owner's bounds do not hold a server of models

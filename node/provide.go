@@ -93,6 +93,7 @@ func (s *seller) work(ctx context.Context, price job.Price) error {
 		defer stop()
 		kept = s.keepManners(ctx)
 	})
+	beside.Go(func() { s.watchReach(ctx) })
 	if len(s.servers.all) > 0 {
 		beside.Go(func() { s.watchServers(ctx, price) })
 	}

@@ -132,9 +132,34 @@ func (s *seller) reachable(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if len(s.peer.Addrs()) == 0 {
-		s.say("nobody can reach this machine yet: no peer of the network that has an open port relays for it; going on, and trying again")
+		s.say(unreached)
 	}
 	return nil
+}
+
+// unreached is why a provider rests whatever its owner wishes.
+const unreached = "nobody can reach this machine: no peer that its invite names relays for it, as none is on or all their places are taken; it is tried again and again"
+
+// watchReach tells the user when others can reach the provider no more, and again,
+// until ctx ends.
+func (s *seller) watchReach(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for before := s.provider.Reached(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := s.provider.Reached()
+		switch {
+		case now && !before:
+			s.say("others reach this machine")
+		case before && !now:
+			s.say(unreached)
+		}
+		before = now
+	}
 }
 
 // openProvider registers the account and serves the model at the price.

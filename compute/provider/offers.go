@@ -30,6 +30,7 @@ type display struct {
 	addrs   []string                // that were announced
 	at      time.Time               // when
 	moved   time.Time               // since when others are the case; zero: they are not
+	lonely  time.Time               // since when there are none; zero: there are
 	looked  time.Time               // when the ledger was last told, or asked what it shows
 	turn    int                     // of the offers, whose is to be asked for
 	again   bool                    // another key is to be announced
@@ -53,11 +54,11 @@ func (p *Provider) announce(ctx context.Context) error {
 	d := p.display
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	on := p.onOffer()
+	addrs, now := p.addresses(), time.Now()
+	on := p.onOffer(addrs, now)
 	if err := p.withdraw(ctx, on); err != nil || len(on) == 0 {
 		return err
 	}
-	all, addrs, now := p.identities(), p.addresses(), time.Now()
 	lost := false
 	if !d.due(on, addrs, now) {
 		var err error
@@ -66,7 +67,7 @@ func (p *Provider) announce(ctx context.Context) error {
 		}
 	}
 	err := ErrNotInForce
-	for _, i := range all {
+	for _, i := range p.identities() {
 		if err = p.register(ctx, i.Key, on, addrs); !errors.Is(err, ErrNotInForce) {
 			break
 		}
@@ -112,13 +113,33 @@ func (p *Provider) lost(ctx context.Context, on []Offer, now time.Time) (bool, e
 	return !shown, nil
 }
 
-// onOffer is what the ledger shall show.
-func (p *Provider) onOffer() (on []Offer) {
-	if p.display.retired || p.shift.resting() {
+// onOffer is what the ledger shall show of a provider that is reached there: an offer
+// that nobody can reach costs askers time, and the provider its good name.
+func (p *Provider) onOffer(addrs []string, now time.Time) (on []Offer) {
+	if p.display.retired || p.shift.resting() || p.display.unreached(addrs, now) {
 		return nil
 	}
 	return p.display.offers
 }
+
+// unreachedFor is how long nobody may reach a provider that was reached before, which
+// gets another address or relay meanwhile, and keeps its offers.
+const unreachedFor = 30 * time.Second
+
+// unreached reports whether nobody can reach the provider, not even in a moment.
+func (d *display) unreached(addrs []string, now time.Time) bool {
+	switch {
+	case len(addrs) > 0:
+		d.lonely = time.Time{}
+		return false
+	case d.lonely.IsZero():
+		d.lonely = now
+	}
+	return len(d.addrs) == 0 || now.Sub(d.lonely) >= unreachedFor
+}
+
+// Reached reports whether others can reach the provider, as far as it knows.
+func (p *Provider) Reached() bool { return len(p.addresses()) > 0 }
 
 // withdraw takes back what is not on offer, an earlier run's too, and forgets what
 // is not there any more.
