@@ -28,6 +28,7 @@ type place struct {
 	relay peer.ID
 	addrs []multiaddr.Multiaddr // of the relay
 	lost  chan struct{}         // told when the relay is disconnected
+	found chan struct{}         // told when it is connected again, for whatever
 }
 
 // places are those of one node.
@@ -54,7 +55,7 @@ func newPlaces(addrs []string) (*places, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.all = append(p.all, &place{relay: id, addrs: targets, lost: make(chan struct{}, 1)})
+		p.all = append(p.all, &place{relay: id, addrs: targets, lost: make(chan struct{}, 1), found: make(chan struct{}, 1)})
 	}
 	if len(p.all) == 0 {
 		close(p.settled)
@@ -129,10 +130,19 @@ func (p *places) change() <-chan struct{} {
 
 // drop tells that a relay is disconnected.
 func (p *places) drop(relay peer.ID) {
+	p.tell(relay, func(one *place) chan struct{} { return one.lost })
+}
+
+// find tells that a relay is connected: one that was gone is back.
+func (p *places) find(relay peer.ID) {
+	p.tell(relay, func(one *place) chan struct{} { return one.found })
+}
+
+func (p *places) tell(relay peer.ID, what func(*place) chan struct{}) {
 	for _, one := range p.all {
 		if one.relay == relay {
 			select {
-			case one.lost <- struct{}{}:
+			case what(one) <- struct{}{}:
 			default: // it was told
 			}
 		}
@@ -142,7 +152,7 @@ func (p *places) drop(relay peer.ID) {
 // keepPlace keeps a place at a relay for as long as the node runs, if one is
 // missing.
 func (n *Node) keepPlace(p *place) {
-	wait := firstRetry
+	wait := n.config.retry
 	for {
 		select {
 		case n.places.free <- struct{}{}:
@@ -153,14 +163,19 @@ func (n *Node) keepPlace(p *place) {
 		held := n.holdPlace(p)
 		<-n.places.free
 		if held {
-			wait = firstRetry
+			wait = n.config.retry
+		}
+		select {
+		case <-p.found: // by this try itself
+		default:
 		}
 		retry := time.NewTimer(wait)
 		select {
 		case <-retry.C:
 			wait = min(2*wait, lastRetry)
+		case <-p.found:
 		case <-changed:
-			wait = firstRetry
+			wait = n.config.retry
 		case <-n.ctx.Done():
 		}
 		retry.Stop()
