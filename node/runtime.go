@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -219,20 +218,6 @@ func shelfOf(home string) (*Shelf, error) {
 		return nil, err
 	}
 	return OpenShelf(h, store, nil)
-}
-
-// openLog writes what the parts have to say to a file of the home.
-func openLog(h Home) (*slog.Logger, func() error, error) {
-	f, err := os.OpenFile(h.path("daulat.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open log: %w", err)
-	}
-	logger := slog.New(slog.NewTextHandler(f, nil))
-	slog.SetDefault(logger) // what libraries say through the standard loggers goes the same way, in the same form
-	return logger, func() error {
-		slog.SetDefault(slog.New(slog.DiscardHandler))
-		return f.Close()
-	}, nil
 }
 
 // linkNone as --link ends that an earlier one holds.
