@@ -172,14 +172,29 @@ func Local(addrs []string) bool {
 	return !slices.ContainsFunc(addrs, func(a string) bool { return !isLocal(a) })
 }
 
-func isLocal(text string) bool {
+// Near is the first address if all lead to machines of one private network, and
+// empty if one may lead farther.
+func Near(addrs []string) string {
+	if len(addrs) == 0 || slices.ContainsFunc(addrs, func(a string) bool { s := scopeIn(a); return s == "" || s == public }) {
+		return ""
+	}
+	return addrs[0]
+}
+
+func isLocal(text string) bool { return scopeIn(text) == loopback }
+
+// scopeIn is the scope of an address, empty if it names none.
+func scopeIn(text string) string {
 	_, a, err := parseAddr(text)
 	if err != nil {
-		return false
+		return ""
 	}
 	leg, _, _ := splitCircuit(a)
 	ip, ok := ipOf(leg)
-	return ok && scopeOf(ip) == loopback
+	if !ok {
+		return ""
+	}
+	return scopeOf(ip)
 }
 
 // parseAddrs splits addresses into the one key that they name and where to dial.

@@ -51,3 +51,15 @@ func TestAddressesOfSeveralKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestNear: which addresses are of use in a private network alone.
+func TestNear(t *testing.T) {
+	const home, public, name = "/ip4/192.168.1.5/tcp/4700/p2p/" + someone, "/ip4/5.0.0.2/tcp/4700/p2p/" + someone, "/dns4/friend.example/tcp/4700/p2p/" + someone
+	for want, all := range map[string][][]string{home: {{home}, {home, home}}, "": {{}, {public}, {home, public}, {home, name}, {name}}} {
+		for _, addrs := range all {
+			if got := Near(addrs); got != want {
+				t.Errorf("%v: %q, not %q", addrs, got, want)
+			}
+		}
+	}
+}

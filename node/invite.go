@@ -53,7 +53,11 @@ func makeInvite(ctx context.Context, wallet account, trust client.Trust, peers [
 	if err := wallet.CreateInvite(ctx, i.Key, i.Grant, i.Expires); err != nil {
 		return control.NewInvite{}, err
 	}
-	return control.NewInvite{Invite: inviteOf(i), Line: line.Encode(), OnlyHere: link.Local(line.Peers)}, nil
+	made := control.NewInvite{Invite: inviteOf(i), Line: line.Encode(), OnlyHere: link.Local(line.Peers)}
+	if !made.OnlyHere {
+		made.Near = link.Near(line.Peers)
+	}
+	return made, nil
 }
 
 // lineOf is what a friend needs to know of the network.

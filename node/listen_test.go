@@ -37,6 +37,9 @@ func TestTakenPort(t *testing.T) {
 	if err := home.vacant(at); err == nil || !strings.Contains(err.Error(), "port "+port+" of 127.0.0.1 is taken") {
 		t.Errorf("a taken --link: %v", err)
 	}
+	if err := home.vacant("/ip4/192.0.2.1/tcp/4700"); err == nil || !strings.Contains(err.Error(), "invite --peer") {
+		t.Errorf("a --link that is another machine's: %v", err)
+	}
 	if err := errors.Join(home.vacant(""), home.vacant(linkNone), home.vacant("/ip4/127.0.0.1/tcp/0")); err != nil {
 		t.Errorf("no --link, none, and a free one: %v", err)
 	}

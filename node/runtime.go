@@ -336,7 +336,12 @@ func (h Home) vacant(named string) error {
 	if kept.Listen == "" || kept.Listen == linkNone {
 		return nil
 	}
-	return vacantPort(link.AddrPort(kept.Listen))
+	at := link.AddrPort(kept.Listen)
+	err := vacantPort(at)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("%s is no address of this machine; if it is your router's, which passes a port on, name this machine's own here, and the router's with invite --peer", at)
+	}
+	return err
 }
 
 // vacantPort reports an error if IP:PORT can't be listened on.

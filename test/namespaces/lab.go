@@ -15,9 +15,10 @@ import (
 // them, and home routers, each a network namespace. Nothing in it reaches the
 // machine's own network, and close ends it whole.
 type lab struct {
-	prefix string
-	spaces []string
-	links  int
+	prefix  string
+	spaces  []string
+	links   int
+	routers map[string]*host // by home
 }
 
 // A host is a machine of the lab.
@@ -129,6 +130,10 @@ func (l *lab) home(name string, outer *network, address string, m mapping) (*net
 	if err != nil {
 		return nil, err
 	}
+	if l.routers == nil {
+		l.routers = map[string]*host{}
+	}
+	l.routers[name] = router
 	outside, err := router.plug(outer, address)
 	if err != nil {
 		return nil, err
@@ -141,12 +146,31 @@ func (l *lab) home(name string, outer *network, address string, m mapping) (*net
 	chain pass { type filter hook forward priority filter; policy accept; iifname %[1]q ct state established,related accept; iifname %[1]q drop; }
 	chain own { type filter hook input priority filter; policy accept; iifname %[1]q ct state established,related accept; iifname %[1]q drop; }
 }`, outside, m)
-	nft := exec.Command("ip", "netns", "exec", router.space, "nft", "-f", "-")
-	nft.Stdin = strings.NewReader(rules)
-	if said, err := nft.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("nft: %w: %s", err, said)
+	if err := router.filter(rules); err != nil {
+		return nil, err
 	}
 	return inner, run("ip", "netns", "exec", router.space, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+}
+
+// pass has the router of a home pass what comes to a port on to a machine behind it.
+func (l *lab) pass(home string, port int, to string) error {
+	router := l.routers[home]
+	rules := fmt.Sprintf(`table ip inward {
+	chain in { type nat hook prerouting priority dstnat; iifname %[1]q tcp dport %[2]d dnat to %[3]s; }
+}
+insert rule ip home pass iifname %[1]q tcp dport %[2]d accept
+`, router.cards[0], port, to)
+	return router.filter(rules)
+}
+
+// filter gives nftables more rules.
+func (h *host) filter(rules string) error {
+	nft := exec.Command("ip", "netns", "exec", h.space, "nft", "-f", "-")
+	nft.Stdin = strings.NewReader(rules)
+	if said, err := nft.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, said)
+	}
+	return nil
 }
 
 // behind adds a host to the network of a home router.

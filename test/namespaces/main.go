@@ -58,6 +58,7 @@ var scenarios = []scenario{
 	{"lab", checkLab},
 	{"readme", checkReadme},
 	{"nat", checkNAT},
+	{"forward", checkForward},
 	{"roam", checkRoam},
 	{"relays", checkRelays},
 	{"partition", checkPartition},

@@ -87,7 +87,7 @@ func (a *app) ask() *cobra.Command {
 				return err
 			}
 			if at.API == "" {
-				return usage("the daulat of this home only sells: ask from another --home")
+				return usage("the daulat of this home only sells: end it to ask here, or ask from another --home, which needs an invite of its own")
 			}
 			if body.Model == "" {
 				body.Model = at.Model

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,13 @@ For friends elsewhere a network needs an address that they reach: start it with 
 IP:PORT", or found one with "daulat testnet --machines IP,IP,...", and invite again.
 `)
 			}
+			if made.Near != "" {
+				fmt.Fprintf(w, `
+The address in the line is one of your own network: the line works for machines there. For friends
+elsewhere have your router pass its port on to this machine, and invite again with
+--peer %s
+`, line(passedOn(made.Near)))
+			}
 		})
 	}
 	cmd.Flags().Uint64Var(&t.Grant, "grant", 1_000_000, "udlt that the newcomer gets, from this home's wallet")
@@ -63,10 +71,22 @@ system, in dist/.)
 `
 }
 
+// passedOn is where a peer is reached whose router passes the port on.
+func passedOn(near string) string {
+	parts := strings.Split(near, "/") // the first is empty
+	if len(parts) > 2 {
+		parts[1], parts[2] = "ip4", "PUBLIC-IP"
+	}
+	return strings.Join(parts, "/")
+}
+
 // whom says for whom the line of an invite is.
 func whom(made control.NewInvite) string {
 	if made.OnlyHere {
 		return "It works on this machine alone"
+	}
+	if made.Near != "" {
+		return "Send this line to a friend in your own network"
 	}
 	return "Send this line to a friend"
 }

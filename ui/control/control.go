@@ -192,7 +192,7 @@ func SellingHandler(secret string, o Selling) http.Handler {
 	mux := http.NewServeMux()
 	serveSelling(mux, o)
 	mux.HandleFunc(Prefix, func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusUnprocessableEntity, failure{"the daulat of this home only sells: ask, and all that goes with it, from another --home"})
+		reply(w, http.StatusUnprocessableEntity, failure{"the daulat of this home only sells: end it to ask here, or ask, and do all that goes with it, from another --home, which needs an invite of its own"})
 	})
 	return guard(secret, mux)
 }

@@ -17,6 +17,8 @@ type NewInvite struct {
 	Line string `json:"line"`
 	// OnlyHere says that the line leads to addresses of loopback alone.
 	OnlyHere bool `json:"only_here,omitempty"`
+	// Near is where the line leads if that is an address of one private network.
+	Near string `json:"near,omitempty"`
 }
 
 // Invite is an invite of this home's.
