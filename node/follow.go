@@ -222,6 +222,9 @@ func (n *ledgerNode) start(ctx context.Context, c validator.Config) (err error) 
 	n.onClose(func() error { return n.validator.Stop() })
 	if n.validator.Forgot() {
 		n.say(fmt.Sprintf("what this home's validator signed is lost: it signs again when %d blocks are without its signature (should the ledger stand still: --sole)", validator.ForgetsFor))
+		if c.Sync == nil {
+			n.say("getting all blocks of the ledger, from the first: daulat node INVITE, with an invite of another validator's home, begins with a snapshot")
+		}
 	}
 	if n.validator.Hunts() {
 		n.say(fmt.Sprintf("getting a snapshot of the ledger, which is at block %d", n.tip))
