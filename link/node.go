@@ -15,7 +15,6 @@
 package link
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,8 +57,6 @@ type Config struct {
 	// reached; it keeps places at a few of them.
 	Relays []string
 	Relay  RelayLimits // what the node carries for others; nothing by default
-
-	retry time.Duration // until a relay is asked again for the first time; firstRetry
 }
 
 func (c Config) withDefaults() Config {
@@ -79,7 +76,6 @@ func (c Config) withDefaults() Config {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = time.Minute
 	}
-	c.retry = cmp.Or(c.retry, firstRetry)
 	return c
 }
 

@@ -275,7 +275,6 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 	if isCircuit(c.RemoteMultiaddr()) || !n.enter() {
 		return
 	}
-	n.places.find(c.RemotePeer())
 	go func() {
 		defer n.running.Done()
 		if c.Stat().Direction == network.DirOutbound {

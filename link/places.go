@@ -19,7 +19,10 @@ import (
 const (
 	maxPlaces  = 3 // at once
 	firstRetry = time.Second
+	// lastRetry is for a node that is reached through another relay; homeRetry for one
+	// that nobody can reach.
 	lastRetry  = 30 * time.Second
+	homeRetry  = 4 * time.Second
 	renewAfter = 10 * time.Minute // or at half of the place's time, if that is less
 )
 
@@ -28,7 +31,6 @@ type place struct {
 	relay peer.ID
 	addrs []multiaddr.Multiaddr // of the relay
 	lost  chan struct{}         // told when the relay is disconnected
-	found chan struct{}         // told when it is connected again, for whatever
 }
 
 // places are those of one node.
@@ -55,7 +57,7 @@ func newPlaces(addrs []string) (*places, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.all = append(p.all, &place{relay: id, addrs: targets, lost: make(chan struct{}, 1), found: make(chan struct{}, 1)})
+		p.all = append(p.all, &place{relay: id, addrs: targets, lost: make(chan struct{}, 1)})
 	}
 	if len(p.all) == 0 {
 		close(p.settled)
@@ -87,6 +89,16 @@ func (p *places) circuitAddrs() (addrs []multiaddr.Multiaddr) {
 		}
 	}
 	return addrs
+}
+
+// patience is the longest pause between two tries of a relay.
+func (p *places) patience() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.at) == 0 {
+		return homeRetry
+	}
+	return lastRetry
 }
 
 func (p *places) held(relay peer.ID) bool {
@@ -130,19 +142,10 @@ func (p *places) change() <-chan struct{} {
 
 // drop tells that a relay is disconnected.
 func (p *places) drop(relay peer.ID) {
-	p.tell(relay, func(one *place) chan struct{} { return one.lost })
-}
-
-// find tells that a relay is connected: one that was gone is back.
-func (p *places) find(relay peer.ID) {
-	p.tell(relay, func(one *place) chan struct{} { return one.found })
-}
-
-func (p *places) tell(relay peer.ID, what func(*place) chan struct{}) {
 	for _, one := range p.all {
 		if one.relay == relay {
 			select {
-			case what(one) <- struct{}{}:
+			case one.lost <- struct{}{}:
 			default: // it was told
 			}
 		}
@@ -152,7 +155,7 @@ func (p *places) tell(relay peer.ID, what func(*place) chan struct{}) {
 // keepPlace keeps a place at a relay for as long as the node runs, if one is
 // missing.
 func (n *Node) keepPlace(p *place) {
-	wait := n.config.retry
+	wait := firstRetry
 	for {
 		select {
 		case n.places.free <- struct{}{}:
@@ -163,19 +166,14 @@ func (n *Node) keepPlace(p *place) {
 		held := n.holdPlace(p)
 		<-n.places.free
 		if held {
-			wait = n.config.retry
-		}
-		select {
-		case <-p.found: // by this try itself
-		default:
+			wait = firstRetry
 		}
 		retry := time.NewTimer(wait)
 		select {
 		case <-retry.C:
-			wait = min(2*wait, lastRetry)
-		case <-p.found:
+			wait = min(2*wait, n.places.patience())
 		case <-changed:
-			wait = n.config.retry
+			wait = firstRetry
 		case <-n.ctx.Done():
 		}
 		retry.Stop()

@@ -178,32 +178,20 @@ func TestPlacesComeAndGo(t *testing.T) {
 	dialAt(t, node(t, Config{}), circuits)
 }
 
-// A relay that is back is asked for a place as soon as anything is, and not when its
-// turn comes.
-func TestRelayThatIsBackIsAsked(t *testing.T) {
-	key := newKey(t)
-	r, err := Open(Config{Key: key, Relay: DefaultRelay})
-	if err != nil {
-		t.Fatal(err)
+// A node that nobody can reach tries relays more often than one that has a place.
+func TestNodesWithoutAPlaceTryOften(t *testing.T) {
+	r := relaying(t, Config{})
+	n := behind(t, Config{}, r)
+	if with := n.places.patience(); with != lastRetry {
+		t.Errorf("with a place it waits %s", with)
 	}
-	at := r.Listening()
-	n := behind(t, Config{retry: time.Hour}, r)
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the place is gone", func() bool { return len(circuitsTo(n)) == 0 })
-	time.Sleep(200 * time.Millisecond) // it is asked for again at once, in vain
-	if r, err = Open(Config{Key: key, Relay: DefaultRelay, Listen: at}); err != nil {
-		t.Fatal(err)
+	if without := n.places.patience(); without != homeRetry || homeRetry > 5*time.Second {
+		t.Errorf("without a place it waits %s", without)
 	}
-	defer r.Close()
-	r.Handle(echo, serveEcho)
-	eventually(t, "the place is back", func() bool {
-		if s, err := n.Dial(t.Context(), r.Addrs(), echo); err == nil {
-			s.Close()
-		}
-		return len(circuitsTo(n)) == 1
-	})
 }
 
 func TestRelayLimits(t *testing.T) {

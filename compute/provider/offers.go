@@ -57,6 +57,9 @@ func (p *Provider) announce(ctx context.Context) error {
 	addrs, now := p.addresses(), time.Now()
 	on := p.onOffer(addrs, now)
 	if err := p.withdraw(ctx, on); err != nil || len(on) == 0 {
+		if err != nil && !d.lonely.IsZero() {
+			d.lonely = now // the ledger is gone too, and may come back with who relays
+		}
 		return err
 	}
 	lost := false

@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -12,24 +14,39 @@ import (
 	"daulat/link/session/sessiontest"
 )
 
+// leaving is a ledger that can be gone.
+type leaving struct {
+	*bank
+	gone error
+}
+
+type bank = sessiontest.Account // embedded under a name that is none of its methods
+
+func (l *leaving) WithdrawOffer(ctx context.Context, model canon.CID) error {
+	if l.gone != nil {
+		return l.gone
+	}
+	return l.bank.WithdrawOffer(ctx, model)
+}
+
 // What nobody can reach is not on offer: not at first, and not if that lasts; a
-// moment without an address costs no offer.
+// moment without an address costs no offer, nor does one without the ledger.
 func TestNothingIsOnOfferThatNobodyReaches(t *testing.T) {
 	chain := sessiontest.New()
-	account := chain.Account("provider", 0)
+	ledger := &leaving{bank: chain.Account("provider", 0)}
 	data, id, err := artifact.Declaration{Version: canon.Version, Name: "one"}.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	key := linktest.Key(t)
 	there := []Identity{{key, linktest.Node(t, key)}}
-	p := &Provider{Config: Config{Ledger: account, Log: slog.New(slog.DiscardHandler)}, shift: newShift(false),
+	p := &Provider{Config: Config{Ledger: ledger, Log: slog.New(slog.DiscardHandler)}, shift: newShift(false),
 		display: newDisplay([]Offer{{Model: id, Manifest: data, Executor: job.Upstream, Price: job.Price{Input: 1, Output: 1}, Slots: 1}})}
 	round := func(what string, known []Identity, later time.Duration, want int) {
 		t.Helper()
 		p.known = known
 		p.display.lonely = p.display.lonely.Add(-later)
-		if err := p.announce(t.Context()); err != nil {
+		if err := p.announce(t.Context()); !errors.Is(err, ledger.gone) {
 			t.Fatal(err)
 		}
 		if got := len(chain.OnOffer()); got != want || p.Reached() != (known != nil) {
@@ -44,4 +61,10 @@ func TestNothingIsOnOfferThatNobodyReaches(t *testing.T) {
 	round("another moment", nil, 0, 1)
 	round("longer", nil, unreachedFor, 0)
 	round("reached once more", there, 0, 1)
+	round("a third moment", nil, 0, 1)
+	ledger.gone = errors.New("nobody answers")
+	round("longer, without the ledger", nil, unreachedFor, 1)
+	ledger.gone = nil
+	round("just when the ledger is back", nil, 0, 1)
+	round("longer than that", nil, unreachedFor, 0)
 }
