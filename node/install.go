@@ -63,7 +63,7 @@ func (Runtime) Uninstall() (s control.Service, err error) {
 	if s.Unit, err = service.File(); err != nil {
 		return s, err
 	}
-	s.Stop = "systemctl --user disable --now " + service.Name
+	s.Stop = "systemctl --user stop " + service.Name
 	err = service.Uninstall(s.Unit)
 	if errors.Is(err, service.ErrNone) {
 		err = control.WrongInput{Err: err}
