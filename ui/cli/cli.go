@@ -188,7 +188,7 @@ has 3 and 4 besides, and a node whose program an upgrade has left behind ends wi
 		return cmd.Help()
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: plainFlag(err)} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
 	root.PersistentFlags().BoolVar(&a.untilEOF, "until-eof", false, "end when standard input does, for a process that runs this one")
