@@ -116,7 +116,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 			return send(piece, text, tokens)
 		})
 	if err != nil {
-		return paid(r, entry), translate(err)
+		return paid(r, entry), translate(err, wanted.Only)
 	}
 	result := paid(r, entry)
 	rest, tokens := out.flush()
@@ -242,8 +242,9 @@ func promptTokens(words *text.Text, p gateway.Prompt) ([]uint32, error) {
 }
 
 // translate gives the gateway the errors that it knows, and its own words for
-// what the asker should hear and can only be told here.
-func translate(err error) error {
+// what the asker should hear and can only be told here. pinned says that the asker
+// named who may answer, and nobody else could.
+func translate(err error, pinned bool) error {
 	var (
 		none    *consumer.NoMatchError
 		lie     *consumer.LieError
@@ -258,7 +259,7 @@ func translate(err error) error {
 	case client.Unfunded(err):
 		return told{unfunded("the ledger says that this home has too few coins for the question"), err}
 	case errors.As(err, &none):
-		return gateway.ErrNoProvider{Explanation: unmatched(none)}
+		return gateway.ErrNoProvider{Explanation: unmatched(none, pinned)}
 	case client.Silent(err):
 		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: "no peer of this network answers; " + nobody, Type: "server_error", Code: "network_unreached"}, err}
 	case errors.As(err, &lie):
@@ -278,8 +279,12 @@ func translate(err error) error {
 }
 
 // unmatched is why nobody took an order, and what to do about it.
-func unmatched(none *consumer.NoMatchError) string {
-	why := fmt.Sprintf("%s (job %d): ask again in a while, or another model", none.Explanation, none.Order)
+func unmatched(none *consumer.NoMatchError, pinned bool) string {
+	advice := "ask again in a while, or another model"
+	if pinned {
+		advice = "name other providers, or none (--provider), or ask again in a while"
+	}
+	why := fmt.Sprintf("%s (job %d): %s", none.Explanation, none.Order, advice)
 	if none.Failed > 0 {
 		why = "who had the question failed, and nobody takes over: " + why
 	}

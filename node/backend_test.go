@@ -59,10 +59,20 @@ func TestUnreachedIsSaid(t *testing.T) {
 	}
 	_, _, err = client.New(client.NewPeers([]client.Peer{{Name: "friend", RPC: rpc}}), "ledger", nil).Status(t.Context())
 	var said *openai.Error
-	if !errors.As(translate(fmt.Errorf("list offers: %w", err)), &said) || said.Code != "network_unreached" || !strings.Contains(said.Message, nobody) {
+	if !errors.As(translate(fmt.Errorf("list offers: %w", err), false), &said) || said.Code != "network_unreached" || !strings.Contains(said.Message, nobody) {
 		t.Errorf("%v is told as %v", err, said)
 	}
-	if err := translate(errors.New("disk full")); errors.As(err, &said) && said.Code == "network_unreached" {
+	if err := translate(errors.New("disk full"), false); errors.As(err, &said) && said.Code == "network_unreached" {
 		t.Errorf("another error is told as %v", said)
+	}
+}
+
+// TestRefusedPinIsToBeChanged: another model helps nobody who named who may answer it.
+func TestRefusedPinIsToBeChanged(t *testing.T) {
+	for pinned, want := range map[bool]string{true: "name other providers, or none", false: "another model"} {
+		err := translate(&consumer.NoMatchError{Order: 7, Explanation: "of 2 offers 2 are not named"}, pinned)
+		if !errors.As(err, new(gateway.ErrNoProvider)) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "another model") == pinned {
+			t.Errorf("pinned %t: %v", pinned, err)
+		}
 	}
 }

@@ -249,7 +249,7 @@ func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway
 	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return tell(piece, t) })
 	result := paid(r, entry)
 	if err != nil {
-		return result, translate(err)
+		return result, translate(err, wanted.Only)
 	}
 	_, result.Calls, err = receipt.ReadMessage(r.Answer.Message)
 	return result, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"daulat/core/artifact"
+	"daulat/core/canon"
 	"daulat/core/job"
 	"daulat/core/verify"
 	"daulat/ledger/client"
@@ -14,13 +15,33 @@ import (
 	"daulat/ui/control"
 )
 
-// earnings are what the home's provider made.
+// earnings are what the home's provider made, which says what it sells.
 func (s *seller) earnings(ctx context.Context) (control.Earnings, error) {
 	e, err := earnings(ctx, s.ledger, s.sales)
-	if artifact.IsDeclared(s.served.ID) {
+	return ofModel(e, s.served.ID), err
+}
+
+// pastEarnings are what a provider made that does not run: what it sold last says how
+// much of its work is checked.
+func pastEarnings(ctx context.Context, ledger soldLedger, sales *session.Journal) (control.Earnings, error) {
+	e, err := earnings(ctx, ledger, sales)
+	if err != nil {
+		return e, err
+	}
+	var last canon.CID
+	_, err = sales.Records(func(r session.Record) bool {
+		last = r.Session.Terms.Model
+		return false
+	})
+	return ofModel(e, last), err
+}
+
+// ofModel shows no rate of audits where nobody can run the model again.
+func ofModel(e control.Earnings, model canon.CID) control.Earnings {
+	if artifact.IsDeclared(model) {
 		e.Audited, e.Unaudited = 0, true
 	}
-	return e, err
+	return e
 }
 
 // soldLedger is what a ledger says of a provider's sessions.

@@ -116,6 +116,22 @@ func sold(t *testing.T, sessions int) *session.Journal {
 	return sales
 }
 
+// TestPastEarningsAreAuditedAsSold: of a provider that does not run, what it sold last
+// says whether anybody can run its answers again.
+func TestPastEarningsAreAuditedAsSold(t *testing.T) {
+	own, declared := canon.NewCID(canon.DagCBOR, canon.Hash{1}), canon.NewCID(canon.Raw, canon.Hash{1})
+	sales := sold(t, 0)
+	for i, model := range []canon.CID{own, declared, declared, own} {
+		if err := sales.Save(session.Record{Session: job.Session{ID: uint64(i + 1), State: job.SessionOpen, Terms: job.Terms{Model: model}}, Ended: 1}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := pastEarnings(t.Context(), soldOn{}, sales)
+		if err != nil || e.Unaudited != (model == declared) || (e.Audited == 0) != e.Unaudited {
+			t.Errorf("session %d: %+v, %v", i+1, e, err)
+		}
+	}
+}
+
 // Each session counts on the day on which it was over, with what the ledger says it
 // earned; open ones count today; others are out of the days that were asked for.
 func TestEarningsByTheDay(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,8 @@ func OpenHome(dir string) (Home, error) {
 		return h, writeFile(h.path("format"), []byte(homeFormat+"\n"))
 	case err == nil && slices.Contains([]string{"1", "2", "3", "4"}, strings.TrimSpace(string(format))):
 		return h, fmt.Errorf("open home %s: an older program made it, with a ledger that this one can't go on with: move the folder away, or use another --home", dir)
+	case err == nil && !isFormat(strings.TrimSpace(string(format))):
+		return h, fmt.Errorf("open home %s: its file \"format\" is damaged, so nobody knows what lies in it: bring the home back from a copy, or use another --home", dir)
 	case err == nil:
 		return h, fmt.Errorf("open home %s: it has format %q and this program knows %s: use a newer program", dir, strings.TrimSpace(string(format)), homeFormat)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -58,6 +61,12 @@ func OpenHome(dir string) (Home, error) {
 		return h, fmt.Errorf("open home %s: the folder is not empty and is no daulat home", dir)
 	}
 	return h, writeFile(h.path("format"), []byte(homeFormat+"\n"))
+}
+
+// isFormat reports a number that some program could have written.
+func isFormat(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return err == nil && n > 0
 }
 
 func (h Home) path(parts ...string) string {

@@ -57,6 +57,19 @@ func TestAHomeRunsOnce(t *testing.T) {
 	again()
 }
 
+// A format that no program wrote is no newer program's.
+func TestDamagedFormatIsNamed(t *testing.T) {
+	for format, want := range map[string]string{"": "is damaged", "\x00": "is damaged", "0": "is damaged", "6": "use a newer program"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "format"), []byte(format), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenHome(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("format %q: %v", format, err)
+		}
+	}
+}
+
 // Homes of earlier programs are refused where their ledger, if they have one, follows
 // other rules; a guest's of the last format is taken over.
 func TestHomesOfEarlierPrograms(t *testing.T) {

@@ -140,7 +140,11 @@ func revokeInvite(ctx context.Context, wallet account, id string) error {
 			found = append(found, i)
 		}
 	}
-	if len(found) != 1 {
+	switch len(found) {
+	case 0:
+		return control.WrongInput{Err: errors.New("no invite of this home has an ID that begins so; daulat invite ls shows them")}
+	case 1:
+	default:
 		return control.WrongInput{Err: fmt.Errorf("%d invites of this home have an ID that begins so; daulat invite ls shows them", len(found))}
 	}
 	if err := found[0].Pending(); err != nil {

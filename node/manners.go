@@ -16,23 +16,9 @@ import (
 
 // setManners holds the seller to what its owner lets others have of the machine.
 // It comes before the model is loaded.
-func (s *seller) setManners(m control.Manners) error {
-	quiet, err := manners.ParseHours(m.Quiet)
-	if err != nil {
-		return control.WrongInput{Err: err}
-	}
-	if m.Processor < 0 || m.Processor > 100 {
-		return control.WrongInput{Err: fmt.Errorf("a machine gives 1 to 100 percent of its processors, not %d", m.Processor)}
-	}
-	rules := manners.Rules{WhenIdle: m.WhenIdle, Quiet: quiet, Mains: !m.OnBattery, Memory: m.Memory}
-	machine, err := manners.NewMachine()
-	switch {
-	case err == nil:
-		s.manners = manners.NewWatcher(rules, machine)
-	case rules.WhenIdle > 0 || rules.Memory > 0:
-		return control.WrongInput{Err: err}
-	default: // nobody asked for more than can be had
-		s.manners = manners.NewWatcher(manners.Rules{Quiet: quiet}, nil)
+func (s *seller) setManners(m control.Manners) (err error) {
+	if s.manners, err = watcherOf(m); err != nil {
+		return err
 	}
 	if m.Memory > 0 {
 		debug.SetMemoryLimit(int64(min(m.Memory, 1<<62)))
@@ -43,6 +29,27 @@ func (s *seller) setManners(m control.Manners) error {
 		s.throttle = manners.NewThrottle(share, manners.ProcessTime)
 	}
 	return nil
+}
+
+// watcherOf watches the machine for what its owner wishes, if that can be had. It
+// holds nobody to it yet.
+func watcherOf(m control.Manners) (*manners.Watcher, error) {
+	quiet, err := manners.ParseHours(m.Quiet)
+	if err != nil {
+		return nil, control.WrongInput{Err: err}
+	}
+	if m.Processor < 0 || m.Processor > 100 {
+		return nil, control.WrongInput{Err: fmt.Errorf("a machine gives 1 to 100 percent of its processors, not %d", m.Processor)}
+	}
+	rules := manners.Rules{WhenIdle: m.WhenIdle, Quiet: quiet, Mains: !m.OnBattery, Memory: m.Memory}
+	machine, err := manners.NewMachine()
+	switch {
+	case err == nil:
+		return manners.NewWatcher(rules, machine), nil
+	case rules.WhenIdle > 0 || rules.Memory > 0:
+		return nil, control.WrongInput{Err: err}
+	}
+	return manners.NewWatcher(manners.Rules{Quiet: quiet}, nil), nil // nobody asked for more than can be had
 }
 
 // models are those that the seller serves, as fast as its owner allows.

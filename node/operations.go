@@ -78,7 +78,7 @@ func (o operations) shown(ctx context.Context) (s control.Status, err error) {
 		*s.Provider, err = o.earnings(ctx)
 	case o.sales != nil: // a guest who sold before
 		s.Provider = new(control.Earnings)
-		*s.Provider, err = earnings(ctx, o.wallet, o.sales)
+		*s.Provider, err = pastEarnings(ctx, o.wallet, o.sales)
 	}
 	return s, err
 }

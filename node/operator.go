@@ -181,7 +181,7 @@ func (o operator) Status(ctx context.Context) (s control.Status, err error) {
 	if o.sales == nil {
 		return s, nil
 	}
-	earned, err := earnings(ctx, o.account, o.sales)
+	earned, err := pastEarnings(ctx, o.account, o.sales)
 	s.Provider, s.Resting = &earned, "no daulat runs in this home; daulat provide starts it"
 	return s, err
 }

@@ -27,6 +27,9 @@ const earnPoll = 3 * time.Second
 // Provide sells answers on a ledger that runs elsewhere, until ctx ends. ready is
 // called once it serves.
 func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say control.Progress, ready func(control.Providing)) error {
+	if err := checkProvide(o); err != nil {
+		return err
+	}
 	at, err := linkAddr(o.Link)
 	if err != nil {
 		return err
@@ -40,11 +43,27 @@ func (Runtime) Provide(ctx context.Context, o control.ProvideOptions, say contro
 	})
 }
 
-func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
-	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
-	if price.Input > match.MaxPrice || price.Output > match.MaxPrice {
+// checkProvide refuses what could never serve, before anything is done: what starts
+// now and what a service starts later are held to the same.
+func checkProvide(o control.ProvideOptions) error {
+	if _, err := linkAddr(o.Link); err != nil {
+		return err
+	}
+	if err := checkListen(cmp.Or(o.Listen, anyPort)); err != nil {
+		return err
+	}
+	if max(o.InputPrice, o.OutputPrice) > match.MaxPrice {
 		return control.WrongInput{Err: fmt.Errorf("a price is at most %d udlt per 1,000 tokens", uint64(match.MaxPrice))}
 	}
+	if err := checkUpstream(o.Upstream); err != nil {
+		return err
+	}
+	_, err := watcherOf(o.Manners)
+	return err
+}
+
+func (u *up) provide(ctx context.Context, o control.ProvideOptions, ready func(control.Providing)) error {
+	price := job.Price{Input: o.InputPrice, Output: o.OutputPrice}
 	if err := u.setManners(o.Manners); err != nil {
 		return err
 	}

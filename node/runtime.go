@@ -362,9 +362,24 @@ func unheard(at string, err error) error {
 	return fmt.Errorf("port %s of %s is taken: another program listens there", port, host)
 }
 
+// checkListen refuses what is no address to listen at; whether it is free shows later.
+func checkListen(at string) error {
+	_, port, err := net.SplitHostPort(at)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return control.WrongInput{Err: fmt.Errorf("--listen %q is not of the form IP:PORT", at)}
+	}
+	return nil
+}
+
 // listen takes the address. A taken port is replaced by a free one only where
 // nobody asked for it by number.
 func listen(o control.UpOptions, say control.Progress) (net.Listener, error) {
+	if err := checkListen(o.Listen); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", o.Listen)
 	if err == nil {
 		return l, nil

@@ -285,8 +285,17 @@ func (m member) settle(o control.TestnetOptions, own int, addresses []string) er
 	return saveJSON(m.home.path(nodeFile), s)
 }
 
+// starting says how many validators there are, if the user may have thought of others.
+func starting(there, asked int) string {
+	text := "starting " + control.Count(there, "validator")
+	if there != asked {
+		text += ": as many as this home's ledger was founded with, which --validators does not change"
+	}
+	return text
+}
+
 func (t *testnet) run(ctx context.Context, homes []string, o control.TestnetOptions, ready func(control.Testnet)) error {
-	t.say("starting " + control.Count(len(homes), "validator"))
+	t.say(starting(len(homes), o.Validators))
 	for _, home := range homes {
 		if err := t.launch(home); err != nil {
 			return err

@@ -116,6 +116,19 @@ func (s *seller) lookForServers(ctx context.Context, o control.ProvideOptions) e
 	return ctx.Err()
 }
 
+// checkUpstream refuses an address at which no server of models can be.
+func checkUpstream(address string) error {
+	if address == "" || address == control.UpstreamNone {
+		return nil
+	}
+	u, err := inference.OpenUpstream(inference.UpstreamConfig{URL: address}) // reaches for nothing yet
+	if err != nil {
+		return control.WrongInput{Err: err}
+	}
+	u.Close()
+	return nil
+}
+
 func (s *seller) openServer(c inference.UpstreamConfig) (*server, error) {
 	c.Log = s.log
 	u, err := inference.OpenUpstream(c)

@@ -31,6 +31,14 @@ func (Runtime) Verify(ctx context.Context, o control.VerifyOptions, p control.Pr
 		return control.Report{}, err
 	}
 	r, err := verifyFrom(ctx, trust, o, p)
+	var other *client.OtherLedgerError
+	if errors.As(err, &other) {
+		believed := "the trust line"
+		if whose != "" {
+			believed = "this home's trust line"
+		}
+		return r, fmt.Errorf("the receipt is another network's: it is of %q, and %s of %q, so bring the line of the receipt's network with --trust LINE, from somebody you trust", other.Proof, believed, other.Trusted)
+	}
 	if r.Trust = whose; whose != "" && errors.Is(err, client.ErrRoot) {
 		err = fmt.Errorf("%w, which is this home's: whoever made the receipt knows another header of the network, so bring that with --trust LINE, from somebody you trust", err)
 	}

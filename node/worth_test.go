@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -141,12 +142,60 @@ func TestServiceNeedsNobody(t *testing.T) {
 	}
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	var wrong control.WrongInput
-	s, err := Runtime{}.Install(home.dir, nil)
+	s, err := Runtime{}.Install(control.ProvideOptions{Home: home.dir}, nil)
 	if !errors.As(err, &wrong) {
 		t.Errorf("wrote %s, %v", s.Unit, err)
 	}
 	if _, err := (Runtime{}).Uninstall(); !errors.As(err, &wrong) {
 		t.Errorf("a unit is there: %v", err)
+	}
+}
+
+// TestServiceIsOneThatProvides: what provide refuses before it does anything is refused
+// in the same words before a unit is written, and the earlier unit stays.
+func TestServiceIsOneThatProvides(t *testing.T) {
+	home, err := OpenHome(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := home.passphrase(nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	s, err := Runtime{}.Install(control.ProvideOptions{Home: home.dir, Listen: "localhost:0", Link: linkNone, Upstream: control.UpstreamNone, UpstreamKey: "secret"}, nil)
+	if err != nil || s.Lacks != "" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	before, err := os.ReadFile(s.Unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	for name, o := range map[string]control.ProvideOptions{
+		"hours":    {Manners: control.Manners{Quiet: "99:00-01:00"}},
+		"share":    {Manners: control.Manners{Processor: 101}},
+		"link":     {Link: "nonsense"},
+		"upstream": {Upstream: "ftp://x"},
+		"no port":  {Listen: "foo"},
+		"port":     {Listen: "127.0.0.1:99999"},
+		"price":    {OutputPrice: match.MaxPrice + 1},
+	} {
+		o.Home = none
+		refused := Runtime{}.Provide(t.Context(), o, func(string) {}, func(control.Providing) {})
+		o.Home = home.dir
+		_, err := Runtime{}.Install(o, []string{"--wrong"})
+		if !errors.As(err, new(control.WrongInput)) || refused == nil || err.Error() != refused.Error() || exists(none) {
+			t.Errorf("%s: a service %v, a start %v", name, err, refused)
+		}
+		if now, err := os.ReadFile(s.Unit); err != nil || !bytes.Equal(now, before) {
+			t.Errorf("%s: the unit is now %s, %v", name, now, err)
+		}
+	}
+	if s, err = (Runtime{}).Install(control.ProvideOptions{Home: home.dir, UpstreamKey: "secret"}, nil); err != nil || !strings.Contains(s.Lacks, "DAULAT_UPSTREAM_KEY") {
+		t.Errorf("a key that the service lacks: %+v, %v", s, err)
+	}
+	if now, err := os.ReadFile(s.Unit); err != nil || bytes.Contains(now, []byte("secret")) {
+		t.Errorf("the unit is %s, %v", now, err)
 	}
 }
 

@@ -54,6 +54,14 @@ var (
 	ErrBehind = errors.New("this machine's clock is wrong")
 )
 
+// OtherLedgerError says that a proof is of another ledger than the trusted header, by
+// the names that both state.
+type OtherLedgerError struct{ Proof, Trusted string }
+
+func (e *OtherLedgerError) Error() string {
+	return fmt.Sprintf("it is of %q, and the header of %q", e.Proof, e.Trusted)
+}
+
 // Behind is an ErrBehind if the ledger has a block of a time that is too far ahead of
 // this machine's.
 func Behind(block, now time.Time) error {
@@ -156,6 +164,9 @@ func trustedBlock(trust Trust, data []byte) (*cmttypes.LightBlock, error) {
 // isTrusted reports an error unless it is the block whose header is trusted, with
 // the validators that the header names.
 func isTrusted(trust Trust, root *cmttypes.LightBlock) error {
+	if root.ChainID != trust.ChainID && len(root.ChainID) <= cmttypes.MaxChainIDLen {
+		return fmt.Errorf("%w: %w", ErrRoot, &OtherLedgerError{root.ChainID, trust.ChainID})
+	}
 	if root.Height != trust.Height || hex.EncodeToString(root.Hash()) != trust.Hash {
 		return fmt.Errorf("%w %s of height %d", ErrRoot, trust.Hash, trust.Height)
 	}

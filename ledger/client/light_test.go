@@ -372,7 +372,8 @@ func TestRefusals(t *testing.T) {
 	}
 	renamed := trust
 	renamed.ChainID = "light-2"
-	if _, err := VerifySession(renamed, proof, testNow); !errors.Is(err, ErrRoot) {
+	var elsewhere *OtherLedgerError
+	if _, err := VerifySession(renamed, proof, testNow); !errors.Is(err, ErrRoot) || !errors.As(err, &elsewhere) || elsewhere.Trusted != "light-2" {
 		t.Errorf("another name: %v", err)
 	}
 	// A stale root is stale even if it proves the state itself.

@@ -18,6 +18,9 @@ import (
 // Name is the unit's.
 const Name = "daulat-provide.service"
 
+// target is what the unit is started with.
+const target = "default.target"
+
 // mark is the first line of every file that Install writes.
 const mark = "# Written by \"daulat provide --install\"; \"daulat provide --uninstall\" removes it.\n"
 
@@ -79,15 +82,37 @@ func replace(file string, text []byte) error {
 	return nil
 }
 
-// Uninstall removes a unit that Install wrote.
+// Uninstall removes a unit that Install wrote, and what has systemd start it.
 func Uninstall(file string) error {
 	if err := ours(file); err != nil {
 		return err
 	}
-	if err := os.Remove(file); err != nil {
+	err := disable(file)
+	if err == nil {
+		err = os.Remove(file)
+	}
+	if err != nil {
 		return fmt.Errorf("uninstall the service: %w", err)
 	}
 	return nil
+}
+
+// disable removes the link to the unit that "systemctl enable" made, and no other:
+// systemctl itself does so no more once the unit is gone.
+func disable(file string) error {
+	link := filepath.Join(filepath.Dir(file), target+".wants", Name)
+	wanted, err := os.Stat(link)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	own, err := os.Stat(file)
+	if err != nil || !os.SameFile(wanted, own) {
+		return err
+	}
+	return os.Remove(link)
 }
 
 // ours reports an error unless Install wrote the file. A link is nobody's: what
@@ -160,7 +185,7 @@ RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 SystemCallArchitectures=native
 
 [Install]
-WantedBy=default.target
+WantedBy=` + target + `
 `, nil
 }
 

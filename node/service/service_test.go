@@ -46,6 +46,31 @@ func TestInstallAndUninstall(t *testing.T) {
 	}
 }
 
+// TestNothingStartsWhatIsGone: the link that enabled the unit goes with it, by whatever
+// path it was made, and another unit's stays.
+func TestNothingStartsWhatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	real, home := filepath.Join(dir, "real"), filepath.Join(dir, "home")
+	if err := errors.Join(os.Mkdir(real, 0o700), os.Symlink(real, home)); err != nil {
+		t.Fatal(err)
+	}
+	file, other := filepath.Join(home, Name), filepath.Join(dir, Name)
+	link := filepath.Join(real, "default.target.wants", Name)
+	for name, to := range map[string]string{"its path": file, "its real path": filepath.Join(real, Name), "a relative path": "../" + Name, "another": other, "nothing": filepath.Join(dir, "none")} {
+		err := errors.Join(Install(file, program(t)), Install(other, program(t)), os.MkdirAll(filepath.Dir(link), 0o700), os.Symlink(to, link), Uninstall(file))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		own := name != "another" && name != "nothing"
+		if _, err := os.Lstat(link); own != errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a link to %s: %v", name, err)
+		}
+		if err := os.RemoveAll(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestForeignFilesStay: neither command touches what another hand wrote, or a link
 // to anything.
 func TestForeignFilesStay(t *testing.T) {

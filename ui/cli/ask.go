@@ -166,6 +166,7 @@ type chunk struct {
 	} `json:"daulat"`
 	Error *struct {
 		Message string `json:"message"`
+		Param   string `json:"param"`
 		Code    string `json:"code"`
 	} `json:"error"`
 }
@@ -213,6 +214,9 @@ func (a *app) chat(ctx context.Context, at control.Attached, body any, thinking 
 func (a *app) failure(c chunk) error {
 	if c.Error.Code == "answer_failed" {
 		return fmt.Errorf("the answer failed; %s says why", filepath.Join(a.home, "daulat.log"))
+	}
+	if c.Error.Param == "daulat" { // whom the flags choose can never be chosen
+		return control.WrongInput{Err: errors.New(c.Error.Message)}
 	}
 	return errors.New(c.Error.Message)
 }

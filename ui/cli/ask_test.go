@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,6 +39,18 @@ func TestOneBlankLineFollowsAnAnswer(t *testing.T) {
 		}
 		if got.Text != "one\n\ntwo"+end || got.Model != "noise" || got.ModelID != "bafy" {
 			t.Errorf("the document got %+v", got)
+		}
+	}
+}
+
+// A choice that names nobody is the asker's mistake, as it is for "daulat up"; what else
+// fails is not.
+func TestChoiceOfNobodyIsAWrongInput(t *testing.T) {
+	for param, wrong := range map[string]bool{"daulat": true, "messages": false, "": false} {
+		refused := `data: {"error":{"message":"no","param":"` + param + `"}}` + "\n\n"
+		_, err := (&app{out: io.Discard}).follow(strings.NewReader(refused), func() {}, false)
+		if err == nil || err.Error() != "no" || errors.As(err, new(control.WrongInput)) != wrong {
+			t.Errorf("an error about %q: %v", param, err)
 		}
 	}
 }

@@ -35,8 +35,9 @@ type Runtime interface {
 	// Estimate says what Provide would earn, and joins and registers nothing.
 	Estimate(ctx context.Context, o control.ProvideOptions, p control.Power, say control.Progress) (control.Estimate, error)
 	// Install writes a unit of the user's systemd that runs provide with the
-	// arguments; Uninstall removes it.
-	Install(home string, arguments []string) (control.Service, error)
+	// arguments, which say what o does, if provide could serve so; Uninstall
+	// removes it.
+	Install(o control.ProvideOptions, arguments []string) (control.Service, error)
 	Uninstall() (control.Service, error)
 	// Node runs a ledger node until ctx ends; ready is called once it serves.
 	Node(ctx context.Context, o control.NodeOptions, p control.Progress, ready func(control.Node)) error
@@ -187,7 +188,7 @@ has 3 and 4 besides, and a node whose program an upgrade has left behind ends wi
 		return cmd.Help()
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return control.WrongInput{Err: plainFlag(err)} })
 	root.PersistentFlags().StringVar(&a.home, "home", defaultHome(), "folder that holds all state")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON document")
 	root.PersistentFlags().BoolVar(&a.untilEOF, "until-eof", false, "end when standard input does, for a process that runs this one")

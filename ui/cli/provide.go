@@ -71,7 +71,10 @@ for its first coin by its address.`,
 			if o.Manners, err = m.given(); err != nil {
 				return err
 			}
-			o.Home = a.home
+			if o.Ledger != "" && !isRPC(o.Ledger) {
+				return usage("--ledger %q is not of the form tcp://HOST:PORT, as daulat status shows it", o.Ledger)
+			}
+			o.Home, o.UpstreamKey, o.Probe = a.home, os.Getenv("DAULAT_UPSTREAM_KEY"), probes()
 			switch chosen {
 			case "hardware":
 				return a.showHardware(cmd)
@@ -81,14 +84,11 @@ for its first coin by its address.`,
 				return a.uninstallProvide()
 			}
 			switch {
-			case o.Ledger != "" && !isRPC(o.Ledger):
-				return usage("--ledger %q is not of the form tcp://HOST:PORT, as daulat status shows it", o.Ledger)
 			case o.Invite != "" && o.Ledger != "":
 				return usage("provide takes an INVITE or --ledger, not both")
 			case o.Invite == "" && o.Ledger == "" && !a.runtime.Guest(a.home):
 				return usage("provide needs an INVITE, which \"daulat invite\" makes in the home of a network; or --ledger ADDRESS on the same machine")
 			}
-			o.UpstreamKey, o.Probe = os.Getenv("DAULAT_UPSTREAM_KEY"), probes()
 			if ask {
 				o.Passphrase = a.passphrase(cmd.Context())
 			}

@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/spf13/pflag"
 )
 
 // plain drops what could command a terminal: control characters other than
@@ -24,6 +29,27 @@ func plain(s string) string {
 // this program's own.
 func line(s string) string {
 	return strings.NewReplacer("\n", " ", "\t", " ").Replace(plain(s))
+}
+
+// forms are what values of flags must look like, by the flag library's names of types.
+var forms = map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number, 0 or above",
+	"float64": "a number", "duration": "a time such as 90s, 5m or 24h", "bool": "true or false"}
+
+// plainFlag says what is wrong with a flag's value without the words of the library
+// that reads it.
+func plainFlag(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	form, ok := forms[bad.GetFlag().Value.Type()]
+	switch {
+	case !ok:
+		return err
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Errorf("--%s %q is too large or too small", bad.GetFlag().Name, bad.GetValue())
+	}
+	return fmt.Errorf("--%s %q is not %s", bad.GetFlag().Name, bad.GetValue(), form)
 }
 
 // screen is a terminal that gets plain text alone. Each write is whole text.

@@ -79,3 +79,23 @@ func TestComplaintsAreShown(t *testing.T) {
 		t.Errorf("job ls says %q of a job without complaints", got)
 	}
 }
+
+// TestBadNumbersAreSaidPlainly: each in one sentence, without the words of the language
+// that this program is written in.
+func TestBadNumbersAreSaidPlainly(t *testing.T) {
+	for want, args := range map[string][]string{
+		`--max-tokens "abc" is not a whole number`:                        {"ask", "--max-tokens", "abc", "hello"},
+		`--max-tokens "99999999999999999999" is too large or too small`:   {"ask", "--max-tokens", "99999999999999999999", "hello"},
+		`--seed "1.5" is not a whole number`:                              {"ask", "--seed=1.5", "hello"},
+		`--temperature "hot" is not a number`:                             {"ask", "--temperature", "hot", "hello"},
+		`--spread "perhaps" is not true or false`:                         {"ask", "--spread=perhaps", "hello"},
+		`--output-price "-1" is not a whole number, 0 or above`:           {"provide", "--output-price", "-1"},
+		`--when-idle "5 minutes" is not a time such as 90s, 5m or 24h`:    {"provide", "--when-idle", "5 minutes"},
+		`--output-price "18446744073709551616" is too large or too small`: {"provide", "--output-price=18446744073709551616"},
+	} {
+		var out, errOut bytes.Buffer
+		if status := Run(t.Context(), args, &out, &errOut, liar{}); status != 2 || errOut.String() != "daulat: "+want+"\n" {
+			t.Errorf("%q: status %d, %q", args, status, errOut.String())
+		}
+	}
+}

@@ -179,12 +179,15 @@ func (a *app) installProvide(cmd *cobra.Command, o control.ProvideOptions) error
 	case cmd.Flags().Changed("ask-passphrase"):
 		return usage("a service has nobody to ask for a passphrase")
 	}
-	s, err := a.runtime.Install(a.home, given(cmd.Flags()))
+	s, err := a.runtime.Install(o, given(cmd.Flags()))
 	if err != nil {
 		return err
 	}
 	return a.print(s, func(w io.Writer) {
 		fmt.Fprintf(w, "wrote %s\nstart it, now and at each login:  %s\nsee what it says:                 %s\n", line(s.Unit), s.Start, s.Log)
+		if s.Lacks != "" {
+			fmt.Fprintln(w, s.Lacks)
+		}
 	})
 }
 

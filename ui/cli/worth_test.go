@@ -37,7 +37,7 @@ type member struct {
 
 func (m member) Guest(string) bool { return m.joined }
 
-func (m member) Install(_ string, arguments []string) (control.Service, error) {
+func (m member) Install(_ control.ProvideOptions, arguments []string) (control.Service, error) {
 	*m.installed = append(*m.installed, arguments...)
 	return control.Service{Unit: "unit"}, nil
 }
@@ -52,6 +52,8 @@ func TestServiceHoldsNoSecret(t *testing.T) {
 	}{
 		"as it should be":   {[]string{"--output-price=5"}, true, 0},
 		"beside a ledger":   {[]string{"--ledger=tcp://127.0.0.1:1"}, false, 0},
+		"no ledger":         {[]string{"--ledger=nonsense"}, true, 2},
+		"no share":          {[]string{"--max-cpu=0"}, true, 2},
 		"an invite":         {[]string{someInvite()}, true, 2},
 		"joined nothing":    {nil, false, 2},
 		"a passphrase":      {[]string{"--ask-passphrase"}, true, 2},

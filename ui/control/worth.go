@@ -86,4 +86,5 @@ type Service struct {
 	Start string `json:"start,omitempty"` // the command that starts it, now and at each login
 	Log   string `json:"log,omitempty"`   // the command that shows what it says
 	Stop  string `json:"stop,omitempty"`  // the command that ends it
+	Lacks string `json:"lacks,omitempty"` // what of this process it does not have, and how to give it that
 }
