@@ -31,7 +31,7 @@ func anyone(r *rand.Rand, name string) match.Candidate {
 		c.Standing = job.Standing{Sessions: sessions, Unserved: r.Uint64N(sessions + 1), Complaints: r.Uint64N(3), Withheld: r.Uint64N(1000)}
 	}
 	if r.IntN(2) > 0 {
-		c.Facts = match.Facts{Served: r.Uint64N(20), Failed: r.Uint64N(5), Latency: r.Uint64N(300), First: r.Uint64N(2000), Speed: r.Uint64N(50_000)}
+		c.Facts = match.Facts{Served: r.Uint64N(20), Failed: r.Uint64N(5), Latency: r.Uint64N(300), Pace: match.Pace{First: r.Uint64N(2000), Speed: r.Uint64N(50_000)}}
 	}
 	return c
 }
@@ -167,7 +167,7 @@ func TestTurnIsABoundedShare(t *testing.T) {
 // Who served all that it was asked is less known than others, and does not fail.
 func TestLittleKnownIsNotFailing(t *testing.T) {
 	known, young, fails := proven("known", 50), proven("young", 50), proven("fails", 50)
-	known.Facts = match.Facts{Served: 90, First: 300, Speed: 40_000}
+	known.Facts = match.Facts{Served: 90, Pace: match.Pace{First: 300, Speed: 40_000}}
 	young.Facts, fails.Facts = known.Facts, known.Facts
 	young.Facts.Served, young.Standing.Sessions = 1, 0
 	fails.Facts.Served, fails.Facts.Failed = 60, 30
@@ -184,7 +184,7 @@ func TestRankByHand(t *testing.T) {
 	failing := proven("failing", 1)
 	failing.Facts.Failed = 30
 	slow, fast := proven("slow", 50), proven("fast", 60)
-	slow.Facts, fast.Facts = match.Facts{Served: 9, First: 300, Speed: 2_000}, match.Facts{Served: 9, First: 300, Speed: 40_000}
+	slow.Facts, fast.Facts = match.Facts{Served: 9, Pace: match.Pace{First: 300, Speed: 2_000}}, match.Facts{Served: 9, Pace: match.Pace{First: 300, Speed: 40_000}}
 	liar := proven("liar", 50)
 	liar.Standing.Complaints = 1
 	p := policy()
@@ -237,7 +237,7 @@ func TestFacts(t *testing.T) {
 	for range 1000 {
 		f = f.Answered(200, 1000, 11).Reached(3)
 	}
-	if f.Served > 64 || f.First != 200 || f.Speed != 10_000 || f.Latency != 3 {
+	if f.Served > 64 || f.Answers != 64 || f.First != 200 || f.Speed != 10_000 || f.Latency != 3 {
 		t.Fatalf("%+v", f)
 	}
 	for range 100 {
@@ -263,7 +263,7 @@ func FuzzRank(f *testing.F) {
 	f.Add(^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0))
 	f.Fuzz(func(t *testing.T, a, b, c, d, e, g uint64) {
 		x := match.Candidate{Offer: offer("x", 1), Standing: job.Standing{Sessions: a, Unserved: b, Complaints: c, Withheld: d},
-			Facts: match.Facts{Served: b, Failed: c, Latency: d, First: e, Speed: g}, Held: e}
+			Facts: match.Facts{Served: b, Failed: c, Latency: d, Pace: match.Pace{First: e, Speed: g}}, Held: e}
 		x.Offer.Price = job.Price{Input: a % (match.MaxPrice + 1), Output: b % (match.MaxPrice + 1)}
 		terms := order(1).Terms
 		terms.Ceiling = job.Price{Input: match.MaxPrice, Output: match.MaxPrice}

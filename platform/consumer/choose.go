@@ -77,7 +77,7 @@ func (c *Client) candidates(offers []match.Candidate) []match.Candidate {
 	serving := c.serving()
 	for i, o := range all {
 		all[i].Owner = link.NetworkOf(o.Addrs)
-		all[i].Facts = c.memory.of(o.Offer.Provider, now)
+		all[i].Facts = c.memory.of(o.Offer.Provider, o.Offer.Model, now)
 		held[all[i].Owner] += serving[o.Offer.Provider]
 	}
 	for i, o := range all {

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	wire "daulat/link/session"
 	"daulat/platform/consumer"
@@ -163,7 +165,7 @@ func TestWhatWasLearntIsKept(t *testing.T) {
 		t.Fatalf("%s answered", r.Provider)
 	}
 	s.closeAll()
-	if m := s.keeper.Memory; m.Providers["good"].Served != 1 || m.Providers["good"].First == 0 || m.Providers["bad"].Failed != 1 || m.Providers["bad"].Shunned == 0 || m.Sessions != 2 {
+	if m := s.keeper.Memory; m.Providers["good"].Served != 1 || m.Providers["good"].Models[model.String()].First == 0 || m.Providers["bad"].Failed != 1 || m.Providers["bad"].Shunned == 0 || m.Sessions != 2 {
 		t.Fatalf("%+v", m)
 	}
 	s.crash(s.disk())
@@ -174,6 +176,41 @@ func TestWhatWasLearntIsKept(t *testing.T) {
 	if len(fit) != 1 || fit[0].Offer.Provider != "good" || fit[0].Facts.Served != 1 || len(unfit) != 1 || unfit[0].Why != "failed here just now" {
 		t.Fatalf("%+v, %+v", fit, unfit)
 	}
+}
+
+// How fast a provider was with one model says nothing of another, also after a restart;
+// that it served and failed does.
+func TestSpeedIsOfOneModel(t *testing.T) {
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	s.sells("seller", 1)
+	s.buy(1, 3)
+	s.buy(1, 3)
+	of := func(model canon.CID) match.Facts {
+		wanted, offers := terms(), s.offers()
+		wanted.Model, offers[0].Offer.Model = model, model
+		fit, unfit := s.client.Ranking(wanted, offers)
+		if len(fit) != 1 {
+			t.Fatalf("%+v", unfit)
+		}
+		return fit[0].Facts
+	}
+	check := func(when string) {
+		if f := of(model); f.First == 0 || f.Speed == 0 || f.Answers != 2 || f.Served != 2 {
+			t.Errorf("%s, the model that was asked: %+v", when, f)
+		}
+		if f := of(canon.NewCID(canon.DagCBOR, canon.Hash{2})); f.Pace != (match.Pace{}) || f.Served != 2 {
+			t.Errorf("%s, another: %+v", when, f)
+		}
+	}
+	check("at once")
+	s.closeAll()
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	check("after a restart")
 }
 
 // A provider without history gets one session in sixteen, however little it asks.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"daulat/core/canon"
 	"daulat/core/match"
 )
 
@@ -22,5 +23,25 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if _, old := m.kept.Providers["p0000"]; old {
 		t.Error("the oldest is remembered")
+	}
+}
+
+// Nor do a hundred models of one provider, and it is not changed for whoever keeps it.
+func TestModelsOfAProviderAreBounded(t *testing.T) {
+	m := newMemory(nil, slog.New(slog.DiscardHandler))
+	answered := func(f match.Facts) match.Facts { return f.Answered(1, 1, 2) }
+	id := func(i int) canon.CID { return canon.NewCID(canon.Raw, canon.Hash{byte(i)}) }
+	for i := range 100 {
+		before := m.kept.Providers["p"].Models
+		n := len(before)
+		m.noted("p", id(i), answered)
+		if len(before) != n {
+			t.Fatal("what was kept is changed")
+		}
+		m.update("p", func(r *Remembered) { r.Models[id(i).String()] = Measured{r.Models[id(i).String()].Pace, int64(i)} })
+	}
+	all := m.kept.Providers["p"].Models
+	if len(all) != maxMeasured || all[id(99).String()].Answers != 1 || all[id(0).String()].Answers != 0 {
+		t.Errorf("%+v", all)
 	}
 }

@@ -124,8 +124,8 @@ func worse(a, b error) error {
 // token is due.
 func (r *race) enter(s *Session) time.Time {
 	ctx, cancel := context.WithCancel(r.parent)
-	e := &entrant{session: s, cancel: cancel,
-		due: time.Now().Add(r.client.limits.first(r.prompt.size(), r.client.memory.of(s.record.Session.Provider, time.Now()).First))}
+	before := r.client.memory.of(s.provider, s.model, time.Now()).First
+	e := &entrant{session: s, cancel: cancel, due: time.Now().Add(r.client.limits.first(r.prompt.size(), before))}
 	r.mu.Lock()
 	r.all = append(r.all, e)
 	if r.over || r.leader != nil {

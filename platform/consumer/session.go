@@ -154,7 +154,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 		return Result{}, err
 	}
 	if !errors.Is(h.gone, errBeaten) {
-		s.client.memory.note(s.record.Session.Provider, h.watch.facts)
+		s.client.memory.noted(s.provider, s.model, h.watch.facts)
 	}
 	result, err := s.pay(stream, t, entry, next)
 	if err == nil && h.gone != nil {
