@@ -25,7 +25,7 @@ func fresh(name string, price uint64) match.Candidate {
 }
 
 func anyone(r *rand.Rand, name string) match.Candidate {
-	c := match.Candidate{Offer: offer(name, 1+r.Uint64N(100)), Owner: fmt.Sprint("o", r.IntN(4)), Held: r.Uint64N(3)}
+	c := match.Candidate{Offer: offer(name, 1+r.Uint64N(100)), Owner: fmt.Sprint("o", r.IntN(4)), Held: r.Uint64N(3), Asked: r.Uint64N(9)}
 	if r.IntN(3) > 0 {
 		sessions := r.Uint64N(20)
 		c.Standing = job.Standing{Sessions: sessions, Unserved: r.Uint64N(sessions + 1), Complaints: r.Uint64N(3), Withheld: r.Uint64N(1000)}
@@ -54,7 +54,7 @@ func TestRankIsATotalOrder(t *testing.T) {
 			all = append(all, anyone(r, fmt.Sprint("p", i)))
 		}
 		p := policy()
-		p.Newcomer, p.PerOwner, p.Lot = r.IntN(2) == 0, r.Uint64N(3), canon.Sum([]byte{byte(r.Int())})
+		p.Newcomer, p.PerOwner, p.Spread, p.Lot = r.IntN(2) == 0, r.Uint64N(3), r.Uint64N(4), canon.Sum([]byte{byte(r.Int())})
 		before := slices.Clone(all)
 		first := match.Rank(order(1).Terms, all, p)
 		if !reflect.DeepEqual(before, all) {
@@ -228,6 +228,40 @@ func TestRankByHand(t *testing.T) {
 	terms.Preferred = nil
 	if got := names(match.Rank(terms, []match.Candidate{fast, slow}, p)); !slices.Equal(got, []string{"slow", "fast"}) {
 		t.Errorf("spread: %v", got)
+	}
+}
+
+// Requests go round so many owners, the one that was asked longest ago first, known or
+// not; one that was not asked yet comes before while they are fewer, and behind when they
+// are not. Who is full, fails or is excluded is none of them.
+func TestRound(t *testing.T) {
+	of := func(c match.Candidate, asked uint64) match.Candidate {
+		c.Asked = asked
+		return c
+	}
+	failing, full := of(proven("failing", 1), 1), of(proven("full", 1), 2)
+	failing.Facts.Failed, full.Held = 30, 1
+	all := []match.Candidate{of(proven("a", 1), 5), of(fresh("b", 90), 3), of(proven("c", 50), 4), proven("new", 10), failing, full, of(proven("not", 1), 1)}
+	terms, p := order(1).Terms, policy()
+	terms.Excluded, p.PerOwner = []string{"not"}, 1
+	for spread, want := range map[uint64][]string{
+		0: {"a", "new", "c", "b", "failing", "full"},
+		2: {"c", "a", "new", "b", "failing", "full"},
+		3: {"b", "c", "a", "new", "failing", "full"},
+		4: {"new", "b", "c", "a", "failing", "full"},
+	} {
+		p.Spread = spread
+		ranked := match.Rank(terms, all, p)
+		if !slices.Equal(names(ranked), want) {
+			t.Errorf("%d: %v", spread, names(ranked))
+		}
+		if got := slices.Contains(names(match.Shortlist(ranked)), "b"); got != (spread > 2) {
+			t.Errorf("%d: who is not known is named: %v", spread, got)
+		}
+	}
+	terms.Preferred, terms.Only, p.Spread = []string{"a", "b"}, true, 4
+	if got := names(match.Rank(terms, all, p)); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("those that alone may serve: %v", got)
 	}
 }
 

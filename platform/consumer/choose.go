@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -73,17 +74,16 @@ func (c *Client) policy(terms job.Terms) match.Policy {
 // reached in one network counts as one owner.
 func (c *Client) candidates(offers []match.Candidate) []match.Candidate {
 	all, now := slices.Clone(offers), time.Now()
-	held := map[string]uint64{}
+	held, asked := map[string]uint64{}, map[string]uint64{}
 	serving := c.serving()
 	for i, o := range all {
-		all[i].Owner = link.NetworkOf(o.Addrs)
 		all[i].Facts = c.memory.of(o.Offer.Provider, o.Offer.Model, now)
+		all[i].Owner = cmp.Or(link.NetworkOf(o.Addrs), o.Offer.Provider)
 		held[all[i].Owner] += serving[o.Offer.Provider]
+		asked[all[i].Owner] = max(asked[all[i].Owner], c.memory.last(o.Offer.Provider))
 	}
 	for i, o := range all {
-		if all[i].Held = held[o.Owner]; o.Owner == "" {
-			all[i].Held = serving[o.Offer.Provider]
-		}
+		all[i].Held, all[i].Asked = held[o.Owner], asked[o.Owner]
 	}
 	return all
 }
@@ -113,7 +113,7 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, 
 		return choice{}, fmt.Errorf("draw a lot: %w", err)
 	}
 	if o.spread {
-		p.PerOwner = 1
+		p.PerOwner, p.Spread = 1, spreadOwners
 	}
 	p.Newcomer = !o.known && c.turn()
 	fair, _ := c.fair(terms, offers)
@@ -146,14 +146,14 @@ type choice struct {
 }
 
 // prefer puts the choice into the terms, and lets nobody else win the order by its
-// price as long as o does not say so: where those that are known are busy, whoever
+// price as long as o does not say so; terms that name who alone may serve keep to these: where those that are known are busy, whoever
 // asks the least would be those that never serve. Of several orders for one request each
 // prefers others, and excludes whom the rest want most.
 func (c choice) prefer(t job.Terms, o order) job.Terms {
-	if t.Only || len(c.preferred) == 0 {
+	if t.Only && !o.spread || len(c.preferred) == 0 {
 		return t
 	}
-	t.Preferred, t.Only = nil, !o.anybody
+	t.Preferred, t.Only = nil, t.Only || !o.anybody
 	for i, provider := range c.preferred {
 		switch {
 		case o.of < 2 || i%o.of == o.place:

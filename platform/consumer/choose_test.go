@@ -146,6 +146,48 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// next is the client's next run.
+func (s *setup) next() {
+	s.t.Helper()
+	s.closeAll()
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// So they do if each is a run of its own, whoever is known and whoever asks less, and
+// also among those that are pinned; one that lied gets none.
+func TestSpreadOutlastsTheRun(t *testing.T) {
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	s.sells("a", 1)
+	s.buy(1, 3)
+	s.sells("b", 2)
+	spread := func(_ *job.Terms, p *consumer.Prompt) { p.Spread = true }
+	pinned := func(t *job.Terms, p *consumer.Prompt) { t.Preferred, t.Only, p.Spread = []string{"a", "b"}, true, true }
+	for i, c := range []struct {
+		want   string
+		change func(*job.Terms, *consumer.Prompt)
+	}{{"b", spread}, {"a", spread}, {"b", spread}, {"a", spread}, {"b", pinned}, {"a", pinned}, {"b", spread}} {
+		s.next()
+		if got, err := s.asks(c.change); got != c.want {
+			t.Errorf("question %d: %s answered, not %s: %v", i, got, c.want, err)
+		}
+	}
+	s.closeAll()
+	a := s.keeper.Memory.Providers["a"]
+	a.Shunned, a.Lied = time.Now().Add(time.Hour).Unix(), true
+	s.keeper.Memory.Providers["a"] = a
+	for range 2 {
+		s.next()
+		if got, err := s.asks(spread); got != "b" {
+			t.Errorf("%q answered beside a liar: %v", got, err)
+		}
+	}
+}
+
 // kept is a Keeper in memory.
 type kept struct{ consumer.Memory }
 

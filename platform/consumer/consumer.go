@@ -85,7 +85,6 @@ type Client struct {
 	resumed map[canon.CID]bool  // models whose sessions of an earlier run were taken up
 	shunned map[string]shun     // by provider
 	markets map[canon.CID]market
-	used    map[string]uint64 // requests put to each provider in this run
 	memory  *memory
 	pledges pledges
 	limits  limits
@@ -95,7 +94,7 @@ type Client struct {
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
 	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{},
-		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log), limits: usualLimits}
+		markets: map[canon.CID]market{}, memory: newMemory(c.Keeper, c.Log), limits: usualLimits}
 }
 
 // Prompt is what is asked of a model.
@@ -107,7 +106,8 @@ type Prompt struct {
 	// Repeat asks for the same answer to the same prompt, parameters and seed
 	// every time: the request then carries no number of its own.
 	Repeat bool
-	// Spread wants requests to go to different owners, as far as there are any.
+	// Spread wants requests to go to different owners, one after the other, those of
+	// earlier runs too.
 	Spread bool
 }
 

@@ -16,6 +16,7 @@ import (
 type Memory struct {
 	Sessions  uint64                `json:"sessions"`  // opened
 	Newcomers uint64                `json:"newcomers"` // of them with providers that had no history, in their turn
+	Requests  uint64                `json:"requests"`  // put to providers, as these are numbered
 	Providers map[string]Remembered `json:"providers"`
 }
 
@@ -25,6 +26,7 @@ type Memory struct {
 type Remembered struct {
 	match.Facts
 	Models  map[string]Measured `json:"models,omitempty"`  // by the model's ID
+	Asked   uint64              `json:"asked,omitempty"`   // number of the last request put to it; 0: none
 	Seen    int64               `json:"seen"`              // when something was added last, Unix seconds
 	Shunned int64               `json:"shunned,omitempty"` // until when it gets no orders, Unix seconds
 	Lied    bool                `json:"lied,omitempty"`    // why
@@ -140,6 +142,22 @@ func (r *Remembered) measure(model canon.CID, m Measured) {
 	}
 	r.Models[model.String()] = m
 	r.Models = newest(r.Models, maxMeasured, Measured.seen)
+}
+
+// asked numbers a request that is put to a provider.
+func (m *memory) asked(provider string) {
+	m.note(provider, func(f match.Facts) match.Facts { return f })
+	m.update(provider, func(r *Remembered) {
+		m.kept.Requests++
+		r.Asked = m.kept.Requests
+	})
+}
+
+// last is the number of the last request that was put to a provider, 0 for none.
+func (m *memory) last(provider string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept.Providers[provider].Asked
 }
 
 // shun notes that a provider gets no orders for a while.

@@ -76,7 +76,7 @@ func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session 
 const spreadOwners = 4
 
 // spread returns the warm sessions in the order in which p may take them: as they
-// are, or, for one that shall be spread, the least used provider first; and none
+// are, or, for one that shall be spread, the provider first that was asked longest ago; and none
 // while there is another owner to open a session with.
 func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Session, error) {
 	warm := c.warm(terms.Model)
@@ -89,10 +89,8 @@ func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Sess
 			return nil, err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	slices.SortStableFunc(warm, func(a, b *Session) int {
-		return cmp.Compare(c.used[a.provider], c.used[b.provider])
+		return cmp.Compare(c.memory.last(a.provider), c.memory.last(b.provider))
 	})
 	return warm, nil
 }

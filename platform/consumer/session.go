@@ -138,9 +138,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, cut(stream, err)
 	}
-	s.client.mu.Lock()
-	s.client.used[s.record.Session.Provider]++
-	s.client.mu.Unlock()
+	s.client.memory.asked(s.provider)
 	h, err := s.hear(ctx, stream, ask, f)
 	if err != nil {
 		return Result{}, err
