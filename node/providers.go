@@ -59,7 +59,7 @@ func (o operations) ranked(offers []match.Candidate) (all []control.Provider, er
 	if err != nil {
 		return nil, err
 	}
-	fit, unfit := o.consumer.Ranking(wanted, offers)
+	fit, unfit := o.consumer.Ranking(wanted, offers, consumer.Owners{Spread: o.choice.Spread, PerOwner: o.choice.PerOwner})
 	for i, r := range fit {
 		var before *match.Ranked
 		if i > 0 {

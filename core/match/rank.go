@@ -69,6 +69,7 @@ type Ranked struct {
 	Wait     uint64 // what waiting for the answer is worth
 	Loss     uint64 // what waiting for those that fail is worth
 	wanted   int    // place in the order's preferences
+	pinned   bool   // the order names who alone may serve, it among them
 	round    bool   // its owner is one of those that requests go round
 	lot      canon.Hash
 }
@@ -120,10 +121,10 @@ func Rank(t job.Terms, all []Candidate, p Policy) []Ranked {
 }
 
 // Shortlist is whom an order should name, of those that can be reached: the best, and
-// nobody without a good history, but in a newcomer's turn or in a round, as long as there
-// is one who has it. Else where those are busy the orders would go to whoever asks least.
+// nobody without a good history, but in a newcomer's turn, in a round or if pinned, as
+// long as there is one who has it. Else where those are busy the orders would go to whoever asks least.
 func Shortlist(ranked []Ranked) (short []Ranked) {
-	good := func(r Ranked) bool { return (r.Tier == Known || r.round) && !r.Full }
+	good := func(r Ranked) bool { return (r.Tier == Known || r.round || r.pinned) && !r.Full }
 	known := slices.ContainsFunc(ranked, good)
 	for _, r := range ranked {
 		if !known || good(r) || r.Turn {
@@ -169,9 +170,12 @@ func before(a, b bool) int {
 	return 1
 }
 
+// Full reports that c's owner serves as many sessions of the home as it may.
+func (p Policy) Full(c Candidate) bool { return p.PerOwner > 0 && c.Held >= p.PerOwner }
+
 func (p Policy) judge(t job.Terms, c Candidate) Ranked {
 	c.Owner = cmp.Or(c.Owner, c.Offer.Provider)
-	r := Ranked{Candidate: c, Full: p.PerOwner > 0 && c.Held >= p.PerOwner, wanted: slices.Index(t.Preferred, c.Offer.Provider),
+	r := Ranked{Candidate: c, Full: p.Full(c), pinned: t.Only, wanted: slices.Index(t.Preferred, c.Offer.Provider),
 		lot: canon.Sum(append(p.Lot[:], c.Offer.Provider...))}
 	if r.wanted < 0 || t.Only && p.Spread > 0 { // those that alone may serve are whom to go round
 		r.wanted = len(t.Preferred)

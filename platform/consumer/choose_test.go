@@ -214,7 +214,7 @@ func TestWhatWasLearntIsKept(t *testing.T) {
 	if err := s.client.Recover(s.ctx); err != nil {
 		t.Fatal(err)
 	}
-	fit, unfit := s.client.Ranking(terms(), s.offers())
+	fit, unfit := s.client.Ranking(terms(), s.offers(), consumer.Owners{})
 	if len(fit) != 1 || fit[0].Offer.Provider != "good" || fit[0].Facts.Served != 1 || len(unfit) != 1 || unfit[0].Why != "failed here just now" {
 		t.Fatalf("%+v, %+v", fit, unfit)
 	}
@@ -232,7 +232,7 @@ func TestSpeedIsOfOneModel(t *testing.T) {
 	of := func(model canon.CID) match.Facts {
 		wanted, offers := terms(), s.offers()
 		wanted.Model, offers[0].Offer.Model = model, model
-		fit, unfit := s.client.Ranking(wanted, offers)
+		fit, unfit := s.client.Ranking(wanted, offers, consumer.Owners{})
 		if len(fit) != 1 {
 			t.Fatalf("%+v", unfit)
 		}

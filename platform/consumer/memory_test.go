@@ -3,9 +3,11 @@ package consumer
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"daulat/core/canon"
+	"daulat/core/job"
 	"daulat/core/match"
 )
 
@@ -43,5 +45,20 @@ func TestModelsOfAProviderAreBounded(t *testing.T) {
 	all := m.kept.Providers["p"].Models
 	if len(all) != maxMeasured || all[id(99).String()].Answers != 1 || all[id(0).String()].Answers != 0 {
 		t.Errorf("%+v", all)
+	}
+}
+
+// Where owners are bounded an order names who may serve it, whoever else is busy, and of
+// those that it pins only who was chosen.
+func TestBoundedOrdersNameWhoServes(t *testing.T) {
+	chosen, o := choice{preferred: []string{"a"}}, order{anybody: true}
+	if t1 := chosen.prefer(job.Terms{}, o); t1.Only {
+		t.Errorf("without a bound: %+v", t1)
+	}
+	o.PerOwner = 1
+	for _, terms := range []job.Terms{{}, {Preferred: []string{"full", "a"}, Only: true}} {
+		if got := chosen.prefer(terms, o); !got.Only || !slices.Equal(got.Preferred, []string{"a"}) {
+			t.Errorf("%+v", got)
+		}
 	}
 }

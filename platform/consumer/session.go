@@ -21,6 +21,7 @@ type Session struct {
 	id       uint64
 	model    canon.CID
 	provider string        // account; like id and model it never changes
+	owner    string        // of the provider, when the session was taken up; it never changes either
 	turn     chan struct{} // holds one token while somebody uses the session
 	over     bool          // takes no more requests
 	blamed   bool          // the provider failed here
