@@ -106,7 +106,7 @@ func (b backend) Answer(ctx context.Context, p gateway.Prompt, begin func(gatewa
 	if err != nil {
 		return gateway.Result{}, err
 	}
-	if wanted, prompt.Spread, err = chosen(wanted, p.Choice, b.choice); err != nil {
+	if wanted, prompt.Owners, err = chosen(wanted, p.Choice, b.choice); err != nil {
 		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
 	}
 	out := newCut(words, p.Stop)
@@ -134,22 +134,35 @@ func paid(r consumer.Result, e ModelEntry) gateway.Result {
 }
 
 // chosen puts whom the client wants into the terms, and whom the home wants where
-// the client says nothing of it. Whom the home excludes nobody gets.
-func chosen(t job.Terms, asked, home gateway.Choice) (job.Terms, bool, error) {
+// the client says nothing of it. Whom the home excludes nobody gets, and its bound of
+// sessions with one owner holds for all.
+func chosen(t job.Terms, asked, home gateway.Choice) (job.Terms, consumer.Owners, error) {
 	only := asked.Providers
 	if len(only) == 0 {
 		only = home.Providers
 	}
 	t.Preferred, t.Only = only, len(only) > 0
 	t.Excluded = append(slices.Clone(asked.Not), home.Not...)
+	owners := consumer.Owners{Spread: asked.Spread || home.Spread, PerOwner: lower(asked.PerOwner, home.PerOwner)}
 	if err := checkChoice(asked); err != nil {
-		return t, false, err
+		return t, owners, err
 	}
-	return t, asked.Spread || home.Spread, t.Validate()
+	return t, owners, t.Validate()
 }
 
-// checkChoice refuses what names no accounts.
+// lower is the lower of two bounds, of which 0 is none.
+func lower(a, b uint64) uint64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// checkChoice refuses what names no accounts, and a bound that is none.
 func checkChoice(c gateway.Choice) error {
+	if c.PerOwner > openai.MaxPerOwner {
+		return fmt.Errorf("the sessions per owner must be 0 to %d, not %d", openai.MaxPerOwner, c.PerOwner)
+	}
 	for _, account := range slices.Concat(c.Providers, c.Not) {
 		if err := client.CheckAccount(account); err != nil {
 			return err
@@ -252,6 +265,7 @@ func translate(err error, pinned bool) error {
 		refused *session.Refusal
 		little  *job.TooLittleError
 		all     *consumer.FailedError
+		full    *consumer.FullError
 	)
 	switch {
 	case errors.As(err, &little):
@@ -264,6 +278,9 @@ func translate(err error, pinned bool) error {
 		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: "no peer of this network answers; " + nobody, Type: "server_error", Code: "network_unreached"}, err}
 	case errors.As(err, &lie):
 		return told{openai.Error{Status: http.StatusBadGateway, Message: lie.Error(), Type: "server_error", Code: "provider_lied"}, err}
+	case errors.As(err, &full):
+		why := openai.Error{Status: http.StatusTooManyRequests, Message: full.Error() + "; ask again when one is free, or allow more", Type: "rate_limit_error", Code: "owners_full"}
+		return told{why, errors.Join(err, gateway.ErrBusy{RetryAfter: busyRetry})}
 	case errors.As(err, &broken):
 		return told{openai.Error{Status: http.StatusServiceUnavailable, Message: broken.Error(), Type: "server_error", Code: "journal_broken"}, err}
 	case errors.As(err, &all) && all.Text, !errors.As(err, &refused):

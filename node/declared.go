@@ -243,7 +243,7 @@ func (b backend) answerDeclared(ctx context.Context, entry ModelEntry, p gateway
 	if err != nil {
 		return gateway.Result{}, err
 	}
-	if wanted, prompt.Spread, err = chosen(wanted, p.Choice, b.choice); err != nil {
+	if wanted, prompt.Owners, err = chosen(wanted, p.Choice, b.choice); err != nil {
 		return gateway.Result{}, gateway.ErrPrompt{Param: "daulat", Reason: err.Error()}
 	}
 	r, err := b.client.Ask(ctx, wanted, prompt, admit(entry, begin), func(t receipt.Token) error { return tell(piece, t) })

@@ -59,7 +59,7 @@ func (o operations) ranked(offers []match.Candidate) (all []control.Provider, er
 	if err != nil {
 		return nil, err
 	}
-	fit, unfit := o.consumer.Ranking(wanted, offers)
+	fit, unfit := o.consumer.Ranking(wanted, offers, consumer.Owners{Spread: o.choice.Spread, PerOwner: o.choice.PerOwner})
 	for i, r := range fit {
 		var before *match.Ranked
 		if i > 0 {
@@ -88,5 +88,5 @@ func (o operations) offered(c match.Candidate, reason string) control.Provider {
 	return control.Provider{Reason: reason, Provider: c.Offer.Provider, Model: o.nameOf(c.Offer.Model), ModelID: c.Offer.Model.String(), Label: o.labelOf(c.Offer.Model), Digest: declared(o.shelf.store, c.Offer.Model).Digest, Executor: c.Offer.Executor,
 		Price: control.Price(c.Offer.Price), Assurance: c.Offer.Assurance.String(), Slots: c.Offer.Slots, Complaints: c.Standing.Complaints,
 		Unserved: c.Standing.Unserved, Sessions: c.Standing.Sessions, Served: c.Facts.Served, Failed: c.Facts.Failed,
-		Latency: c.Facts.Latency, First: c.Facts.First, Speed: c.Facts.Speed}
+		Latency: c.Facts.Latency, Answers: c.Facts.Answers, First: c.Facts.First, Speed: c.Facts.Speed}
 }

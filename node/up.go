@@ -49,6 +49,7 @@ type up struct {
 	asks      *session.Journal
 	consumer  *consumer.Client
 	gateway   *gateway.Gateway
+	choice    control.Choice
 	tokens    *tokens
 	keys      sync.Mutex // held while keys change
 	listener  net.Listener
@@ -315,6 +316,7 @@ func (u *up) openGateway(ctx context.Context, o control.UpOptions) error {
 		return err
 	}
 	address, hosts := u.reached("the page and the API")
+	u.choice = o.Choice
 	u.gateway, err = gateway.New(gateway.Config{Backend: backend{u.shelf, u.consumer, u.declared, gateway.Choice(o.Choice)}, Ledger: spent, Log: u.log, Hosts: hosts,
 		Tokens: []gateway.Token{{Name: homeToken, Secret: secret, DailySpend: tokenSpend, Concurrent: tokenAtATime, Owner: true}}})
 	if err != nil {

@@ -1,15 +1,23 @@
 package match
 
-// Facts are what one home measured of a provider, by itself. Nobody can buy them.
+// Facts are what one home measured of a provider, by itself, and how fast it was with
+// the model in question. Nobody can buy them.
 type Facts struct {
-	Served  uint64 `json:"served"`            // answers that came
-	Failed  uint64 `json:"failed"`            // answers that did not, or too slowly, or that were lies
-	Latency uint64 `json:"latency_ms"`        // milliseconds to connect; 0: not measured
+	Served  uint64 `json:"served"`     // answers that came
+	Failed  uint64 `json:"failed"`     // answers that did not, or too slowly, or that were lies
+	Latency uint64 `json:"latency_ms"` // milliseconds to connect; 0: not measured
+	Pace    `json:"-"`
+}
+
+// Pace is how fast a provider answered with one model: it says nothing of another,
+// which may be a thousand times larger.
+type Pace struct {
+	Answers uint64 `json:"answers"`           // that were measured, of late
 	First   uint64 `json:"first_token_ms"`    // milliseconds to the first token; 0: not measured
 	Speed   uint64 `json:"tokens_per_1000_s"` // tokens per 1,000 seconds after that; 0: not measured
 }
 
-// maxTrials is how many answers Facts remember: with more of them, all that was
+// maxTrials is how many answers Facts and Pace remember: with more of them, all that was
 // before counts half.
 const maxTrials = 64
 
@@ -21,11 +29,17 @@ const smooth = 4
 func (f Facts) Answered(first, rest, tokens uint64) Facts {
 	f = f.room()
 	f.Served++
-	f.First = blend(f.First, max(1, first))
-	if tokens > 1 {
-		f.Speed = blend(f.Speed, max(1, mulDiv(tokens-1, 1_000_000, max(1, rest))))
-	}
+	f.Pace = f.Pace.answered(first, rest, tokens)
 	return f
+}
+
+func (p Pace) answered(first, rest, tokens uint64) Pace {
+	p.Answers = min(p.Answers, maxTrials-1) + 1
+	p.First = blend(p.First, max(1, first))
+	if tokens > 1 {
+		p.Speed = blend(p.Speed, max(1, mulDiv(tokens-1, 1_000_000, max(1, rest))))
+	}
+	return p
 }
 
 // Broke are the facts after an answer that did not come.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
@@ -20,6 +21,7 @@ type Candidate struct {
 	Facts    Facts        // as this home saw it
 	Owner    string       // who is behind it, as far as that shows; by default the provider's account
 	Held     uint64       // sessions of this home that the owner serves now
+	Asked    uint64       // number of the last request of this home that the owner was put; 0: none yet
 	Addrs    []string     // where it is reached; nobody is judged by them
 }
 
@@ -29,6 +31,7 @@ type Policy struct {
 	Second        uint64 // what a second of waiting is worth, in 10⁻³ udlt
 	Audits        bool   // the home runs drawn answers again, which costs it what they cost
 	PerOwner      uint64 // sessions that one owner shall serve at a time; 0: any number
+	Spread        uint64 // owners that requests go round, one after the other; 0: they don't
 	// Newcomer says that one of those without history comes first: [Turn] says when.
 	Newcomer bool
 	Lot      canon.Hash // draws it, and between equals
@@ -66,6 +69,8 @@ type Ranked struct {
 	Wait     uint64 // what waiting for the answer is worth
 	Loss     uint64 // what waiting for those that fail is worth
 	wanted   int    // place in the order's preferences
+	pinned   bool   // the order names who alone may serve, it among them
+	round    bool   // its owner is one of those that requests go round
 	lot      canon.Hash
 }
 
@@ -86,8 +91,8 @@ const (
 )
 
 // Rank orders the candidates that pass the filters of t, the best first: those that
-// t prefers as it lists them; those whose owners are not full; by tier; by expected
-// cost, roughly; by lot. In a newcomer's turn one fresh candidate, drawn among owners and not
+// t prefers as it lists them; those whose owners are not full; those of the round, the one
+// that was asked longest ago first; by tier; by expected cost, roughly; by lot. In a newcomer's turn one fresh candidate, drawn among owners and not
 // among accounts, comes before all but the preferred.
 //
 // The cost of one request is
@@ -108,15 +113,18 @@ func Rank(t job.Terms, all []Candidate, p Policy) []Ranked {
 	if p.Newcomer {
 		p.favour(ranked)
 	}
+	if p.Spread > 0 {
+		p.goRound(ranked)
+	}
 	slices.SortFunc(ranked, compare)
 	return ranked
 }
 
 // Shortlist is whom an order should name, of those that can be reached: the best, and
-// nobody without a good history, but in a newcomer's turn, as long as there is one
-// who has it. Else where those are busy the orders would go to whoever asks least.
+// nobody without a good history, but in a newcomer's turn, in a round or if pinned, as
+// long as there is one who has it. Else where those are busy the orders would go to whoever asks least.
 func Shortlist(ranked []Ranked) (short []Ranked) {
-	good := func(r Ranked) bool { return r.Tier == Known && !r.Full }
+	good := func(r Ranked) bool { return (r.Tier == Known || r.round || r.pinned) && !r.Full }
 	known := slices.ContainsFunc(ranked, good)
 	for _, r := range ranked {
 		if !known || good(r) || r.Turn {
@@ -135,7 +143,8 @@ func Unfit(t job.Terms, o Offer) string {
 }
 
 func compare(a, b Ranked) int {
-	return cmp.Or(cmp.Compare(a.wanted, b.wanted), before(a.Turn, b.Turn), before(b.Full, a.Full), cmp.Compare(a.Tier, b.Tier),
+	return cmp.Or(cmp.Compare(a.wanted, b.wanted), before(a.Turn, b.Turn), before(b.Full, a.Full),
+		cmp.Compare(a.since(), b.since()), cmp.Compare(a.Tier, b.Tier),
 		cmp.Compare(coarse(a.Cost()), coarse(b.Cost())), bytes.Compare(a.lot[:], b.lot[:]), cmp.Compare(a.Offer.Provider, b.Offer.Provider))
 }
 
@@ -161,11 +170,14 @@ func before(a, b bool) int {
 	return 1
 }
 
+// Full reports that c's owner serves as many sessions of the home as it may.
+func (p Policy) Full(c Candidate) bool { return p.PerOwner > 0 && c.Held >= p.PerOwner }
+
 func (p Policy) judge(t job.Terms, c Candidate) Ranked {
 	c.Owner = cmp.Or(c.Owner, c.Offer.Provider)
-	r := Ranked{Candidate: c, Full: p.PerOwner > 0 && c.Held >= p.PerOwner, wanted: slices.Index(t.Preferred, c.Offer.Provider),
+	r := Ranked{Candidate: c, Full: p.Full(c), pinned: t.Only, wanted: slices.Index(t.Preferred, c.Offer.Provider),
 		lot: canon.Sum(append(p.Lot[:], c.Offer.Provider...))}
-	if r.wanted < 0 {
+	if r.wanted < 0 || t.Only && p.Spread > 0 { // those that alone may serve are whom to go round
 		r.wanted = len(t.Preferred)
 	}
 	bad, trials := evidence(c)
@@ -218,6 +230,35 @@ func (p Policy) favour(ranked []Ranked) {
 	}
 }
 
+// goRound marks the owners that requests go round: those that were asked last, so many
+// as the policy says, and, while they are fewer, all that were not asked yet. Nobody
+// who is full, or fails, is among them.
+func (p Policy) goRound(ranked []Ranked) {
+	asked := map[string]uint64{}
+	for i, r := range ranked {
+		ranked[i].round = !r.Full && r.Tier != Failing
+		if ranked[i].round && r.Asked > 0 {
+			asked[r.Owner] = max(asked[r.Owner], r.Asked)
+		}
+	}
+	numbers := slices.Sorted(maps.Values(asked))
+	if uint64(len(numbers)) < p.Spread {
+		return
+	}
+	first := numbers[uint64(len(numbers))-p.Spread]
+	for i, r := range ranked {
+		ranked[i].round = r.round && r.Asked >= first
+	}
+}
+
+// since orders those of a round, and comes after them for all others.
+func (r Ranked) since() uint64 {
+	if r.round {
+		return r.Asked
+	}
+	return math.MaxUint64
+}
+
 // Reason says in a few words what placed r behind other, which is the one before
 // it, or first if there is none.
 func (r Ranked) Reason(other *Ranked) string {
@@ -230,6 +271,8 @@ func (r Ranked) Reason(other *Ranked) string {
 		return "less preferred"
 	case r.Full != other.Full:
 		return fmt.Sprintf("its owner serves %d sessions of this home already", r.Held)
+	case r.since() != other.since():
+		return "another owner's turn comes before"
 	case r.Tier != other.Tier:
 		return r.tier()
 	}

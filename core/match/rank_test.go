@@ -25,13 +25,13 @@ func fresh(name string, price uint64) match.Candidate {
 }
 
 func anyone(r *rand.Rand, name string) match.Candidate {
-	c := match.Candidate{Offer: offer(name, 1+r.Uint64N(100)), Owner: fmt.Sprint("o", r.IntN(4)), Held: r.Uint64N(3)}
+	c := match.Candidate{Offer: offer(name, 1+r.Uint64N(100)), Owner: fmt.Sprint("o", r.IntN(4)), Held: r.Uint64N(3), Asked: r.Uint64N(9)}
 	if r.IntN(3) > 0 {
 		sessions := r.Uint64N(20)
 		c.Standing = job.Standing{Sessions: sessions, Unserved: r.Uint64N(sessions + 1), Complaints: r.Uint64N(3), Withheld: r.Uint64N(1000)}
 	}
 	if r.IntN(2) > 0 {
-		c.Facts = match.Facts{Served: r.Uint64N(20), Failed: r.Uint64N(5), Latency: r.Uint64N(300), First: r.Uint64N(2000), Speed: r.Uint64N(50_000)}
+		c.Facts = match.Facts{Served: r.Uint64N(20), Failed: r.Uint64N(5), Latency: r.Uint64N(300), Pace: match.Pace{First: r.Uint64N(2000), Speed: r.Uint64N(50_000)}}
 	}
 	return c
 }
@@ -54,7 +54,7 @@ func TestRankIsATotalOrder(t *testing.T) {
 			all = append(all, anyone(r, fmt.Sprint("p", i)))
 		}
 		p := policy()
-		p.Newcomer, p.PerOwner, p.Lot = r.IntN(2) == 0, r.Uint64N(3), canon.Sum([]byte{byte(r.Int())})
+		p.Newcomer, p.PerOwner, p.Spread, p.Lot = r.IntN(2) == 0, r.Uint64N(3), r.Uint64N(4), canon.Sum([]byte{byte(r.Int())})
 		before := slices.Clone(all)
 		first := match.Rank(order(1).Terms, all, p)
 		if !reflect.DeepEqual(before, all) {
@@ -167,7 +167,7 @@ func TestTurnIsABoundedShare(t *testing.T) {
 // Who served all that it was asked is less known than others, and does not fail.
 func TestLittleKnownIsNotFailing(t *testing.T) {
 	known, young, fails := proven("known", 50), proven("young", 50), proven("fails", 50)
-	known.Facts = match.Facts{Served: 90, First: 300, Speed: 40_000}
+	known.Facts = match.Facts{Served: 90, Pace: match.Pace{First: 300, Speed: 40_000}}
 	young.Facts, fails.Facts = known.Facts, known.Facts
 	young.Facts.Served, young.Standing.Sessions = 1, 0
 	fails.Facts.Served, fails.Facts.Failed = 60, 30
@@ -184,7 +184,7 @@ func TestRankByHand(t *testing.T) {
 	failing := proven("failing", 1)
 	failing.Facts.Failed = 30
 	slow, fast := proven("slow", 50), proven("fast", 60)
-	slow.Facts, fast.Facts = match.Facts{Served: 9, First: 300, Speed: 2_000}, match.Facts{Served: 9, First: 300, Speed: 40_000}
+	slow.Facts, fast.Facts = match.Facts{Served: 9, Pace: match.Pace{First: 300, Speed: 2_000}}, match.Facts{Served: 9, Pace: match.Pace{First: 300, Speed: 40_000}}
 	liar := proven("liar", 50)
 	liar.Standing.Complaints = 1
 	p := policy()
@@ -231,13 +231,47 @@ func TestRankByHand(t *testing.T) {
 	}
 }
 
+// Requests go round so many owners, the one that was asked longest ago first, known or
+// not; one that was not asked yet comes before while they are fewer, and behind when they
+// are not. Who is full, fails or is excluded is none of them.
+func TestRound(t *testing.T) {
+	of := func(c match.Candidate, asked uint64) match.Candidate {
+		c.Asked = asked
+		return c
+	}
+	failing, full := of(proven("failing", 1), 1), of(proven("full", 1), 2)
+	failing.Facts.Failed, full.Held = 30, 1
+	all := []match.Candidate{of(proven("a", 1), 5), of(fresh("b", 90), 3), of(proven("c", 50), 4), proven("new", 10), failing, full, of(proven("not", 1), 1)}
+	terms, p := order(1).Terms, policy()
+	terms.Excluded, p.PerOwner = []string{"not"}, 1
+	for spread, want := range map[uint64][]string{
+		0: {"a", "new", "c", "b", "failing", "full"},
+		2: {"c", "a", "new", "b", "failing", "full"},
+		3: {"b", "c", "a", "new", "failing", "full"},
+		4: {"new", "b", "c", "a", "failing", "full"},
+	} {
+		p.Spread = spread
+		ranked := match.Rank(terms, all, p)
+		if !slices.Equal(names(ranked), want) {
+			t.Errorf("%d: %v", spread, names(ranked))
+		}
+		if got := slices.Contains(names(match.Shortlist(ranked)), "b"); got != (spread > 2) {
+			t.Errorf("%d: who is not known is named: %v", spread, got)
+		}
+	}
+	terms.Preferred, terms.Only, p.Spread = []string{"a", "b"}, true, 4
+	if got := names(match.Rank(terms, all, p)); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("those that alone may serve: %v", got)
+	}
+}
+
 // Facts follow what is measured and stay bounded.
 func TestFacts(t *testing.T) {
 	var f match.Facts
 	for range 1000 {
 		f = f.Answered(200, 1000, 11).Reached(3)
 	}
-	if f.Served > 64 || f.First != 200 || f.Speed != 10_000 || f.Latency != 3 {
+	if f.Served > 64 || f.Answers != 64 || f.First != 200 || f.Speed != 10_000 || f.Latency != 3 {
 		t.Fatalf("%+v", f)
 	}
 	for range 100 {
@@ -263,7 +297,7 @@ func FuzzRank(f *testing.F) {
 	f.Add(^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0))
 	f.Fuzz(func(t *testing.T, a, b, c, d, e, g uint64) {
 		x := match.Candidate{Offer: offer("x", 1), Standing: job.Standing{Sessions: a, Unserved: b, Complaints: c, Withheld: d},
-			Facts: match.Facts{Served: b, Failed: c, Latency: d, First: e, Speed: g}, Held: e}
+			Facts: match.Facts{Served: b, Failed: c, Latency: d, Pace: match.Pace{First: e, Speed: g}}, Held: e}
 		x.Offer.Price = job.Price{Input: a % (match.MaxPrice + 1), Output: b % (match.MaxPrice + 1)}
 		terms := order(1).Terms
 		terms.Ceiling = job.Price{Input: match.MaxPrice, Output: match.MaxPrice}

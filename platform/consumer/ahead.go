@@ -7,7 +7,6 @@ import (
 
 	"daulat/core/canon"
 	"daulat/core/job"
-	"daulat/core/receipt"
 )
 
 const (
@@ -56,7 +55,7 @@ func (c *Client) openAhead(s *Session, terms job.Terms, p Prompt) {
 	c.mu.Lock()
 	c.spares[s.model] = append(c.spares[s.model], next)
 	c.mu.Unlock()
-	go c.openSpare(next, terms, p.worst())
+	go c.openSpare(next, terms, order{most: p.worst(), Owners: Owners{PerOwner: p.PerOwner}})
 }
 
 // expect notes that a session is being opened which one request waits for already.
@@ -79,10 +78,16 @@ func (c *Client) arrived(next *spare, s *Session) {
 	}
 }
 
-func (c *Client) openSpare(next *spare, terms job.Terms, most receipt.Usage) {
+func (c *Client) openSpare(next *spare, terms job.Terms, o order) {
 	ctx, cancel := context.WithTimeout(context.Background(), aheadTimeout)
 	defer cancel()
-	s, err := c.Open(ctx, terms, most)
+	var s *Session
+	done, err := c.alone(ctx, o.Owners)
+	if err == nil {
+		defer done()
+		o.until = time.Now().Add(matchWait)
+		s, err = c.open(ctx, terms, o)
+	}
 	if err != nil {
 		c.Log.Warn("no session could be opened ahead; the request that needs one will try", "error", err)
 	}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -37,65 +38,78 @@ type market struct {
 // Unfit is an offer that gets no order, and why.
 type Unfit struct {
 	match.Candidate
-	Why string
+	Why  string
+	Full bool // its owner serves as many sessions as it may
 }
 
 // Ranking is the order in which the client would choose among offers, and which of
 // them it would not. It asks nobody.
-func (c *Client) Ranking(terms job.Terms, offers []match.Candidate) (fit []match.Ranked, unfit []Unfit) {
-	fair, unfit := c.fair(terms, offers)
-	return match.Rank(terms, fair, c.policy(terms)), unfit
+func (c *Client) Ranking(terms job.Terms, offers []match.Candidate, o Owners) (fit []match.Ranked, unfit []Unfit) {
+	fair, unfit := c.fair(terms, offers, o)
+	return match.Rank(terms, fair, c.policy(terms, o)), unfit
 }
 
 // fair parts the offers that may get an order from those that may not.
-func (c *Client) fair(terms job.Terms, offers []match.Candidate) (fair []match.Candidate, unfit []Unfit) {
+func (c *Client) fair(terms job.Terms, offers []match.Candidate, owners Owners) (fair []match.Candidate, unfit []Unfit) {
+	bound := match.Policy{PerOwner: owners.PerOwner}
 	for _, o := range c.candidates(offers) {
 		why := match.Unfit(terms, o.Offer)
 		if why == "" {
 			why = c.grudge(o.Offer.Provider)
 		}
+		full := why == "" && bound.Full(o)
+		if full {
+			why = fmt.Sprintf("full: its owner has as many sessions of this home as it may, %d", o.Held)
+		}
 		if why == "" {
 			fair = append(fair, o)
 		} else {
-			unfit = append(unfit, Unfit{o, why})
+			unfit = append(unfit, Unfit{o, why, full})
 		}
 	}
 	return fair, unfit
 }
 
 // policy is how this client weighs price, time and risk.
-func (c *Client) policy(terms job.Terms) match.Policy {
+func (c *Client) policy(terms job.Terms, o Owners) match.Policy {
+	var spread uint64
+	if o.Spread {
+		spread = spreadOwners
+	}
 	usual := usualInput*terms.Ceiling.Input + usualOutput*terms.Ceiling.Output
-	return match.Policy{Input: usualInput, Output: usualOutput, Second: usual / waitingShare, Audits: c.Auditor != nil}
+	return match.Policy{Input: usualInput, Output: usualOutput, Second: usual / waitingShare, Audits: c.Auditor != nil, Spread: spread}
 }
 
-// candidates adds what this client knows by itself to what the ledger says. Who is
-// reached in one network counts as one owner.
+// ownerOf is who is behind a provider: who is reached in one network counts as one
+// owner.
+func ownerOf(provider string, addrs []string) string { return cmp.Or(link.NetworkOf(addrs), provider) }
+
+// candidates adds what this client knows by itself to what the ledger says.
 func (c *Client) candidates(offers []match.Candidate) []match.Candidate {
 	all, now := slices.Clone(offers), time.Now()
-	held := map[string]uint64{}
-	serving := c.serving()
+	owners, asked := map[string]string{}, map[string]uint64{}
 	for i, o := range all {
-		all[i].Owner = link.NetworkOf(o.Addrs)
-		all[i].Facts = c.memory.of(o.Offer.Provider, now)
-		held[all[i].Owner] += serving[o.Offer.Provider]
+		all[i].Facts = c.memory.of(o.Offer.Provider, o.Offer.Model, now)
+		all[i].Owner = ownerOf(o.Offer.Provider, o.Addrs)
+		owners[o.Offer.Provider] = all[i].Owner
+		asked[all[i].Owner] = max(asked[all[i].Owner], c.memory.last(o.Offer.Provider))
 	}
+	held := c.serving(owners)
 	for i, o := range all {
-		if all[i].Held = held[o.Owner]; o.Owner == "" {
-			all[i].Held = serving[o.Offer.Provider]
-		}
+		all[i].Held, all[i].Asked = held[o.Owner], asked[o.Owner]
 	}
 	return all
 }
 
-// serving counts the warm sessions of each provider.
-func (c *Client) serving() map[string]uint64 {
+// serving counts the warm sessions of each owner, whom owners names by provider if it
+// has moved since.
+func (c *Client) serving(owners map[string]string) map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := map[string]uint64{}
 	for _, sessions := range c.pool {
 		for _, s := range sessions {
-			held[s.provider]++
+			held[cmp.Or(owners[s.provider], s.owner)]++
 		}
 	}
 	return held
@@ -108,15 +122,15 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, 
 	if err != nil {
 		return choice{}, err
 	}
-	p := c.policy(terms)
+	p := c.policy(terms, o.Owners)
 	if _, err := rand.Read(p.Lot[:]); err != nil {
 		return choice{}, fmt.Errorf("draw a lot: %w", err)
 	}
-	if o.spread {
-		p.PerOwner = 1
+	if o.Spread {
+		p.PerOwner = 1 // rather one that serves none
 	}
 	p.Newcomer = !o.known && c.turn()
-	fair, _ := c.fair(terms, offers)
+	fair, unfit := c.fair(terms, offers, o.Owners)
 	ranked := match.Rank(terms, fair, p)
 	by := make(map[string]match.Candidate, len(offers))
 	for _, offer := range offers {
@@ -132,6 +146,9 @@ func (c *Client) choose(ctx context.Context, terms job.Terms, o order) (choice, 
 			}
 		}
 	}
+	if len(there) == 0 && slices.ContainsFunc(unfit, func(u Unfit) bool { return u.Full }) {
+		return choice{}, &FullError{o.PerOwner}
+	}
 	var chosen choice
 	for _, r := range match.Shortlist(there) {
 		chosen.add(r)
@@ -146,14 +163,14 @@ type choice struct {
 }
 
 // prefer puts the choice into the terms, and lets nobody else win the order by its
-// price as long as o does not say so: where those that are known are busy, whoever
+// price as long as o does not say so; terms that name who alone may serve keep to these, and where owners are bounded nobody is asked unseen: where those that are known are busy, whoever
 // asks the least would be those that never serve. Of several orders for one request each
 // prefers others, and excludes whom the rest want most.
 func (c choice) prefer(t job.Terms, o order) job.Terms {
-	if t.Only || len(c.preferred) == 0 {
+	if t.Only && o.Owners == (Owners{}) || len(c.preferred) == 0 {
 		return t
 	}
-	t.Preferred, t.Only = nil, !o.anybody
+	t.Preferred, t.Only = nil, t.Only || !o.anybody || o.PerOwner > 0
 	for i, provider := range c.preferred {
 		switch {
 		case o.of < 2 || i%o.of == o.place:

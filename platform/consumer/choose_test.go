@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"daulat/core/canon"
 	"daulat/core/job"
+	"daulat/core/match"
 	"daulat/core/receipt"
 	wire "daulat/link/session"
 	"daulat/platform/consumer"
@@ -144,6 +146,48 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// next is the client's next run.
+func (s *setup) next() {
+	s.t.Helper()
+	s.closeAll()
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// So they do if each is a run of its own, whoever is known and whoever asks less, and
+// also among those that are pinned; one that lied gets none.
+func TestSpreadOutlastsTheRun(t *testing.T) {
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	s.sells("a", 1)
+	s.buy(1, 3)
+	s.sells("b", 2)
+	spread := func(_ *job.Terms, p *consumer.Prompt) { p.Spread = true }
+	pinned := func(t *job.Terms, p *consumer.Prompt) { t.Preferred, t.Only, p.Spread = []string{"a", "b"}, true, true }
+	for i, c := range []struct {
+		want   string
+		change func(*job.Terms, *consumer.Prompt)
+	}{{"b", spread}, {"a", spread}, {"b", spread}, {"a", spread}, {"b", pinned}, {"a", pinned}, {"b", spread}} {
+		s.next()
+		if got, err := s.asks(c.change); got != c.want {
+			t.Errorf("question %d: %s answered, not %s: %v", i, got, c.want, err)
+		}
+	}
+	s.closeAll()
+	a := s.keeper.Memory.Providers["a"]
+	a.Shunned, a.Lied = time.Now().Add(time.Hour).Unix(), true
+	s.keeper.Memory.Providers["a"] = a
+	for range 2 {
+		s.next()
+		if got, err := s.asks(spread); got != "b" {
+			t.Errorf("%q answered beside a liar: %v", got, err)
+		}
+	}
+}
+
 // kept is a Keeper in memory.
 type kept struct{ consumer.Memory }
 
@@ -163,17 +207,52 @@ func TestWhatWasLearntIsKept(t *testing.T) {
 		t.Fatalf("%s answered", r.Provider)
 	}
 	s.closeAll()
-	if m := s.keeper.Memory; m.Providers["good"].Served != 1 || m.Providers["good"].First == 0 || m.Providers["bad"].Failed != 1 || m.Providers["bad"].Shunned == 0 || m.Sessions != 2 {
+	if m := s.keeper.Memory; m.Providers["good"].Served != 1 || m.Providers["good"].Models[model.String()].First == 0 || m.Providers["bad"].Failed != 1 || m.Providers["bad"].Shunned == 0 || m.Sessions != 2 {
 		t.Fatalf("%+v", m)
 	}
 	s.crash(s.disk())
 	if err := s.client.Recover(s.ctx); err != nil {
 		t.Fatal(err)
 	}
-	fit, unfit := s.client.Ranking(terms(), s.offers())
+	fit, unfit := s.client.Ranking(terms(), s.offers(), consumer.Owners{})
 	if len(fit) != 1 || fit[0].Offer.Provider != "good" || fit[0].Facts.Served != 1 || len(unfit) != 1 || unfit[0].Why != "failed here just now" {
 		t.Fatalf("%+v, %+v", fit, unfit)
 	}
+}
+
+// How fast a provider was with one model says nothing of another, also after a restart;
+// that it served and failed does.
+func TestSpeedIsOfOneModel(t *testing.T) {
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	s.sells("seller", 1)
+	s.buy(1, 3)
+	s.buy(1, 3)
+	of := func(model canon.CID) match.Facts {
+		wanted, offers := terms(), s.offers()
+		wanted.Model, offers[0].Offer.Model = model, model
+		fit, unfit := s.client.Ranking(wanted, offers, consumer.Owners{})
+		if len(fit) != 1 {
+			t.Fatalf("%+v", unfit)
+		}
+		return fit[0].Facts
+	}
+	check := func(when string) {
+		if f := of(model); f.First == 0 || f.Speed == 0 || f.Answers != 2 || f.Served != 2 {
+			t.Errorf("%s, the model that was asked: %+v", when, f)
+		}
+		if f := of(canon.NewCID(canon.DagCBOR, canon.Hash{2})); f.Pace != (match.Pace{}) || f.Served != 2 {
+			t.Errorf("%s, another: %+v", when, f)
+		}
+	}
+	check("at once")
+	s.closeAll()
+	s.crash(s.disk())
+	if err := s.client.Recover(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	check("after a restart")
 }
 
 // A provider without history gets one session in sixteen, however little it asks.

@@ -84,8 +84,8 @@ type Client struct {
 	leaving map[uint64]*Session // being closed
 	resumed map[canon.CID]bool  // models whose sessions of an earlier run were taken up
 	shunned map[string]shun     // by provider
+	opening chan struct{}       // holds one token while a session is opened with bounded owners
 	markets map[canon.CID]market
-	used    map[string]uint64 // requests put to each provider in this run
 	memory  *memory
 	pledges pledges
 	limits  limits
@@ -94,8 +94,8 @@ type Client struct {
 // New returns a client. Sessions that an earlier run left open are taken up
 // again when their model is asked, and closed by CloseAll.
 func New(c Config) *Client {
-	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{},
-		markets: map[canon.CID]market{}, used: map[string]uint64{}, memory: newMemory(c.Keeper, c.Log), limits: usualLimits}
+	return &Client{Config: c, pool: map[canon.CID][]*Session{}, spares: map[canon.CID][]*spare{}, leaving: map[uint64]*Session{}, resumed: map[canon.CID]bool{}, shunned: map[string]shun{}, opening: make(chan struct{}, 1),
+		markets: map[canon.CID]market{}, memory: newMemory(c.Keeper, c.Log), limits: usualLimits}
 }
 
 // Prompt is what is asked of a model.
@@ -107,8 +107,24 @@ type Prompt struct {
 	// Repeat asks for the same answer to the same prompt, parameters and seed
 	// every time: the request then carries no number of its own.
 	Repeat bool
-	// Spread wants requests to go to different owners, as far as there are any.
+	Owners
+}
+
+// Owners says how a client's requests are shared among owners of providers.
+type Owners struct {
+	// Spread wants requests to go to different owners, one after the other, those of
+	// earlier runs too.
 	Spread bool
+	// PerOwner is how many sessions one owner may hold that take requests, those for
+	// other models too; 0 is any number. Sessions that are being closed don't count.
+	PerOwner uint64
+}
+
+// FullError says that whoever offers the model has as many sessions as it may.
+type FullError struct{ PerOwner uint64 }
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("each owner that offers the model and answers has as many sessions of this home as it may: %d", e.PerOwner)
 }
 
 // Result is an answer that was paid for.
@@ -202,7 +218,7 @@ func (c *Client) openAny(ctx context.Context, terms job.Terms, p Prompt) (*Sessi
 	if c.mayForgive() {
 		first = begun.Add(matchWait / 2)
 	}
-	o := order{most: p.worst(), spread: p.Spread, until: first, chosen: begun.Add(matchWait / 3)}
+	o := order{most: p.worst(), Owners: p.Owners, until: first, chosen: begun.Add(matchWait / 3)}
 	s, err := c.open(ctx, terms, o)
 	o.chosen, o.anybody = time.Time{}, true
 	var none *NoMatchError
@@ -218,9 +234,9 @@ func (c *Client) openAny(ctx context.Context, terms job.Terms, p Prompt) (*Sessi
 
 // order is how one order is placed, besides its terms.
 type order struct {
+	Owners
 	most      receipt.Usage // of the first request that its session shall carry
 	until     time.Time     // when it is taken back unless it is matched
-	spread    bool          // with an owner that serves no other session here, if there is one
 	chosen    time.Time     // when it is taken back if it is for those alone who were chosen; zero: as until
 	anybody   bool          // whom the market gives it, if those that were chosen are busy
 	known     bool          // with one that is known, newcomers' turn or not
@@ -290,7 +306,7 @@ func (c *Client) session(ctx context.Context, r wire.Record, now uint64) (*Sessi
 		return nil, err
 	}
 	left := time.Duration(r.Session.Clock-min(now, r.Session.Clock)) * time.Second
-	return &Session{client: c, id: r.Session.ID, model: r.Session.Terms.Model, provider: r.Session.Provider, turn: make(chan struct{}, 1), record: r, seq: r.Served.Seq, stake: stake, addrs: link.AddrsOf(r.Session.ProviderKey, addrs), expires: time.Now().Add(left - closeMargin*time.Second)}, nil
+	return &Session{client: c, id: r.Session.ID, model: r.Session.Terms.Model, provider: r.Session.Provider, owner: ownerOf(r.Session.Provider, addrs), turn: make(chan struct{}, 1), record: r, seq: r.Served.Seq, stake: stake, addrs: link.AddrsOf(r.Session.ProviderKey, addrs), expires: time.Now().Add(left - closeMargin*time.Second)}, nil
 }
 
 const (

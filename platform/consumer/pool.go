@@ -16,9 +16,21 @@ import (
 	wire "daulat/link/session"
 )
 
-// take returns a session that carries p, locked: a warm one that is free, one
-// that is being opened, or a new one.
+// take returns a session that carries p, locked. Where all owners have as many as they
+// may, it waits a while for one that is free.
 func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
+	until := time.Now().Add(matchWait)
+	for {
+		s, err := c.takeNow(ctx, terms, p)
+		if !errors.As(err, new(*FullError)) || ctx.Err() != nil || time.Now().After(until) {
+			return s, err
+		}
+		pause(ctx, matchPoll)
+	}
+}
+
+// takeNow returns a warm session that is free, one that is being opened, or a new one.
+func (c *Client) takeNow(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
 	if err := c.resume(ctx, terms.Model); err != nil {
 		return nil, err
 	}
@@ -43,6 +55,16 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	if s := c.ready(ctx, terms, p); s != nil {
 		return s, nil
 	}
+	return c.begin(ctx, terms, p)
+}
+
+// begin opens a session for p.
+func (c *Client) begin(ctx context.Context, terms job.Terms, p Prompt) (*Session, error) {
+	done, err := c.alone(ctx, p.Owners)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	s, err := c.openAny(ctx, terms, p) // with an owner that serves no other session, if it shall
 	if err != nil {
 		return nil, err
@@ -51,6 +73,20 @@ func (c *Client) take(ctx context.Context, terms job.Terms, p Prompt) (*Session,
 	c.openAhead(s, terms, p)
 	c.add(s)
 	return s, nil
+}
+
+// alone has one session opened at a time if owners are bounded, so that each counts
+// when the next is opened; whoever opens it calls done when it is in the pool.
+func (c *Client) alone(ctx context.Context, o Owners) (done func(), err error) {
+	if o.PerOwner == 0 {
+		return func() {}, nil
+	}
+	select {
+	case c.opening <- struct{}{}:
+		return func() { <-c.opening }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // ready waits for a session that is being opened, if p may take it.
@@ -76,37 +112,35 @@ func (c *Client) ready(ctx context.Context, terms job.Terms, p Prompt) *Session 
 const spreadOwners = 4
 
 // spread returns the warm sessions in the order in which p may take them: as they
-// are, or, for one that shall be spread, the least used provider first; and none
+// are, or, for one that shall be spread, the provider first that was asked longest ago; and none
 // while there is another owner to open a session with.
 func (c *Client) spread(ctx context.Context, terms job.Terms, p Prompt) ([]*Session, error) {
 	warm := c.warm(terms.Model)
 	if !p.Spread {
 		return warm, nil
 	}
-	if len(c.serving()) < spreadOwners {
-		more, err := c.elsewhere(ctx, terms)
+	if len(c.serving(nil)) < spreadOwners {
+		more, err := c.elsewhere(ctx, terms, p.Owners)
 		if more || err != nil {
 			return nil, err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	slices.SortStableFunc(warm, func(a, b *Session) int {
-		return cmp.Compare(c.used[a.provider], c.used[b.provider])
+		return cmp.Compare(c.memory.last(a.provider), c.memory.last(b.provider))
 	})
 	return warm, nil
 }
 
 // elsewhere reports whether an owner that serves no session here offers what terms
 // want.
-func (c *Client) elsewhere(ctx context.Context, terms job.Terms) (bool, error) {
+func (c *Client) elsewhere(ctx context.Context, terms job.Terms, o Owners) (bool, error) {
 	offers, err := c.offers(ctx, terms.Model)
 	if err != nil {
 		return false, err
 	}
-	policy := c.policy(terms)
+	policy := c.policy(terms, o)
 	policy.PerOwner = 1
-	fit, _ := c.fair(terms, offers)
+	fit, _ := c.fair(terms, offers, o)
 	return slices.ContainsFunc(match.Rank(terms, fit, policy), func(r match.Ranked) bool { return !r.Full && r.Tier != match.Failing }), nil
 }
 

@@ -124,8 +124,8 @@ func worse(a, b error) error {
 // token is due.
 func (r *race) enter(s *Session) time.Time {
 	ctx, cancel := context.WithCancel(r.parent)
-	e := &entrant{session: s, cancel: cancel,
-		due: time.Now().Add(r.client.limits.first(r.prompt.size(), r.client.memory.of(s.record.Session.Provider, time.Now()).First))}
+	before := r.client.memory.of(s.provider, s.model, time.Now()).First
+	e := &entrant{session: s, cancel: cancel, due: time.Now().Add(r.client.limits.first(r.prompt.size(), before))}
 	r.mu.Lock()
 	r.all = append(r.all, e)
 	if r.over || r.leader != nil {
@@ -207,6 +207,9 @@ func (r *race) reinforce(n int) int {
 		terms.Excluded = append(slices.Clone(terms.Excluded), e.session.provider)
 	}
 	r.mu.Unlock()
+	if r.prompt.PerOwner > 0 {
+		n = 1 // the next would have to know whose this one is
+	}
 	next := make([]*spare, n)
 	for i := range next {
 		next[i] = r.client.expect(terms.Model)
@@ -221,8 +224,13 @@ func (r *race) reinforce(n int) int {
 func (r *race) wave(next []*spare, terms job.Terms) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.parent), aheadTimeout)
 	defer cancel()
-	o := order{most: r.prompt.worst(), until: time.Now().Add(matchWait), known: true, of: len(next)}
-	chosen, err := r.client.choose(ctx, terms, o)
+	done, err := r.client.alone(ctx, r.prompt.Owners)
+	o := order{most: r.prompt.worst(), Owners: Owners{PerOwner: r.prompt.PerOwner}, until: time.Now().Add(matchWait), known: true, of: len(next)}
+	var chosen choice
+	if err == nil {
+		defer done()
+		chosen, err = r.client.choose(ctx, terms, o)
+	}
 	var all sync.WaitGroup
 	for i := range next {
 		o.place = i

@@ -8,6 +8,7 @@ import (
 	"daulat/core/job"
 	"daulat/core/receipt"
 	wire "daulat/link/session"
+	"daulat/platform/consumer"
 )
 
 // tokensOf puts one question and returns who answered and all tokens as they came.
@@ -51,7 +52,7 @@ func TestProviderThatVanishesAfterMatching(t *testing.T) {
 		t.Errorf("%s answered; the vanishing one was asked %d times", provider, len(vanishing.asked()))
 	}
 	s.refunded(1)
-	if fit, unfit := s.client.Ranking(terms(), s.offers()); len(fit) != 1 || len(unfit) != 1 || unfit[0].Standing.Unserved != 1 {
+	if fit, unfit := s.client.Ranking(terms(), s.offers(), consumer.Owners{}); len(fit) != 1 || len(unfit) != 1 || unfit[0].Standing.Unserved != 1 {
 		t.Errorf("%+v, %+v", fit, unfit)
 	}
 }

@@ -21,6 +21,7 @@ type Session struct {
 	id       uint64
 	model    canon.CID
 	provider string        // account; like id and model it never changes
+	owner    string        // of the provider, when the session was taken up; it never changes either
 	turn     chan struct{} // holds one token while somebody uses the session
 	over     bool          // takes no more requests
 	blamed   bool          // the provider failed here
@@ -138,9 +139,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 	if err := stream.Send(wire.Opening{Ask: &ask}); err != nil {
 		return Result{}, cut(stream, err)
 	}
-	s.client.mu.Lock()
-	s.client.used[s.record.Session.Provider]++
-	s.client.mu.Unlock()
+	s.client.memory.asked(s.provider)
 	h, err := s.hear(ctx, stream, ask, f)
 	if err != nil {
 		return Result{}, err
@@ -154,7 +153,7 @@ func (s *Session) ask(ctx context.Context, p Prompt, counter uint64, f lane, wai
 		return Result{}, err
 	}
 	if !errors.Is(h.gone, errBeaten) {
-		s.client.memory.note(s.record.Session.Provider, h.watch.facts)
+		s.client.memory.noted(s.provider, s.model, h.watch.facts)
 	}
 	result, err := s.pay(stream, t, entry, next)
 	if err == nil && h.gone != nil {

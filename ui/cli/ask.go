@@ -125,6 +125,7 @@ func choiceFlags(f *pflag.FlagSet, c *control.Choice) {
 	f.StringSliceVar(&c.Providers, "provider", nil, "the one account that may answer, or several in order")
 	f.StringSliceVar(&c.Not, "not", nil, "account that shall not answer")
 	f.BoolVar(&c.Spread, "spread", false, "put questions to different owners one after the other")
+	f.Uint64Var(&c.PerOwner, "per-owner", 0, "most sessions open with one owner at a time (default: any)")
 }
 
 type message struct {

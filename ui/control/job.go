@@ -77,6 +77,8 @@ type Provider struct {
 	Served  uint64 `json:"served_here"`
 	Failed  uint64 `json:"failed_here"`
 	Latency uint64 `json:"latency_ms"`
+	// Of this model alone, over so many answers of late.
+	Answers uint64 `json:"answers_measured"`
 	First   uint64 `json:"first_token_ms"`
 	Speed   uint64 `json:"tokens_per_1000_s"`
 	Cost    uint64 `json:"expected_cost_1000_udlt,omitempty"` // of one usual request, in 10⁻³ udlt: price, audits, waiting and failures

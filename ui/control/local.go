@@ -57,6 +57,7 @@ type Choice struct {
 	Providers []string `json:"providers,omitempty"` // accounts; nobody else, if there are any
 	Not       []string `json:"not,omitempty"`       // accounts
 	Spread    bool     `json:"spread,omitempty"`    // different owners one after the other
+	PerOwner  uint64   `json:"per_owner,omitempty"` // sessions that are open with one owner at a time; 0: any number
 }
 
 // Passphrase asks the user for the passphrase of a home's keys, fresh if there

@@ -16,6 +16,8 @@ func TestChoice(t *testing.T) {
 		`{}`:                                {},
 		`{"providers":["a","b"],"not":"c"}`: {Providers: []string{"a", "b"}, Not: []string{"c"}},
 		`{"spread":true}`:                   {Spread: true},
+		`{"per_owner":64}`:                  {PerOwner: 64},
+		`{"per_owner":0}`:                   {},
 	} {
 		if r, err := DecodeChat(body(choice)); err != nil || !reflect.DeepEqual(r.Choice, want) {
 			t.Errorf("%s: %+v, %v", choice, r.Choice, err)
@@ -27,6 +29,9 @@ func TestChoice(t *testing.T) {
 		`{"providers":[""]}`: "daulat.providers",
 		`{"not":[7]}`:        "daulat.not",
 		`{"spread":"yes"}`:   "daulat.spread",
+		`{"per_owner":65}`:   "daulat.per_owner",
+		`{"per_owner":-1}`:   "daulat.per_owner",
+		`{"per_owner":"2"}`:  "daulat.per_owner",
 		`{"not":["` + strings.Repeat(`a","`, 16) + `a"]}`: "daulat.not",
 	} {
 		if r, err := DecodeChat(body(choice)); err == nil || err.Param != param {

@@ -59,7 +59,12 @@ type Choice struct {
 	Providers []string `json:",omitempty"` // accounts; nobody else, if there are any
 	Not       []string `json:",omitempty"` // accounts
 	Spread    bool     `json:",omitempty"` // different owners one after the other
+	PerOwner  uint64   `json:",omitempty"` // sessions that are open with one owner at a time; 0: any number
 }
+
+// MaxPerOwner is the highest bound of sessions with one owner: more than any gateway
+// has open at a time is none.
+const MaxPerOwner = 64
 
 // Request is a prompt and the form of the reply that the client wants.
 type Request struct {
@@ -230,11 +235,12 @@ func (o *object) choice(raw json.RawMessage) Choice {
 	c := o.child("daulat", raw)
 	defer o.adopt(c)
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		if name != "providers" && name != "not" && name != "spread" {
+		if !slices.Contains([]string{"providers", "not", "spread", "per_owner"}, name) {
 			c.fail(name, "is not known here")
 		}
 	}
-	return Choice{Providers: c.accounts("providers"), Not: c.accounts("not"), Spread: c.bool("spread")}
+	perOwner, _ := c.upTo("per_owner", MaxPerOwner)
+	return Choice{Providers: c.accounts("providers"), Not: c.accounts("not"), Spread: c.bool("spread"), PerOwner: perOwner}
 }
 
 // accounts reads names of accounts, which the backend checks.
