@@ -37,7 +37,7 @@ func (c checker) check(r row) error {
 	if err != nil {
 		return fmt.Errorf("without the patch: %w", err)
 	}
-	if err := c.vets(lay, append(packages(files), r.pkg)); err != nil {
+	if err := c.vets(lay, packages(files), r.pkg); err != nil {
 		return err
 	}
 	after, err := c.test(r, "-overlay="+lay)
@@ -79,14 +79,18 @@ func packages(files []string) (pkgs []string) {
 	return pkgs
 }
 
-// vets builds and vets what was patched.
-func (c checker) vets(lay string, pkgs []string) error {
-	slices.Sort(pkgs)
-	for _, verb := range []string{"build", "vet"} {
-		cmd := exec.Command("go", append([]string{verb, "-overlay=" + lay}, slices.Compact(slices.Clone(pkgs))...)...)
+// vets builds what was patched, and vets it with the package of the test, in which
+// there may be nothing to build.
+func (c checker) vets(lay string, patched []string, test string) error {
+	for _, step := range []struct {
+		verb string
+		pkgs []string
+	}{{"build", patched}, {"vet", append(slices.Clone(patched), test)}} {
+		slices.Sort(step.pkgs)
+		cmd := exec.Command("go", append([]string{step.verb, "-overlay=" + lay}, slices.Compact(step.pkgs)...)...)
 		cmd.Dir = c.root
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("with the patch it does not %s: %s", verb, first(string(out)))
+			return fmt.Errorf("with the patch it does not %s: %s", step.verb, first(string(out)))
 		}
 	}
 	return nil

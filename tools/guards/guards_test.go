@@ -63,7 +63,24 @@ func TestAlreadyBad(t *testing.T) {
 	}
 }
 `,
+	"outer/outer_test.go": outer,
 }
+
+// outer is a folder of tests alone.
+const outer = `package outer
+
+import (
+	"testing"
+
+	"toy/half"
+)
+
+func TestOutside(t *testing.T) {
+	if _, err := half.Half(3); err == nil {
+		t.Error("3 was halved")
+	}
+}
+`
 
 const gone = "-	if n%2 != 0 {\n+	if false {\n"
 
@@ -95,7 +112,11 @@ func guards(t *testing.T, patch, test string, timeout time.Duration, named bool)
 	t.Helper()
 	t.Setenv("GOFLAGS", "")
 	var out strings.Builder
-	root := tree(t, patch, "# comment\n\nodd | odd numbers | p.patch | ./half | "+test+"\n")
+	pkg := "./half"
+	if test == "TestOutside" {
+		pkg = "./outer"
+	}
+	root := tree(t, patch, "# comment\n\nodd | odd numbers | p.patch | "+pkg+" | "+test+"\n")
 	err := run(options{root: root, timeout: timeout, named: named}, &out)
 	text, readErr := os.ReadFile(filepath.Join(root, "half/half.go"))
 	if readErr != nil || string(text) != program["half/half.go"] {
@@ -105,7 +126,7 @@ func guards(t *testing.T, patch, test string, timeout time.Duration, named bool)
 }
 
 func TestCaught(t *testing.T) {
-	for _, test := range []string{"TestOdd", "TestSub", "TestSub/odd", "Test(Odd|Sub)"} {
+	for _, test := range []string{"TestOdd", "TestSub", "TestSub/odd", "Test(Odd|Sub)", "TestOutside"} {
 		for _, named := range []bool{false, true} {
 			out, err := guards(t, diff(gone), test, time.Minute, named)
 			if err != nil || !strings.HasSuffix(out, "\nRESULT guards rows=1 caught=1 missing=0\n") {
