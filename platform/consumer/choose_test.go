@@ -159,9 +159,7 @@ func (s *setup) next() {
 // So they do if each is a run of its own, whoever is known and whoever asks less, and
 // also among those that are pinned; one that lied gets none.
 func TestSpreadOutlastsTheRun(t *testing.T) {
-	s := start(t)
-	s.keeper = &kept{}
-	s.crash(s.disk())
+	s := remembering(t)
 	s.sells("a", 1)
 	s.buy(1, 3)
 	s.sells("b", 2)
@@ -197,9 +195,7 @@ func (k *kept) Save(m consumer.Memory) error   { k.Memory = m; return nil }
 // What was learnt of providers outlives the process: who failed gets no order, and
 // who served is measured.
 func TestWhatWasLearntIsKept(t *testing.T) {
-	s := start(t)
-	s.keeper = &kept{}
-	s.crash(s.disk())
+	s := remembering(t)
 	bad := s.sells("bad", 1)
 	bad.behave(conduct{cut: 1})
 	s.sells("good", 2)
@@ -223,9 +219,7 @@ func TestWhatWasLearntIsKept(t *testing.T) {
 // How fast a provider was with one model says nothing of another, also after a restart;
 // that it served and failed does.
 func TestSpeedIsOfOneModel(t *testing.T) {
-	s := start(t)
-	s.keeper = &kept{}
-	s.crash(s.disk())
+	s := remembering(t)
 	s.sells("seller", 1)
 	s.buy(1, 3)
 	s.buy(1, 3)

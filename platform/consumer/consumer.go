@@ -203,12 +203,6 @@ func (c *Client) Ask(ctx context.Context, terms job.Terms, p Prompt, begin func(
 	}
 }
 
-// Open places an order, waits until it is matched, and returns the session, which
-// carries a request of that size.
-func (c *Client) Open(ctx context.Context, terms job.Terms, most receipt.Usage) (*Session, error) {
-	return c.open(ctx, terms, order{most: most, until: time.Now().Add(matchWait)})
-}
-
 // openAny orders from those that the client chose, then from anybody, and then from
 // providers which merely failed too, if nobody else takes the order. The asker's
 // patience is one: all orders share it.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"daulat/core/canon"
+	"daulat/core/job"
+	"daulat/core/receipt"
 )
 
 // SetLimits makes the client less patient.
@@ -40,4 +42,9 @@ func (c *Client) Quiet(ctx context.Context) error {
 		s.unlock()
 	}
 	return nil
+}
+
+// Open opens a session that carries a request of that size.
+func (c *Client) Open(ctx context.Context, terms job.Terms, most receipt.Usage) (*Session, error) {
+	return c.open(ctx, terms, order{most: most, until: time.Now().Add(matchWait)})
 }

@@ -74,6 +74,15 @@ func (o *wayOut) DialKey(ctx context.Context, key canon.PublicKey, addrs []strin
 	return o.Node.DialKey(ctx, key, addrs, protocol)
 }
 
+// remembering is start with a client that keeps what it learns over a restart.
+func remembering(t testing.TB) *setup {
+	t.Helper()
+	s := start(t)
+	s.keeper = &kept{}
+	s.crash(s.disk())
+	return s
+}
+
 func (s *setup) run() {
 	s.t.Helper()
 	var err error
